@@ -1,0 +1,31 @@
+// Finds the family of a model and expands it. The key is the model_type of config.json, or the architecture class where one
+// model_type names several classes. Adding a family is one file in families/ and one line in that folder's index.
+import { inputError } from '../diagnostics.ts';
+import type { ModelSpec } from '../spec/model.ts';
+import { denseFamilies } from './families/dense/index.ts';
+import { moeFamilies } from './families/moe/index.ts';
+import { multimodalFamilies } from './families/multimodal/index.ts';
+import { stateFamilies } from './families/state/index.ts';
+import type { Architecture, ArchitectureFamily } from './types.ts';
+
+export const families: Readonly<Record<string, ArchitectureFamily>> = {
+  ...denseFamilies,
+  ...moeFamilies,
+  ...stateFamilies,
+  ...multimodalFamilies,
+};
+
+export function familyOf(spec: Pick<ModelSpec, 'modelType' | 'architecture'>): ArchitectureFamily | undefined {
+  return families[spec.architecture] ?? families[spec.modelType];
+}
+
+/** Expands a model into its tensor and cache lists; refuses an unknown architecture. */
+export function expandArchitecture(spec: ModelSpec): Architecture {
+  const family = familyOf(spec);
+  if (!family) {
+    throw inputError('VRAM201', `unknown architecture ${spec.architecture} (model_type ${spec.modelType})`, {
+      hint: 'plan it as a known family with --assume-architecture llama (every figure then counts as estimated)',
+    });
+  }
+  return family(spec);
+}

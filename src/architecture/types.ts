@@ -1,0 +1,176 @@
+// A model as data: the list of its tensors and the list of what each layer keeps in the KV cache. Everything else
+// (parameter counts, weight bytes under any scheme, shards, file sizes) is a sum over these two lists. Nothing here knows
+// an engine: merged linears, padding and processed layouts belong to engines/<id>.
+
+/** What a tensor is for. Quantization recipes and reports go by role. */
+export const tensorRoles = [
+  'embedding',
+  'position-embedding',
+  'lm-head',
+  'norm',
+  'q',
+  'k',
+  'v',
+  'qkv',
+  'o',
+  'q-a',
+  'q-b',
+  'kv-a',
+  'kv-b',
+  'attention-other',
+  'indexer',
+  'gate',
+  'up',
+  'gate-up',
+  'down',
+  'router',
+  'expert-gate',
+  'expert-up',
+  'expert-gate-up',
+  'expert-down',
+  'shared-gate',
+  'shared-up',
+  'shared-down',
+  'shared-router',
+  'state-in',
+  'state-out',
+  'state-other',
+  'vision',
+  'audio',
+  'projector',
+  'mtp',
+  'other',
+] as const;
+export type TensorRole = (typeof tensorRoles)[number];
+
+/** How tensor parallelism splits a tensor. Checkpoint layout: a linear weight is [out, in]. */
+export type Shard =
+  /** Whole on every rank. */
+  | { by: 'replicated' }
+  /** Rows are vocabulary entries (engines pad, then split them). */
+  | { by: 'vocabulary' }
+  /** Output rows (dimension 0, also of a bias) divided by tp. */
+  | { by: 'column' }
+  /** Input columns (dimension 1) divided by tp; a 1-D tensor stays whole. */
+  | { by: 'row' }
+  /** Output rows are `heads` equal heads; max(1, heads / tp) of them per rank, replicated when tp > heads. */
+  | { by: 'kv-heads'; heads: number }
+  /** Output rows are a concatenation of segments, each with its own rule (fused qkv, Mamba in_proj, conv1d). */
+  | { by: 'segments'; segments: readonly { rows: number; shard: Shard }[] }
+  /** One of `experts` experts: with expert parallelism whole experts per rank, else `inner` decides. */
+  | { by: 'expert'; inner: Shard };
+
+export const modelParts = ['text', 'vision', 'audio', 'projector', 'mtp'] as const;
+export type ModelPart = (typeof modelParts)[number];
+
+/** One row of the tensor list: all tensors of one name pattern and one shape. */
+export interface TensorGroup {
+  /** Checkpoint name; {layer} and {expert} stand for the indices. */
+  name: string;
+  shape: readonly number[];
+  /** The layers that have it, ascending. Absent: one tensor, or (with blocks) a tower's own numbering. */
+  layers?: readonly number[];
+  /** Number of experts for {expert}. */
+  experts?: number;
+  role: TensorRole;
+  shard: Shard;
+  part: ModelPart;
+  /**
+   * Key of the merged linear that engines build from several checkpoint matrices of one layer, e.g. 'self_attn.qkv_proj',
+   * 'mlp.gate_up_proj', 'mlp.experts.w13'. Tensors with the same key and layer are concatenated along dimension 0.
+   */
+  merge?: string;
+  /** A matrix of a linear layer, which quantization schemes may store in fewer bits (their ignore lists go by name). */
+  linear?: boolean;
+  /** Stored in this type whatever the model's dtype (router biases, A_log, ...). */
+  dtype?: 'float32' | 'int64' | 'int32' | 'uint8';
+  /** A stored buffer, not a parameter; counted in the file, not in the parameter count. */
+  buffer?: boolean;
+}
+
+/** What one layer keeps per token or per sequence. Sizes are of the whole model; engines divide by tensor parallelism. */
+export type CacheLayout =
+  /** K and V of all tokens. */
+  | { kind: 'full'; kvHeads: number; headDim: number; valueHeadDim?: number; sinks?: boolean }
+  /** K and V of the last `window` tokens. */
+  | { kind: 'sliding'; window: number; kvHeads: number; headDim: number; valueHeadDim?: number; sinks?: boolean }
+  /** K and V of the current chunk of `chunk` tokens. */
+  | { kind: 'chunked'; chunk: number; kvHeads: number; headDim: number; valueHeadDim?: number }
+  /** One latent vector of latentDim = kvLoraRank + qkRopeHeadDim values per token, no heads. */
+  | { kind: 'mla'; latentDim: number; kvLoraRank: number; ropeDim: number; sparse?: boolean }
+  /** Keys of a sparse-attention indexer. */
+  | { kind: 'indexer'; headDim: number }
+  /** Fixed-size state per sequence. */
+  | { kind: 'state'; state: StateLayout }
+  /** Keys and values of an encoder's tokens. */
+  | { kind: 'cross'; kvHeads: number; headDim: number }
+  /** A family's own cache (DeepSeek-V4's compressed MLA and window caches): engines decide by `variant`. */
+  | { kind: 'special'; variant: string; sizes: Readonly<Record<string, number>> };
+
+/** Shapes of the recurrent state of one layer, before sharding (vLLM model_executor/layers/mamba/mamba_utils.py). */
+export type StateLayout =
+  | { type: 'mamba1'; inner: number; state: number; conv: number }
+  | { type: 'mamba2'; inner: number; state: number; conv: number; heads: number; headDim: number; groups: number }
+  | { type: 'gdn'; keyHeads: number; valueHeads: number; keyDim: number; valueDim: number; conv: number }
+  | { type: 'kda'; heads: number; headDim: number; conv: number }
+  | { type: 'linear'; heads: number; headDim: number }
+  | { type: 'short-conv'; dim: number; conv: number };
+
+/** The caches of one layer. A layer that reuses another layer's cache has an entry with `sharedWith` and no caches. */
+export interface LayerCaches {
+  layer: number;
+  caches: readonly CacheLayout[];
+  sharedWith?: number;
+}
+
+/** What the forward pass of the widest layers looks like; activation formulas read it. */
+export interface ForwardShape {
+  hiddenSize: number;
+  /** Query heads x head size of the widest attention layer. */
+  queryDim: number;
+  /** KV heads x head size of the widest attention layer. */
+  kvDim: number;
+  kvHeads: number;
+  /** Widest dense MLP; 0 when every layer is a mixture of experts. */
+  intermediateSize: number;
+  /** SwiGLU and relatives (two input matrices), or a plain MLP (one). */
+  gatedMlp: boolean;
+  moe?: { experts: number; topK: number; intermediateSize: number; sharedIntermediateSize: number; layers: number };
+  vocabSize: number;
+}
+
+/** One rotary table that an engine keeps: all layers with the same configuration share it. */
+export interface RotaryTable {
+  /** Rotated part of the head. */
+  dim: number;
+  /** Rope parameters as configured; engines decide rows and dtype. */
+  rope: Readonly<Record<string, unknown>>;
+  /** max_position_embeddings the table is made for. */
+  positions: number;
+}
+
+/** The largest item of one modality that an engine feeds the encoder with during profiling. */
+export interface EncoderShape {
+  modality: 'image' | 'video' | 'audio';
+  /** Tokens that one item takes in the decoder. */
+  tokensPerItem: number;
+  /** Values of the processed input of one item (pixels x channels, ...). */
+  inputValuesPerItem: number;
+  confidence: 'exact' | 'derived' | 'estimated';
+}
+
+export interface Architecture {
+  tensors: readonly TensorGroup[];
+  caches: readonly LayerCaches[];
+  forward: ForwardShape;
+  rotary: readonly RotaryTable[];
+  /** lm_head is the embedding matrix itself. */
+  tied: boolean;
+  /** Encoder inputs of a multimodal model, one entry per modality; engines profile the encoder with them. */
+  encoders?: readonly EncoderShape[];
+  /** Attention kind for the reports: how the layers read in one word. */
+  attention: 'uniform' | 'hybrid-window' | 'hybrid-mamba' | 'mla' | 'attention-free';
+}
+
+/** A family expands a configuration into the lists. Pure; asserts on impossible numbers. */
+export type ArchitectureFamily = (spec: import('../spec/model.ts').ModelSpec) => Architecture;

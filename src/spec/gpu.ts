@@ -1,0 +1,41 @@
+// What a GPU is: the memory totals that the driver and CUDA report (not the number on the box), and what it can compute.
+
+export const vendors = ['nvidia', 'amd', 'intel', 'apple', 'google', 'habana', 'other'] as const;
+export type Vendor = (typeof vendors)[number];
+
+export interface GpuSpec {
+  id: string;
+  name: string;
+  aliases?: string[];
+  /** Names that nvidia-smi, rocm-smi or the engine print for this device. */
+  printedNames?: string[];
+  vendor: Vendor;
+  architecture?: string;
+  /** CUDA compute capability as major.minor, e.g. "9.0"; absent on other vendors. */
+  computeCapability?: string;
+  /** Total memory as nvidia-smi prints it, in bytes (MiB precision). */
+  driverTotalBytes: number;
+  /** cudaDeviceProp.totalGlobalMem: what engines take as the total. */
+  cudaTotalBytes: number;
+  /** How well cudaTotalBytes is known: printed by a public log, derived from one, or estimated. */
+  cudaTotalConfidence?: 'exact' | 'derived' | 'estimated';
+  /** CUDA total under Windows/WSL, where it differs. */
+  windowsTotalBytes?: number;
+  /** CUDA total with ECC switched the other way, where the card allows it. */
+  eccTotalBytes?: number;
+  multiprocessors?: number;
+  l2CacheBytes?: number;
+  bandwidthBytesPerSecond?: number;
+  /** Dense tensor throughput in FLOP/s by number format. */
+  flops?: { fp16?: number; bf16?: number; fp8?: number; fp4?: number; int8?: number };
+  formats?: { fp16?: boolean; bf16?: boolean; fp8?: boolean; int8?: boolean; fp4?: boolean };
+  nvlinkBytesPerSecond?: number;
+  pcie?: string;
+  integrated?: boolean;
+  maxGpusPerNode?: number;
+  pricePerHour?: { min: number; max: number; source: string };
+  /** For a MIG slice: the preset it is cut from. */
+  sliceOf?: string;
+  sources?: string[];
+  notes?: string[];
+}
