@@ -1,0 +1,107 @@
+// The answer of `vram plan`, engine-neutral: what fits, where the memory goes, what the engine prints. This is the `result`
+// of the JSON contract; renderers format it and never compute.
+import type { Bytes, Tokens } from '../units.ts';
+
+export const confidences = ['exact', 'derived', 'estimated'] as const;
+export type Confidence = (typeof confidences)[number];
+
+/** A figure with where it comes from. An estimate carries its range. */
+export interface Figure {
+  bytes: Bytes;
+  lowBytes: Bytes;
+  highBytes: Bytes;
+  formula: string;
+  source: string;
+  confidence: Confidence;
+}
+
+export const itemIds = [
+  'weights',
+  'kv-cache',
+  'activations',
+  'graphs',
+  'non-torch',
+  'context',
+  'communication',
+  'lora',
+  'free',
+] as const;
+export type ItemId = (typeof itemIds)[number];
+
+export interface BudgetItem extends Figure {
+  id: ItemId;
+}
+
+export interface DevicePlan {
+  rank: number;
+  gpu: string;
+  totalBytes: Bytes;
+  /** What the engine allows itself: total x utilization. */
+  budgetBytes: Bytes;
+  weights: { tensorBytes: Bytes; loadedBytes: Bytes };
+  /** Leaves; they sum to totalBytes. */
+  items: BudgetItem[];
+}
+
+export interface KvGroupPlan {
+  kind: string;
+  layers: number;
+  blockSize: number;
+  pageBytes: Bytes;
+  count: number;
+}
+
+export interface KvCachePlan {
+  bytes: Bytes;
+  blockSize: number;
+  numBlocks: number;
+  tokens: Tokens;
+  maxConcurrency: number;
+  maxModelLen: Tokens;
+  bytesPerBlock: Bytes;
+  bytesPerToken: number;
+  groups: KvGroupPlan[];
+}
+
+export interface Verdict {
+  fits: boolean;
+  /** The engine's check of max_model_len against kvCache.bytes alone. */
+  capacityFits: boolean;
+  headroomBytes: number;
+  headroomGiB: number;
+  shortfallBytes?: Bytes;
+  reason: string | null;
+  /** The error that the engine would raise, in its own words. */
+  engineError: string | null;
+}
+
+export interface WorkloadPlan {
+  context: Tokens;
+  concurrency: number;
+  fits: boolean;
+  maxConcurrencyAtContext: number;
+  maxContextAtConcurrency: Tokens;
+}
+
+export interface FlagSuggestion {
+  flag: string;
+  value: string | null;
+  because: string;
+}
+
+export interface Suggestion {
+  change: string;
+  effect: string;
+  flags: FlagSuggestion[];
+}
+
+export interface Plan {
+  verdict: Verdict;
+  devices: DevicePlan[];
+  kvCache: KvCachePlan;
+  workload: WorkloadPlan | null;
+  startupLog: string[];
+  flags: FlagSuggestion[];
+  command: string;
+  suggestions: Suggestion[];
+}
