@@ -86,6 +86,10 @@ export interface TensorGroup {
   dtype?: 'float32' | 'int64' | 'int32' | 'uint8';
   /** A stored buffer, not a parameter; counted in the file, not in the parameter count. */
   buffer?: boolean;
+  /** The file stores the matrix as [in, out] (GPT-2's Conv1D); `shape` is [out, in] all the same. */
+  transposed?: boolean;
+  /** The matrix also takes the place of V in the merged qkv of engines (Gemma 4's full layers ship K only). */
+  alsoValue?: boolean;
 }
 
 /** What one layer keeps per token or per sequence. Sizes are of the whole model; engines divide by tensor parallelism. */
@@ -93,7 +97,16 @@ export type CacheLayout =
   /** K and V of all tokens. */
   | { kind: 'full'; kvHeads: number; headDim: number; valueHeadDim?: number; sinks?: boolean }
   /** K and V of the last `window` tokens. */
-  | { kind: 'sliding'; window: number; kvHeads: number; headDim: number; valueHeadDim?: number; sinks?: boolean }
+  | {
+      kind: 'sliding';
+      window: number;
+      kvHeads: number;
+      headDim: number;
+      valueHeadDim?: number;
+      sinks?: boolean;
+      /** A token sees `window` tokens before itself, window + 1 in all (Cohere). */
+      inclusive?: boolean;
+    }
   /** K and V of the current chunk of `chunk` tokens. */
   | { kind: 'chunked'; chunk: number; kvHeads: number; headDim: number; valueHeadDim?: number }
   /** One latent vector of latentDim = kvLoraRank + qkRopeHeadDim values per token, no heads. */
@@ -166,6 +179,8 @@ export interface Architecture {
   rotary: readonly RotaryTable[];
   /** lm_head is the embedding matrix itself. */
   tied: boolean;
+  /** Positions enter as a slope per attention head (ALiBi) and not as a table. */
+  alibi?: boolean;
   /** Encoder inputs of a multimodal model, one entry per modality; engines profile the encoder with them. */
   encoders?: readonly EncoderShape[];
   /** Attention kind for the reports: how the layers read in one word. */

@@ -67,6 +67,8 @@ export interface ModelSpec {
   quantization?: QuantizationConfig;
   /** Parameters of the main model (no MTP, no tower), exact where published. */
   parameters?: number;
+  /** What the checkpoint is for when the architecture class does not say it; an embedding model has no output head. */
+  task?: 'embed';
   released?: string;
   source?: string;
   notes?: string[];
