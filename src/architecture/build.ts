@@ -235,10 +235,23 @@ export function rotaryOf(config: ModelConfig, headDim: number): RotaryTable[] {
 export function parameterCount(tensors: readonly TensorGroup[], part?: ModelPart): number {
   let total = 0;
   for (const group of tensors) {
-    if (group.buffer || (part && group.part !== part)) continue;
+    if (group.buffer || group.derived || (part && group.part !== part)) continue;
     total += group.shape.reduce((a, b) => a * b, 1) * tensorCount(group);
   }
   return total;
+}
+
+/** The shape of one tensor of the group as the checkpoint stores it: experts that share a tensor lead with their number. */
+export function storedShape(group: TensorGroup): readonly number[] {
+  if (!group.stacked) return group.shape;
+  const shape = group.stacked === 'transposed' ? [...group.shape].reverse() : group.shape;
+  return [group.experts ?? 1, ...shape];
+}
+
+/** How many tensors of the checkpoint a group stands for; none when it is not in the file. */
+export function storedCount(group: TensorGroup): number {
+  if (group.derived) return 0;
+  return (group.layers?.length ?? 1) * (group.stacked ? 1 : (group.experts ?? 1));
 }
 
 /** How many tensors a group stands for. */

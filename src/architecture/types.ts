@@ -57,8 +57,11 @@ export type Shard =
   | { by: 'kv-heads'; heads: number }
   /** Output rows are a concatenation of segments, each with its own rule (fused qkv, Mamba in_proj, conv1d). */
   | { by: 'segments'; segments: readonly { rows: number; shard: Shard }[] }
-  /** One of `experts` experts: with expert parallelism whole experts per rank, else `inner` decides. */
-  | { by: 'expert'; inner: Shard };
+  /**
+   * One of `experts` experts: with expert parallelism whole experts per rank, else `inner` decides. `minPerRank`: engines that
+   * ask for it pad the expert's own width to that many rows (columns) per rank.
+   */
+  | { by: 'expert'; inner: Shard; minPerRank?: number };
 
 export const modelParts = ['text', 'vision', 'audio', 'projector', 'mtp'] as const;
 export type ModelPart = (typeof modelParts)[number];
@@ -72,6 +75,11 @@ export interface TensorGroup {
   layers?: readonly number[];
   /** Number of experts for {expert}. */
   experts?: number;
+  /**
+   * The file keeps all experts of a layer in one tensor: [experts, out, in] or, transposed, [experts, in, out]. `shape` stays
+   * that of one expert, [out, in].
+   */
+  stacked?: 'plain' | 'transposed';
   role: TensorRole;
   shard: Shard;
   part: ModelPart;
@@ -86,6 +94,8 @@ export interface TensorGroup {
   dtype?: 'float32' | 'int64' | 'int32' | 'uint8';
   /** A stored buffer, not a parameter; counted in the file, not in the parameter count. */
   buffer?: boolean;
+  /** Not in the file: computed when the model is built (multiplier vectors, weightless norms) and kept beside the weights. */
+  derived?: boolean;
   /** The file stores the matrix as [in, out] (GPT-2's Conv1D); `shape` is [out, in] all the same. */
   transposed?: boolean;
   /** The matrix also takes the place of V in the merged qkv of engines (Gemma 4's full layers ship K only). */
@@ -120,7 +130,10 @@ export type CacheLayout =
   /** A family's own cache (DeepSeek-V4's compressed MLA and window caches): engines decide by `variant`. */
   | { kind: 'special'; variant: string; sizes: Readonly<Record<string, number>> };
 
-/** Shapes of the recurrent state of one layer, before sharding (vLLM model_executor/layers/mamba/mamba_utils.py). */
+/**
+ * Shapes of the recurrent state of one layer, before sharding (vLLM model_executor/layers/mamba/mamba_utils.py). `conv` is the
+ * kernel size, `state` the values per channel; accounting/state.ts makes bytes of them.
+ */
 export type StateLayout =
   | { type: 'mamba1'; inner: number; state: number; conv: number }
   | { type: 'mamba2'; inner: number; state: number; conv: number; heads: number; headDim: number; groups: number }
@@ -175,6 +188,8 @@ export interface EncoderShape {
 export interface Architecture {
   tensors: readonly TensorGroup[];
   caches: readonly LayerCaches[];
+  /** Caches of the multi-token-prediction layers (part 'mtp'), which exist only while they draft; layers count from 0. */
+  draftCaches?: readonly LayerCaches[];
   forward: ForwardShape;
   rotary: readonly RotaryTable[];
   /** lm_head is the embedding matrix itself. */
