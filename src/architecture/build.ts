@@ -243,9 +243,8 @@ export function parameterCount(tensors: readonly TensorGroup[], part?: ModelPart
 
 /** The shape of one tensor of the group as the checkpoint stores it: experts that share a tensor lead with their number. */
 export function storedShape(group: TensorGroup): readonly number[] {
-  if (!group.stacked) return group.shape;
-  const shape = group.stacked === 'transposed' ? [...group.shape].reverse() : group.shape;
-  return [group.experts ?? 1, ...shape];
+  const shape = group.transposed ? [...group.shape].reverse() : group.shape;
+  return group.stacked ? [group.experts ?? 1, ...shape] : shape;
 }
 
 /** How many tensors of the checkpoint a group stands for; none when it is not in the file. */

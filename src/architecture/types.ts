@@ -75,11 +75,8 @@ export interface TensorGroup {
   layers?: readonly number[];
   /** Number of experts for {expert}. */
   experts?: number;
-  /**
-   * The file keeps all experts of a layer in one tensor: [experts, out, in] or, transposed, [experts, in, out]. `shape` stays
-   * that of one expert, [out, in].
-   */
-  stacked?: 'plain' | 'transposed';
+  /** The file keeps all experts of a layer in one tensor [experts, ...]; `shape` stays that of one expert, [out, in]. */
+  stacked?: boolean;
   role: TensorRole;
   shard: Shard;
   part: ModelPart;
@@ -96,7 +93,7 @@ export interface TensorGroup {
   buffer?: boolean;
   /** Not in the file: computed when the model is built (multiplier vectors, weightless norms) and kept beside the weights. */
   derived?: boolean;
-  /** The file stores the matrix as [in, out] (GPT-2's Conv1D); `shape` is [out, in] all the same. */
+  /** The file stores the matrix as [in, out] (GPT-2's Conv1D, stacked experts); `shape` is [out, in] all the same. */
   transposed?: boolean;
   /** The matrix also takes the place of V in the merged qkv of engines (Gemma 4's full layers ship K only). */
   alsoValue?: boolean;
