@@ -91,6 +91,8 @@ export interface TensorGroup {
   dtype?: 'float32' | 'int64' | 'int32' | 'uint8';
   /** A stored buffer, not a parameter; counted in the file, not in the parameter count. */
   buffer?: boolean;
+  /** In the file and in the parameter count, but no engine keeps it (blocks of a tower after the layer that is tapped). */
+  unloaded?: boolean;
   /** Not in the file: computed when the model is built (multiplier vectors, weightless norms) and kept beside the weights. */
   derived?: boolean;
   /** The file stores the matrix as [in, out] (GPT-2's Conv1D, stacked experts); `shape` is [out, in] all the same. */
@@ -182,6 +184,28 @@ export interface EncoderShape {
   confidence: 'exact' | 'derived' | 'estimated';
 }
 
+/** What an engine holds for an encoder beyond its tensors, fixed when the model is built. */
+export interface TowerBuffer {
+  /** Engines decide by kind from which release on they hold it. */
+  kind: 'rotary-table' | 'position-ids' | 'time-embedding' | 'deepstack' | 'per-layer-inputs';
+  /** Number of values; per token of the batch budget when `perBatchedToken`. */
+  values: number;
+  perBatchedToken?: boolean;
+  /** Bytes of one value where it is not of the model's dtype. */
+  bytesPerValue?: number;
+}
+
+/** The encoder of a multimodal model as a whole. */
+export interface TowerShape {
+  /** Attention heads of the tower; a tensor-parallel split needs them divisible by tp. */
+  heads: number;
+  /** `heads`: split by tp, refused otherwise; `whole`: every rank holds all of it; `fallback`: whole attention if indivisible. */
+  split: 'heads' | 'whole' | 'fallback';
+  /** Checkpoints in Mistral's own format load a tower that every rank holds whole. */
+  wholeInMistralFormat?: boolean;
+  buffers: readonly TowerBuffer[];
+}
+
 export interface Architecture {
   tensors: readonly TensorGroup[];
   caches: readonly LayerCaches[];
@@ -195,6 +219,8 @@ export interface Architecture {
   alibi?: boolean;
   /** Encoder inputs of a multimodal model, one entry per modality; engines profile the encoder with them. */
   encoders?: readonly EncoderShape[];
+  /** The encoder itself, where there is one. */
+  tower?: TowerShape;
   /** Attention kind for the reports: how the layers read in one word. */
   attention: 'uniform' | 'hybrid-window' | 'hybrid-mamba' | 'mla' | 'attention-free';
 }
