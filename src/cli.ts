@@ -1,0 +1,77 @@
+// The only file that touches `process`: it makes the Io, picks the command, and maps errors to exit codes (contract: 0 fits,
+// 1 does not, 2 input, 3 environment, 70 our fault). Commands are loaded on demand, one small bundle each.
+import { pathToFileURL } from 'node:url';
+import type { CommandModule } from './commands/command.ts';
+import { type Diagnostic, InputError, VramError } from './diagnostics.ts';
+import type { Io } from './io.ts';
+import { diagnosticLines } from './render/diagnostics.ts';
+
+const loaders: Readonly<Record<string, () => Promise<CommandModule>>> = {
+  plan: () => import('./commands/plan.ts'),
+  list: () => import('./commands/list.ts'),
+  show: () => import('./commands/show.ts'),
+  schema: () => import('./commands/schema.ts'),
+  completion: () => import('./commands/completion.ts'),
+};
+
+void main(process.argv.slice(2));
+
+/** Runs one command line; sets process.exitCode, never exits by force (a pipe would lose what is not yet written). */
+async function main(argv: readonly string[]): Promise<void> {
+  quietOnClosedPipe();
+  const io = processIo(argv);
+  try {
+    const name = argv.find((word) => !word.startsWith('-'));
+    const load = argv[0] === name && name !== undefined ? loaders[name] : undefined;
+    const module = load ? await load() : await import('./commands/root.ts');
+    process.exitCode = await module.run(load ? argv.slice(1) : argv, io);
+  } catch (error) {
+    process.exitCode = report(error, io);
+  }
+}
+
+function report(error: unknown, io: Io): number {
+  if (error instanceof InputError) {
+    io.err(diagnosticLines(error.diagnostics, { colour: io.errColour, columns: io.columns }));
+    return 2;
+  }
+  if (error instanceof VramError) {
+    const diagnostic: Diagnostic = { severity: 'error', code: error.code, message: error.message, hint: error.hint };
+    io.err(diagnosticLines([diagnostic], { colour: io.errColour, columns: io.columns }));
+    return 3;
+  }
+  const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  io.err(`vram: a fault of the program, please report it with the command line:\n${stack}\n`);
+  return 70;
+}
+
+/** `vram ... | head` closes the pipe early: that is not an error. */
+function quietOnClosedPipe(): void {
+  for (const stream of [process.stdout, process.stderr]) {
+    stream.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code !== 'EPIPE') throw error;
+    });
+  }
+}
+
+function processIo(argv: readonly string[]): Io {
+  return {
+    out: (text) => void process.stdout.write(text),
+    err: (text) => void process.stderr.write(text),
+    env: process.env,
+    columns: Math.min(Math.max(process.stdout.columns ?? 80, 40), 120),
+    colour: wantsColour(process.stdout, argv),
+    errColour: wantsColour(process.stderr, argv),
+    stdinIsTerminal: process.stdin.isTTY === true,
+    errIsTerminal: process.stderr.isTTY === true,
+    cwd: pathToFileURL(`${process.cwd()}/`).href,
+  };
+}
+
+/** NO_COLOR and --no-color win, then FORCE_COLOR, then whether the stream is a capable terminal. */
+function wantsColour(stream: NodeJS.WriteStream, argv: readonly string[]): boolean {
+  const { NO_COLOR, FORCE_COLOR, TERM } = process.env;
+  if ((NO_COLOR !== undefined && NO_COLOR !== '') || argv.includes('--no-color')) return false;
+  if (FORCE_COLOR !== undefined) return FORCE_COLOR !== '0' && FORCE_COLOR !== 'false';
+  return stream.isTTY === true && TERM !== 'dumb';
+}

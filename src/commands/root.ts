@@ -1,0 +1,46 @@
+// `vram` without a command: help and version, and the nearest command for a misspelled one.
+import { distance } from 'fastest-levenshtein';
+import { inputError } from '../diagnostics.ts';
+import type { Io } from '../io.ts';
+import { version } from '../version.ts';
+import { makeCommand, parseCommand } from './command.ts';
+
+const commands: readonly (readonly [name: string, description: string])[] = [
+  ['plan', 'Does this model fit on this hardware, and with which flags?'],
+  ['list', 'What ships: models, gpus, engines, quantizations'],
+  ['show', 'One preset as YAML with its sources, or the tensors of a model'],
+  ['schema', 'The JSON Schema of an output or an input file'],
+  ['completion', 'Completion script for bash, zsh or fish'],
+];
+
+export async function run(argv: readonly string[], io: Io): Promise<number> {
+  const program = makeCommand(
+    'vram',
+    'Plans the GPU memory of LLM serving: what the engine itself will print, per\nengine version, without a GPU or a download.',
+    [
+      'vram plan --model llama-7b --gpu rtx4090',
+      'vram plan -m Qwen/Qwen3-32B-FP8 -g "2x l40s" --tp 2 --context 16384 --concurrency 8',
+      'vram plan --from-command "vllm serve meta-llama/Llama-3.1-8B --max-model-len 32k" -g a10g',
+      'vram list gpus',
+    ],
+    io,
+  );
+  program.version(version, '-V, --version', 'show the version');
+  for (const [name, description] of commands) program.command(name).description(description);
+  const word = argv.find((argument) => !argument.startsWith('-'));
+  if (word !== undefined && word !== 'help') throw unknownCommand(word);
+  if (argv.length === 0 || word === 'help') {
+    program.outputHelp();
+    return argv.length === 0 ? 2 : 0;
+  }
+  await parseCommand(program, argv);
+  return 0;
+}
+
+function unknownCommand(word: string): Error {
+  const names = commands.map(([name]) => name);
+  const nearest = names.reduce((best, name) => (distance(word, name) < distance(word, best) ? name : best));
+  return inputError('VRAM100', `unknown command ${JSON.stringify(word)}`, {
+    hint: distance(word, nearest) <= 3 ? `did you mean vram ${nearest}?` : `commands: ${names.join(', ')}`,
+  });
+}

@@ -1,0 +1,15 @@
+// What a command may see of the outside: streams, environment, arguments. cli.ts makes the real one from `process`; tests
+// make one from arrays. Nothing else touches `process`.
+export interface Io {
+  out(text: string): void;
+  err(text: string): void;
+  env: Readonly<Record<string, string | undefined>>;
+  /** Width of the terminal, 80 when there is none. */
+  columns: number;
+  /** Whether colour may be written to standard output / standard error. */
+  colour: boolean;
+  errColour: boolean;
+  stdinIsTerminal: boolean;
+  errIsTerminal: boolean;
+  cwd: string;
+}

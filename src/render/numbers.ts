@@ -1,0 +1,36 @@
+// How figures are written: GiB with two decimals, thousands separated, concurrency as the engine prints it.
+import { GiB, MiB } from '../units.ts';
+
+export function gib(bytes: number): string {
+  return `${(bytes / GiB).toFixed(2)} GiB`;
+}
+
+export function mib(bytes: number): string {
+  return `${(bytes / MiB).toFixed(2)} MiB`;
+}
+
+export function thousands(value: number): string {
+  return Math.trunc(value)
+    .toString()
+    .replace(/\B(?=(\d{3})+$)/g, ',');
+}
+
+export function percent(share: number, digits = 1): string {
+  return `${(share * 100).toFixed(digits)} %`;
+}
+
+export function times(value: number): string {
+  return `${value.toFixed(2)}x`;
+}
+
+/** 8.03B, 670.4M: parameter counts as people say them. */
+export function parameters(count: number): string {
+  for (const [unit, size] of [
+    ['T', 1e12],
+    ['B', 1e9],
+    ['M', 1e6],
+  ] as const) {
+    if (count >= size) return `${(count / size).toFixed(count / size >= 100 ? 0 : 2)}${unit}`;
+  }
+  return `${count}`;
+}
