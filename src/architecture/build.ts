@@ -243,6 +243,7 @@ export function parameterCount(tensors: readonly TensorGroup[], part?: ModelPart
 
 /** The shape of one tensor of the group as the checkpoint stores it: experts that share a tensor lead with their number. */
 export function storedShape(group: TensorGroup): readonly number[] {
+  if (group.fileShape) return group.fileShape;
   const shape = group.transposed ? [...group.shape].reverse() : group.shape;
   return group.stacked ? [group.experts ?? 1, ...shape] : shape;
 }

@@ -77,6 +77,8 @@ export interface TensorGroup {
   experts?: number;
   /** The file keeps all experts of a layer in one tensor [experts, ...]; `shape` stays that of one expert, [out, in]. */
   stacked?: boolean;
+  /** The file's own shape of the same values, where it differs in more than that (Kimi's A_log is [1, 1, heads, 1]). */
+  fileShape?: readonly number[];
   role: TensorRole;
   shard: Shard;
   part: ModelPart;
@@ -120,8 +122,8 @@ export type CacheLayout =
   | { kind: 'chunked'; chunk: number; kvHeads: number; headDim: number; valueHeadDim?: number }
   /** One latent vector of latentDim = kvLoraRank + qkRopeHeadDim values per token, no heads. */
   | { kind: 'mla'; latentDim: number; kvLoraRank: number; ropeDim: number; sparse?: boolean }
-  /** Keys of a sparse-attention indexer. */
-  | { kind: 'indexer'; headDim: number }
+  /** Keys of a sparse-attention indexer; `plain`: in the cache's own 16 bits, without scales (MiniMax-M3). */
+  | { kind: 'indexer'; headDim: number; plain?: boolean }
   /** Fixed-size state per sequence. */
   | { kind: 'state'; state: StateLayout }
   /** Keys and values of an encoder's tokens. */
@@ -172,6 +174,8 @@ export interface RotaryTable {
   rope: Readonly<Record<string, unknown>>;
   /** max_position_embeddings the table is made for. */
   positions: number;
+  /** Kept in this type whatever the model's dtype. */
+  dtype?: 'float32';
 }
 
 /** The largest item of one modality that an engine feeds the encoder with during profiling. */
