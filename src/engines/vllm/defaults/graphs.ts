@@ -1,0 +1,74 @@
+// CUDA-graph mode and the batch sizes that are captured (vLLM config/vllm.py _set_cudagraph_sizes, config/compilation.py;
+// V0: worker/model_runner.py _BATCH_SIZES_TO_CAPTURE).
+import type { GpuSpec } from '../../../spec/gpu.ts';
+import type { ModelSpec } from '../../../spec/model.ts';
+import type { EngineOptions } from '../../../spec/options.ts';
+import type { Profile } from '../profile.ts';
+import type { ResolvedOptions } from '../resolved.ts';
+import { capabilityOf } from './dtype.ts';
+import type { DefaultsRules } from './rules.ts';
+import type { ModelTraits } from './traits.ts';
+
+export interface GraphInput {
+  options: EngineOptions;
+  spec: ModelSpec;
+  gpu: GpuSpec;
+  traits: ModelTraits;
+  profile: Profile<DefaultsRules>;
+  engine: 'v0' | 'v1';
+  maxNumSeqs: number;
+  maxNumBatchedTokens: number;
+  speculativeTokens: number;
+}
+
+export function resolveGraphMode(input: GraphInput): ResolvedOptions['cudagraphMode'] {
+  const { options, traits, profile, engine } = input;
+  if (options.enforceEager) return 'NONE';
+  if (engine === 'v0') return 'FULL_DECODE_ONLY';
+  if (traits.pooling || traits.encoderDecoder) return 'PIECEWISE';
+  return traits.hybrid ? profile['defaults.hybridCudagraphMode'] : profile['defaults.cudagraphMode'];
+}
+
+/** 1, 2, 4, then multiples of 8, from 256 on of the release's step, up to the largest size. */
+export function captureSizes(input: GraphInput): number[] {
+  const { options, profile, engine, maxNumBatchedTokens } = input;
+  if (options.enforceEager) return [];
+  if (options.cudagraphCaptureSizes) {
+    return [...new Set(options.cudagraphCaptureSizes)]
+      .filter((size) => size <= maxNumBatchedTokens)
+      .sort((a, b) => a - b);
+  }
+  if (engine === 'v0') return v0Sizes(input.maxNumSeqs);
+  const rule = profile['defaults.captureSizes'];
+  const max = Math.min(largestSize(input), rule.kind === 'fixed' ? Number.POSITIVE_INFINITY : maxNumBatchedTokens);
+  const sizes = [1, 2, 4].filter((size) => size <= max);
+  for (let size = 8; size <= max && size < 256; size += 8) sizes.push(size);
+  for (let size = 256; size <= max; size += rule.stepAbove256) sizes.push(size);
+  if (rule.includesBatchedTokens && maxNumBatchedTokens <= max && !sizes.includes(maxNumBatchedTokens)) {
+    sizes.push(maxNumBatchedTokens);
+  }
+  return sizes;
+}
+
+function largestSize({ spec, gpu, profile, maxNumSeqs, speculativeTokens }: GraphInput): number {
+  const rule = profile['defaults.captureSizes'];
+  const wider = profile['defaults.widerCapture'].find((entry) => entry.architecture === spec.architecture);
+  if (wider) return wider.max;
+  const ceiling = Math.floor(capabilityOf(gpu)) === 10 ? rule.blackwellCeiling : rule.ceiling;
+  if (rule.kind === 'fixed') return ceiling;
+  return Math.min(maxNumSeqs * 2 * (rule.speculation ? 1 + speculativeTokens : 1), ceiling);
+}
+
+/** V0 captures decode batches up to the first size that covers max_num_seqs. */
+function v0Sizes(maxNumSeqs: number): number[] {
+  const sizes: number[] = [];
+  for (const size of [1, 2, 4]) {
+    sizes.push(size);
+    if (size >= maxNumSeqs) return sizes;
+  }
+  for (let size = 8; size <= 8192; size += 8) {
+    sizes.push(size);
+    if (size >= maxNumSeqs) break;
+  }
+  return sizes;
+}

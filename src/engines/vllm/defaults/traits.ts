@@ -1,0 +1,45 @@
+// What kind of model the engine has before it, read from the expanded architecture and the class name: the distinctions by
+// which vLLM's configuration code chooses defaults (config/model.py: runner_type, is_hybrid, is_attention_free, use_mla).
+import type { Architecture } from '../../../architecture/types.ts';
+import type { ModelSpec } from '../../../spec/model.ts';
+
+export interface ModelTraits {
+  pooling: boolean;
+  /** Encoder-only pooling models attend in both directions. */
+  bidirectional: boolean;
+  encoderDecoder: boolean;
+  hybrid: boolean;
+  attentionFree: boolean;
+  moe: boolean;
+  mla: boolean;
+  multimodal: boolean;
+  slidingWindow: boolean;
+  quantized: boolean;
+}
+
+/** vLLM config/model.py _SUFFIX_TO_DEFAULTS: these endings generate, the bare "...Model" and the classifiers pool. */
+const generates = /(ForCausalLM|ForConditionalGeneration|ChatModel|LMHeadModel|ForCausalLMWithMTP)$/;
+const pools = /(EmbeddingModel|ForSequenceClassification|ForTokenClassification|ForMaskedLM|RewardModel|Model)$/;
+const encoderOnly =
+  /^(Bert|Roberta|XLMRoberta|NomicBert|ModernBert|GteModel|GteNewModel|Snowflake|JinaRoberta|NewModel)/;
+
+export function traitsOf(spec: ModelSpec, architecture: Architecture, quantized: boolean): ModelTraits {
+  const kinds = new Set<string>();
+  for (const entry of architecture.caches) for (const cache of entry.caches) kinds.add(cache.kind);
+  const pooling = !generates.test(spec.architecture) && pools.test(spec.architecture);
+  const state = kinds.has('state');
+  const attends = ['full', 'sliding', 'chunked', 'mla', 'special'].some((kind) => kinds.has(kind));
+  return {
+    pooling,
+    bidirectional: pooling && encoderOnly.test(spec.architecture),
+    encoderDecoder: kinds.has('cross'),
+    hybrid: state && attends,
+    attentionFree: architecture.attention === 'attention-free' || (state && !attends),
+    moe: architecture.forward.moe !== undefined,
+    mla: kinds.has('mla'),
+    multimodal:
+      (architecture.encoders?.length ?? 0) > 0 || spec.config.vision !== undefined || spec.config.audio !== undefined,
+    slidingWindow: kinds.has('sliding'),
+    quantized,
+  };
+}
