@@ -1,11 +1,127 @@
-// Compiles presets/**/*.yaml to one JSON per kind in dist/presets/, after validation: parsing hundreds of YAML files at
-// start-up would cost more than the rest of the program.
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+// Compiles presets/**/*.yaml to dist/presets/*.json after validation: parsing hundreds of YAML files at start-up would cost
+// more than the rest of the program. Models and GPUs get an index of names and byte offsets, so that a plan parses one line.
+import { mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parse } from 'yaml';
+import type { ZodType } from 'zod';
+import type { Diagnostic } from '../src/diagnostics.ts';
+import { gpuKey, modelKey } from '../src/load/names.ts';
+import type { PresetIndex, VariantBook } from '../src/load/presets.ts';
+import { parseYaml } from '../src/load/yaml.ts';
+import type { GpuSpec } from '../src/spec/gpu.ts';
+import type { ModelSpec } from '../src/spec/model.ts';
+import { expandModel } from '../src/spec/runs.ts';
+import { gpuSchema, modelSchema, variantBookSchema } from '../src/spec/schema.ts';
 
 const root = new URL('..', import.meta.url).pathname;
 const out = join(root, 'dist/presets');
+const problems: Diagnostic[] = [];
+
+mkdirSync(out, { recursive: true });
+buildModels();
+buildGpus();
+for (const kind of ['quantizations', 'workloads', 'deployments']) {
+  const entries = yamlFiles(`presets/${kind}`).flatMap((path) => load(path) as object[] | object);
+  writeJson(`${kind}.json`, entries);
+}
+writeJson(
+  'vllm-rules.json',
+  Object.assign({}, ...yamlFiles('presets/engines/vllm').map((path) => (load(path) as { rules?: object }).rules ?? {})),
+);
+if (problems.length > 0) {
+  for (const { path, message, hint } of problems) {
+    console.error(`${path}: ${message}${hint ? ` (${hint})` : ''}`);
+  }
+  process.exitCode = 1;
+}
+
+function buildModels(): void {
+  const models = yamlFiles('presets/models').flatMap((path) => {
+    const value = checked<ModelSpec>(path, modelSchema);
+    return value ? [expandModel(value)] : [];
+  });
+  const names: Names = {};
+  models.forEach((model, at) => {
+    for (const name of [model.id, model.hfId, ...(model.aliases ?? [])])
+      if (name) addName(names, modelKey(name), at, model.id);
+  });
+  // A repository name without its organisation is a name too, unless something else is called that.
+  models.forEach((model, at) => {
+    for (const name of [model.hfId, ...(model.aliases ?? [])]) {
+      if (name?.includes('/')) names[modelKey(name.slice(name.indexOf('/') + 1))] ??= at;
+    }
+  });
+  writeIndexed('models', models, names);
+  const book = checked<VariantBook>('presets/model-variants.yaml', variantBookSchema);
+  if (!book) return;
+  const ids = new Set(models.map((model) => model.id));
+  for (const { id, base } of book.variants) {
+    if (!ids.has(base)) problem('presets/model-variants.yaml', `${id}: no model preset ${base}`);
+    if (names[modelKey(id)] !== undefined) problem('presets/model-variants.yaml', `${id} is also a preset's name`);
+  }
+  writeJson('model-variants.json', book);
+}
+
+function buildGpus(): void {
+  const gpus = yamlFiles('presets/gpus').flatMap((path) => checked<GpuSpec>(path, gpuSchema) ?? []);
+  const names: Names = {};
+  gpus.forEach((gpu, at) => {
+    for (const name of [gpu.id, ...(gpu.aliases ?? [])]) addName(names, gpuKey(name), at, gpu.id);
+  });
+  // Several cards can print one name (RTX 3080 with 10 and 12 GB): all are kept, an alias decides which comes first.
+  gpus.forEach((gpu, at) => {
+    for (const name of [gpu.name, ...(gpu.printedNames ?? [])]) addSharedName(names, gpuKey(name), at);
+    if (gpu.sliceOf !== undefined && !gpus.some((other) => other.id === gpu.sliceOf)) {
+      problem(gpu.id, `sliceOf: no GPU preset ${gpu.sliceOf}`);
+    }
+  });
+  writeIndexed('gpus', gpus, names);
+}
+
+type Names = PresetIndex['names'];
+
+/** A name that belongs to one entry. */
+function addName(names: Names, key: string, at: number, owner: string): void {
+  const held = names[key];
+  if (held !== undefined && held !== at) problem(owner, `the name ${key} belongs to two entries`);
+  names[key] = at;
+}
+
+/** A name that several entries may carry; the first one comes first. */
+function addSharedName(names: Names, key: string, at: number): void {
+  const held = names[key];
+  const all = held === undefined ? [] : typeof held === 'number' ? [held] : held;
+  if (!all.includes(at)) names[key] = all.length === 0 ? at : [...all, at];
+}
+
+/** One entry a line, ASCII only, so that the offset of a character is the offset of its byte. */
+function writeIndexed(kind: string, entries: readonly { id: string }[], names: Names): void {
+  const index: PresetIndex = { entries: [], names };
+  const seen = new Set<string>();
+  let text = '[\n';
+  entries.forEach((entry, at) => {
+    if (seen.has(entry.id)) problem(entry.id, 'two entries have this id');
+    seen.add(entry.id);
+    const line = JSON.stringify(entry).replace(
+      /[^\x20-\x7e]/g,
+      (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`,
+    );
+    index.entries.push([entry.id, text.length, line.length]);
+    text += at + 1 < entries.length ? `${line},\n` : `${line}\n`;
+  });
+  writeWhole(`${kind}.json`, `${text}]\n`);
+  writeJson(`${kind}.index.json`, index);
+}
+
+function checked<Value extends { id?: string } | object>(path: string, schema: ZodType): Value | undefined {
+  const { value, diagnostics } = parseYaml(readFileSync(join(root, path), 'utf8'), path, schema);
+  problems.push(...diagnostics);
+  if (value === undefined) return undefined;
+  const id = (value as { id?: string }).id;
+  if (id !== undefined && !path.endsWith(`/${id}.yaml`))
+    problem(path, `the id is ${id}, the file should be ${id}.yaml`);
+  return value as Value;
+}
 
 function yamlFiles(dir: string): string[] {
   return readdirSync(join(root, dir), { withFileTypes: true })
@@ -18,13 +134,17 @@ function load(path: string): unknown {
   return parse(readFileSync(join(root, path), 'utf8'), { maxAliasCount: 0 });
 }
 
-mkdirSync(out, { recursive: true });
-for (const kind of ['models', 'gpus', 'quantizations', 'workloads', 'deployments']) {
-  const entries = yamlFiles(`presets/${kind}`).flatMap((path) => load(path) as object[] | object);
-  writeFileSync(join(out, `${kind}.json`), JSON.stringify(entries));
+function problem(path: string, message: string): void {
+  problems.push({ severity: 'error', code: 'VRAM101', message, path });
 }
-const rules = Object.assign(
-  {},
-  ...yamlFiles('presets/engines/vllm').map((path) => (load(path) as { rules?: object }).rules ?? {}),
-);
-writeFileSync(join(out, 'vllm-rules.json'), JSON.stringify(rules));
+
+function writeJson(name: string, value: unknown): void {
+  writeWhole(name, JSON.stringify(value));
+}
+
+/** Under its final name a file is always complete, also while another build runs. */
+function writeWhole(name: string, text: string): void {
+  const temporary = join(out, `${name}.${process.pid}`);
+  writeFileSync(temporary, text);
+  renameSync(temporary, join(out, name));
+}

@@ -1,23 +1,139 @@
-// Reads the compiled presets (dist/presets/*.json, made by scripts/build-presets.ts). One file per kind, read on first use.
-import { readFileSync } from 'node:fs';
+// Reads the compiled presets (dist/presets, made by scripts/build-presets.ts). Per kind there is one JSON array, one entry a
+// line, and a small index of names and byte offsets beside it: a plan reads the index and one line, a sweep the whole array.
+import { closeSync, existsSync, openSync, readFileSync, readSync } from 'node:fs';
+import { assert } from '../assert.ts';
 import type { RuleBook } from '../engines/vllm/profile.ts';
 import type { GpuSpec } from '../spec/gpu.ts';
-import type { ModelSpec } from '../spec/model.ts';
+import type { Json, ModelSpec } from '../spec/model.ts';
+import { gpuKey, modelKey } from './names.ts';
+
+/** A checkpoint that is a preset with a quantization scheme or a few other settings. */
+export interface ModelVariant {
+  /** Hugging Face id. */
+  id: string;
+  /** Preset it is built on. */
+  base: string;
+  /** Scheme id of its weights; absent: as the base. */
+  scheme?: string;
+  /** Settings that differ from the base's. */
+  config?: Record<string, Json>;
+  note?: string;
+}
+
+/** Naming habits of publishers: a pattern over ids and the scheme that such a name means. */
+export interface VariantRules {
+  organisations: readonly string[];
+  /** Regular expression over the lower-case name without organisation; what matches is cut off to find the base. */
+  suffix: string;
+  scheme: string;
+  note?: string;
+}
+
+export interface VariantBook {
+  variants: readonly ModelVariant[];
+  rules: readonly VariantRules[];
+}
+
+export interface PresetEntries {
+  models: ModelSpec;
+  gpus: GpuSpec;
+}
+export type PresetKind = keyof PresetEntries;
 
 interface PresetFiles {
   models: ModelSpec[];
   gpus: GpuSpec[];
   'vllm-rules': RuleBook;
+  'model-variants': VariantBook;
+}
+
+/** What scripts/build-presets.ts writes: key of a name -> positions of the entries in `entries`. */
+export interface PresetIndex {
+  /** [id, byte offset, byte length] per entry, in file order. */
+  entries: [id: string, offset: number, length: number][];
+  names: Record<string, number | number[]>;
 }
 
 const cache = new Map<string, unknown>();
-const directory = new URL('../../dist/presets/', import.meta.url);
+let found: URL | undefined;
 
+/** Every entry of a kind: for sweeps and listings. */
 export function loadPresets<Kind extends keyof PresetFiles>(kind: Kind): PresetFiles[Kind] {
-  let value = cache.get(kind);
-  if (value === undefined) {
-    value = JSON.parse(readFileSync(new URL(`${kind}.json`, directory), 'utf8'));
-    cache.set(kind, value);
+  return readJson(`${kind}.json`) as PresetFiles[Kind];
+}
+
+/** The entries that carry this name (id, alias, printed name, Hugging Face id, in any case): usually one, none, or a few. */
+export function findPresets<Kind extends PresetKind>(kind: Kind, name: string): PresetEntries[Kind][] {
+  const { names } = presetIndex(kind);
+  const key = kind === 'gpus' ? gpuKey(name) : modelKey(name);
+  const hit = Object.hasOwn(names, key) ? names[key] : undefined;
+  if (hit === undefined) return [];
+  return (typeof hit === 'number' ? [hit] : hit).map((at) => readEntry(kind, at));
+}
+
+export function findPreset<Kind extends PresetKind>(kind: Kind, name: string): PresetEntries[Kind] | undefined {
+  return findPresets(kind, name)[0];
+}
+
+/** One entry by its id. */
+export function loadPreset<Kind extends PresetKind>(kind: Kind, id: string): PresetEntries[Kind] {
+  const at = presetIndex(kind).entries.findIndex((entry) => entry[0] === id);
+  assert(at >= 0, `no ${kind} preset ${id}`);
+  return readEntry(kind, at);
+}
+
+export function presetIds(kind: PresetKind): string[] {
+  return presetIndex(kind).entries.map((entry) => entry[0]);
+}
+
+/** All keys of names of a kind, for suggestions. */
+export function presetNames(kind: PresetKind): string[] {
+  return Object.keys(presetIndex(kind).names);
+}
+
+function presetIndex(kind: PresetKind): PresetIndex {
+  return readJson(`${kind}.index.json`) as PresetIndex;
+}
+
+function readEntry<Kind extends PresetKind>(kind: Kind, at: number): PresetEntries[Kind] {
+  const whole = cache.get(`${kind}.json`) as PresetEntries[Kind][] | undefined;
+  if (whole) return whole[at]!;
+  const key = `${kind}#${at}`;
+  let entry = cache.get(key);
+  if (entry === undefined) {
+    const [, offset, length] = presetIndex(kind).entries[at]!;
+    entry = JSON.parse(readSlice(new URL(`${kind}.json`, directory()), offset, length));
+    cache.set(key, entry);
   }
-  return value as PresetFiles[Kind];
+  return entry as PresetEntries[Kind];
+}
+
+function readSlice(file: URL, offset: number, length: number): string {
+  const handle = openSync(file, 'r');
+  try {
+    const buffer = Buffer.allocUnsafe(length);
+    const read = readSync(handle, buffer, 0, length, offset);
+    assert(read === length, `the compiled presets are incomplete: ${file.pathname}`);
+    return buffer.toString('utf8');
+  } finally {
+    closeSync(handle);
+  }
+}
+
+function readJson(name: string): unknown {
+  let value = cache.get(name);
+  if (value === undefined) {
+    value = JSON.parse(readFileSync(new URL(name, directory()), 'utf8'));
+    cache.set(name, value);
+  }
+  return value;
+}
+
+/** dist/presets as seen from a bundle in dist/, from a folder below it, or from src/load. */
+function directory(): URL {
+  found ??= ['./presets/', '../presets/', '../../dist/presets/']
+    .map((path) => new URL(path, import.meta.url))
+    .find((url) => existsSync(new URL('gpus.index.json', url)));
+  assert(found !== undefined, 'the compiled presets are missing: run npm run presets');
+  return found;
 }

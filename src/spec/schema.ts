@@ -1,0 +1,175 @@
+// The shape of preset and spec files as zod schemas: strict keys, plausible numbers, printable names. What the numbers mean
+// is not known here. The same schemas validate the shipped presets at build time and a user's own YAML at run time; a
+// config.json from a checkpoint goes through the loose form, because its keys are not ours to refuse.
+import * as z from 'zod';
+import { audioKeys, configKeys, ropeKeys, visionKeys } from './config-keys.ts';
+import { vendors } from './gpu.ts';
+import { dtypes, type Json } from './model.ts';
+import { expandRuns } from './runs.ts';
+
+const text = z
+  .string()
+  .max(2000)
+  .refine(
+    (value) => !/[\u0000-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/.test(value),
+    'contains control characters',
+  );
+const name = text.min(1).max(200);
+const id = name.regex(/^[a-z0-9][a-z0-9._-]*$/, 'an id has lower-case letters, digits, dots and dashes');
+const notes = z.array(text).max(100);
+const date = z.string().regex(/^\d{4}(-\d{2}(-\d{2})?)?$/, 'a date is written as YYYY-MM-DD');
+
+/** An integer within bounds that no real model or GPU exceeds; the message carries the bound. */
+const count = (max: number, min = 1) =>
+  z
+    .number({ error: 'expected a number' })
+    .int('expected an integer')
+    .min(min, `must be at least ${min}`)
+    .max(max, `is larger than anything plausible (limit ${max})`);
+
+const maxDepth = 8;
+function isPlainJson(value: unknown, depth = 0): value is Json {
+  if (value === null || typeof value === 'boolean' || typeof value === 'string') return true;
+  if (typeof value === 'number') return Number.isFinite(value) && Math.abs(value) <= 1e15;
+  if (depth > maxDepth || typeof value !== 'object') return false;
+  return Object.values(value as object).every((inner) => isPlainJson(inner, depth + 1));
+}
+const json = z.custom<Json>((value) => isPlainJson(value), 'expected finite numbers, texts, lists or nested values');
+const anyKeys = (keys: readonly string[]) => Object.fromEntries(keys.map((key) => [key, json.optional()]));
+
+/** A list, or its short form ("12x (3x a, b)"). */
+const runs = <Item extends z.ZodType>(item: Item) =>
+  z.union([
+    z.array(item).max(10_000),
+    z.string().refine((value) => expandRuns(value) !== undefined, 'is not a run list such as "12x (3x a, b)"'),
+  ]);
+
+const ropeNumbers = {
+  type: name.optional(),
+  theta: z.number().positive().max(1e12).optional(),
+  factor: z.number().positive().max(1e5).optional(),
+  originalMaxPositionEmbeddings: count(1e9).optional(),
+  partialRotaryFactor: z.number().min(0).max(1).optional(),
+};
+
+/** The fields that every family reads, with their limits. */
+const coreConfig = {
+  dtype: z.enum(dtypes).optional(),
+  hiddenSize: count(1_000_000).optional(),
+  layers: count(10_000).optional(),
+  heads: count(100_000).optional(),
+  kvHeads: count(100_000).optional(),
+  headDim: count(100_000).optional(),
+  intermediateSize: z
+    .union([count(10_000_000, 0), z.array(count(10_000_000, 0)), runs(count(10_000_000, 0))])
+    .optional(),
+  vocabSize: count(100_000_000),
+  maxPositionEmbeddings: count(1_000_000_000).optional(),
+  tieWordEmbeddings: z.boolean().optional(),
+  slidingWindow: count(1_000_000_000, 0).optional(),
+  layerTypes: runs(name).optional(),
+  experts: count(100_000, 0).optional(),
+  expertsPerToken: z.union([count(100_000, 0), runs(count(100_000, 0))]).optional(),
+  moeIntermediateSize: z.union([count(10_000_000, 0), runs(count(10_000_000, 0))]).optional(),
+};
+
+const config = z.strictObject({
+  ...anyKeys(configKeys),
+  ...coreConfig,
+  rope: z.strictObject({ ...anyKeys(ropeKeys), ...ropeNumbers }).optional(),
+  vision: z.strictObject(anyKeys(visionKeys)).optional(),
+  audio: z.strictObject(anyKeys(audioKeys)).optional(),
+});
+
+const quantization = z.looseObject({ method: name });
+
+export const modelSchema = z.strictObject({
+  id,
+  name: name.optional(),
+  hfId: name.optional(),
+  aliases: z.array(name).max(100).optional(),
+  family: name.optional(),
+  architecture: name,
+  modelType: name,
+  textModelType: name.optional(),
+  task: z.literal('embed').optional(),
+  released: date.optional(),
+  parameters: count(1e15).optional(),
+  source: text.optional(),
+  notes: notes.optional(),
+  config,
+  quantization: quantization.optional(),
+});
+
+/** A normalized config.json: the same limits, any other key, and the sizes that no family can do without. */
+export const looseConfigSchema = z.looseObject({ ...coreConfig, hiddenSize: coreConfig.hiddenSize.unwrap() });
+
+const bytes = count(1e15);
+const rate = z.number().positive().max(1e18);
+
+export const gpuSchema = z.strictObject({
+  id,
+  name,
+  aliases: z.array(name).max(100).optional(),
+  printedNames: z.array(name).max(100).optional(),
+  vendor: z.enum(vendors),
+  architecture: name.optional(),
+  computeCapability: z
+    .string()
+    .regex(/^\d{1,2}\.\d$/, 'a compute capability is written as "9.0"')
+    .optional(),
+  driverTotalBytes: bytes,
+  cudaTotalBytes: bytes,
+  cudaTotalConfidence: z.enum(['exact', 'derived', 'estimated']).optional(),
+  windowsTotalBytes: bytes.optional(),
+  eccTotalBytes: bytes.optional(),
+  multiprocessors: count(10_000).optional(),
+  l2CacheBytes: bytes.optional(),
+  bandwidthBytesPerSecond: rate.optional(),
+  flops: z
+    .strictObject({
+      fp16: rate.optional(),
+      bf16: rate.optional(),
+      fp8: rate.optional(),
+      fp4: rate.optional(),
+      int8: rate.optional(),
+    })
+    .optional(),
+  formats: z
+    .strictObject({
+      fp16: z.boolean().optional(),
+      bf16: z.boolean().optional(),
+      fp8: z.boolean().optional(),
+      int8: z.boolean().optional(),
+      fp4: z.boolean().optional(),
+    })
+    .optional(),
+  nvlinkBytesPerSecond: rate.optional(),
+  pcie: name.optional(),
+  integrated: z.boolean().optional(),
+  maxGpusPerNode: count(1_000_000).optional(),
+  pricePerHour: z.strictObject({ min: z.number().min(0), max: z.number().min(0), source: text }).optional(),
+  sliceOf: name.optional(),
+  sources: notes.optional(),
+  notes: notes.optional(),
+});
+
+export const variantBookSchema = z.strictObject({
+  variants: z.array(
+    z.strictObject({
+      id: name,
+      base: name,
+      scheme: name.optional(),
+      config: z.record(z.string(), json).optional(),
+      note: text.optional(),
+    }),
+  ),
+  rules: z.array(
+    z.strictObject({
+      organisations: z.array(name),
+      suffix: text,
+      scheme: name,
+      note: text.optional(),
+    }),
+  ),
+});
