@@ -1,0 +1,67 @@
+// The Mamba-2 mixer (Nemotron-H, Granite 4 hybrids, Falcon-H1): heads of a scalar decay whose B and C vectors are shared by
+// groups. Ranks split heads; groups follow their heads and are repeated where there are fewer groups than ranks.
+// Law: vllm/model_executor/layers/mamba/mamba_mixer2.py (0.10 to 0.33).
+import { column, kvHeads, linear, row, type Where } from '../../../build.ts';
+import type { Shard, StateLayout, TensorGroup } from '../../../types.ts';
+import { convolution, parameter } from './parts.ts';
+
+export interface Mamba2Sizes {
+  hiddenSize: number;
+  /** heads x headDim. */
+  inner: number;
+  state: number;
+  conv: number;
+  heads: number;
+  headDim: number;
+  groups: number;
+  convBias: boolean;
+  bias: boolean;
+  /** The gated norm has a weight (Falcon-H1 may leave the norm out). */
+  gatedNorm: boolean;
+}
+
+export function mamba2Mixer(prefix: string, sizes: Mamba2Sizes, where: Where): TensorGroup[] {
+  const { hiddenSize, inner, heads, bias } = sizes;
+  return [
+    ...convolution(`${prefix}.conv1d`, convChannels(sizes), sizes.conv, {
+      ...where,
+      bias: sizes.convBias,
+      shard: { by: 'segments', segments: [{ rows: inner, shard: column }, groupRows(sizes), groupRows(sizes)] },
+    }),
+    ...linear(`${prefix}.in_proj`, [projectionRows(sizes), hiddenSize], {
+      ...where,
+      role: 'state-in',
+      shard: projectionShard(sizes),
+      bias,
+    }),
+    parameter(`${prefix}.A_log`, [heads], { ...where, shard: column, dtype: 'float32' }),
+    parameter(`${prefix}.D`, [heads], { ...where, shard: column }),
+    parameter(`${prefix}.dt_bias`, [heads], { ...where, shard: column }),
+    ...linear(`${prefix}.out_proj`, [hiddenSize, inner], { ...where, role: 'state-out', shard: row, bias }),
+    ...(sizes.gatedNorm ? [parameter(`${prefix}.norm.weight`, [inner], { ...where, shard: column })] : []),
+  ];
+}
+
+export function mamba2State({ inner, state, conv, heads, headDim, groups }: Mamba2Sizes): StateLayout {
+  return { type: 'mamba2', inner, state, conv, heads, headDim, groups };
+}
+
+/** Rows of in_proj: gate and x (inner each), B and C (groups x state each), one time step per head. */
+export function projectionRows(sizes: Mamba2Sizes): number {
+  return sizes.inner + convChannels(sizes) + sizes.heads;
+}
+
+export function projectionShard(sizes: Mamba2Sizes): Shard {
+  const inner = { rows: sizes.inner, shard: column };
+  const heads = { rows: sizes.heads, shard: column };
+  return { by: 'segments', segments: [inner, inner, groupRows(sizes), groupRows(sizes), heads] };
+}
+
+function convChannels({ inner, groups, state }: Mamba2Sizes): number {
+  return inner + 2 * groups * state;
+}
+
+/** B or C: one block of `state` rows per group, kept whole when ranks outnumber the groups. */
+function groupRows({ groups, state }: Mamba2Sizes): { rows: number; shard: Shard } {
+  return { rows: groups * state, shard: kvHeads(groups) };
+}
