@@ -21,7 +21,10 @@ const profiles = new Map<string, Profile>();
 export function resolveEngineRef(ref: string | undefined): EngineRef {
   const [id = '', asked] = (ref ?? 'vllm').trim().split('@', 2);
   if (id.toLowerCase() !== 'vllm') {
-    throw inputError('VRAM401', `engine ${JSON.stringify(id)} is not known to this version`, { hint: `use vllm, or vllm@${newestRelease}`, path: '--engine' });
+    throw inputError('VRAM401', `engine ${JSON.stringify(id)} is not known to this version`, {
+      hint: `use vllm, or vllm@${newestRelease}`,
+      path: '--engine',
+    });
   }
   const version = (asked ?? newestRelease).replace(/^v/, '');
   const match = matchRelease(version);

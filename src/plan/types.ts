@@ -104,4 +104,14 @@ export interface Plan {
   flags: FlagSuggestion[];
   command: string;
   suggestions: Suggestion[];
+  matrix?: PlanMatrix;
+}
+
+/** Which combinations of context and concurrency the KV cache holds: fits[context][concurrency]. */
+export interface PlanMatrix {
+  contexts: Tokens[];
+  concurrencies: number[];
+  fits: boolean[][];
+  /** Sequences of contexts[i] tokens that fit at once. */
+  maxConcurrency: number[];
 }

@@ -1,10 +1,10 @@
 // The answer for a person: verdict, budget of each GPU as a bar and a table, capacity, flags, warnings. 80 columns, readable
 // without colour. It formats a Plan and computes nothing.
 import Table from 'cli-table3';
+import { gib, parameters, percent, thousands, times } from '../numbers.ts';
 import type { PlanOutput } from '../plan/output.ts';
 import type { BudgetItem, DevicePlan, ItemId, Plan } from '../plan/types.ts';
 import { barCells, glyphs } from './bar.ts';
-import { gib, parameters, percent, thousands, times } from './numbers.ts';
 import { type Paint, paintFor } from './paint.ts';
 import { visible, wrap } from './text.ts';
 

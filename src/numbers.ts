@@ -1,5 +1,5 @@
 // How figures are written: GiB with two decimals, thousands separated, concurrency as the engine prints it.
-import { GiB, MiB } from '../units.ts';
+import { GiB, MiB } from './units.ts';
 
 export function gib(bytes: number): string {
   return `${(bytes / GiB).toFixed(2)} GiB`;

@@ -1,0 +1,105 @@
+// `npm run accuracy`: the start-up logs through the command line, predicted against observed per quantity, every case off by
+// more than 1 %. With --write the README's accuracy table is rewritten from the same figures.
+import { execFile } from 'node:child_process';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import type { PlanOutput } from '../src/plan/output.ts';
+import {
+  type Judgement,
+  type PlanRun,
+  quantities,
+  type StartupCase,
+  type StartupScore,
+  scoreStartups,
+  statistics,
+} from './lib/startups.ts';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const execute = promisify(execFile);
+const residualReasons: Record<string, string> = JSON.parse(
+  readFileSync(`${root}test/ground-truth/residuals.json`, 'utf8'),
+);
+
+async function runCli(args: readonly string[]): Promise<PlanRun> {
+  try {
+    const { stdout } = await execute(process.execPath, [`${root}bin/vram.js`, ...args], { maxBuffer: 2 ** 26 });
+    return { exitCode: 0, plan: (JSON.parse(stdout) as PlanOutput).result };
+  } catch (error) {
+    const { code, stdout, stderr } = error as { code: number; stdout: string; stderr: string };
+    if (code === 1 && stdout) return { exitCode: 1, plan: (JSON.parse(stdout) as PlanOutput).result };
+    return { exitCode: typeof code === 'number' ? code : 70, message: stderr?.trim().split('\n')[0] };
+  }
+}
+
+const file =
+  process.argv.slice(2).find((argument) => !argument.startsWith('--')) ?? `${root}test/ground-truth/vllm-startups.json`;
+const { cases } = JSON.parse(readFileSync(file, 'utf8')) as { cases: StartupCase[] };
+const score = await scoreStartups(cases, runCli);
+const lines = report(score);
+console.log(lines.join('\n'));
+if (process.argv.includes('--write')) writeReadme(lines);
+
+function report({ judgements, refused, wrongVerdicts, verdicts }: StartupScore): string[] {
+  const onHopper19 = judgements.filter(
+    ({ case: c, quantity }) => quantity === 'kv' && c.vllmVersion.startsWith('0.19') && c.gpu === 'h100-sxm',
+  );
+  return [
+    `${cases.length} published start-ups; ${refused.length} not planned; ${wrongVerdicts.length} of ${verdicts} verdicts wrong.`,
+    '',
+    '| quantity | cases | groups | median | 90th percentile | largest | signed median |',
+    '|---|--:|--:|--:|--:|--:|--:|',
+    ...quantities.map((quantity) =>
+      row(
+        quantity,
+        judgements.filter((j) => j.quantity === quantity),
+      ),
+    ),
+    row('kv, 0.19 on H100', onHopper19),
+    '',
+    bytesToTokensLine(judgements),
+    ...refused.map(({ id, message }) => `- not planned: ${id}: ${message}`),
+    ...wrongVerdicts.map(
+      ({ id, outcome, fits }) => `- verdict: ${id}: ${outcome}, predicted ${fits ? 'fits' : 'does not fit'}`,
+    ),
+    '',
+    'Off by more than 1 % (weights or KV bytes):',
+    '',
+    '| case | quantity | predicted | observed | error | reason known so far |',
+    '|---|---|--:|--:|--:|---|',
+    ...judgements
+      .filter((j) => (j.quantity === 'weights' || j.quantity === 'kv') && Math.abs(j.error) > 0.01)
+      .map(offRow),
+  ];
+}
+
+function row(name: string, judgements: readonly Judgement[]): string {
+  const s = statistics(judgements);
+  const p = (value: number): string => `${(value * 100).toFixed(3)} %`;
+  return `| ${name} | ${s.cases} | ${s.groups} | ${p(s.median)} | ${p(s.p90)} | ${p(s.max)} | ${p(s.signedMedian)} |`;
+}
+
+function bytesToTokensLine(judgements: readonly Judgement[]): string {
+  const all = judgements.filter((j) => j.quantity === 'bytesToTokens');
+  const outside = all.filter((j) => Math.abs(j.error) > j.allowed!);
+  const list = outside
+    .map((j) => `\n- ${j.case.id}: ${j.predicted} for ${j.observed} (${(j.error * 100).toFixed(3)} %)`)
+    .join('');
+  return `Bytes to tokens (KV memory given): ${all.length - outside.length} of ${all.length} within the printed decimals.${list}`;
+}
+
+function offRow(j: Judgement): string {
+  const reason =
+    residualReasons[`${j.case.group}#${j.quantity}`] ??
+    residualReasons[j.case.group] ??
+    residualReasons[j.case.id] ??
+    'not known';
+  return `| ${j.case.id} | ${j.quantity} | ${j.predicted.toFixed(3)} | ${j.observed} | ${(j.error * 100).toFixed(2)} % | ${reason} |`;
+}
+
+function writeReadme(table: readonly string[]): void {
+  const path = `${root}README.md`;
+  const text = readFileSync(path, 'utf8');
+  const block = /<!-- accuracy:start -->[\s\S]*<!-- accuracy:end -->/;
+  writeFileSync(path, text.replace(block, `<!-- accuracy:start -->\n${table.join('\n')}\n<!-- accuracy:end -->`));
+}

@@ -1,0 +1,29 @@
+// `vram schema <what>`: the JSON Schema of an output or of an input file, from the same zod definitions that validate them.
+import { z } from 'zod';
+import { inputError } from '../diagnostics.ts';
+import type { Io } from '../io.ts';
+import { planOutputSchema } from '../plan/schema.ts';
+import { gpuSpecSchema, modelSpecSchema } from '../spec/schema.ts';
+import { makeCommand, parseCommand } from './command.ts';
+
+const schemas: Readonly<Record<string, z.ZodType>> = {
+  plan: planOutputSchema,
+  model: modelSpecSchema,
+  gpu: gpuSpecSchema,
+};
+
+export async function run(argv: readonly string[], io: Io): Promise<number> {
+  const names = Object.keys(schemas).join(', ');
+  const command = makeCommand(
+    'schema',
+    'The JSON Schema of an output or an input file.',
+    ['vram schema plan > plan.schema.json', 'vram schema model'],
+    io,
+  ).argument('<what>', names);
+  if (!(await parseCommand(command, argv))) return 0;
+  const what = command.args[0]!;
+  const schema = Object.hasOwn(schemas, what) ? schemas[what] : undefined;
+  if (!schema) throw inputError('VRAM108', `there is no schema ${JSON.stringify(what)}`, { hint: `schemas: ${names}` });
+  io.out(`${JSON.stringify(z.toJSONSchema(schema, { unrepresentable: 'any' }), null, 2)}\n`);
+  return 0;
+}

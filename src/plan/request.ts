@@ -1,0 +1,28 @@
+// What a plan is asked for, with every reference resolved: pure data in, pure data out.
+import type { Profile } from '../engines/vllm/profile.ts';
+import type { GpuSpec } from '../spec/gpu.ts';
+import type { ModelSpec } from '../spec/model.ts';
+import type { EngineOptions } from '../spec/options.ts';
+import type { QuantizationScheme } from '../spec/quantization.ts';
+
+export interface PlanRequest {
+  spec: ModelSpec;
+  /** How the weights are stored or loaded; undefined for 16 bit. */
+  scheme?: QuantizationScheme;
+  /** The devices, in rank order; a single one stands for as many as the layout needs. */
+  gpus: readonly GpuSpec[];
+  /** As asked for, and the release whose rules apply. */
+  version: string;
+  release: string;
+  profile: Profile;
+  options: EngineOptions;
+  /** Memory free on each GPU before the engine starts; default: all that CUDA reports, less the context. */
+  freeMemoryBytes?: readonly number[];
+  /** The requirement: so many sequences of so many tokens at once. */
+  context?: number;
+  concurrency?: number;
+  /** Figures rest on an assumed architecture: every one counts as estimated. */
+  assumedArchitecture?: string;
+  /** The separate draft model of --speculative-config, resolved. */
+  draft?: { spec: ModelSpec; scheme?: QuantizationScheme };
+}

@@ -1,0 +1,122 @@
+// The shape of `vram plan --json` as a zod schema: the source of `vram schema plan` and of the test that validates every
+// ground-truth plan against it. types.ts and output.ts are the same shape for the compiler.
+import { z } from 'zod';
+import { severities } from '../diagnostics.ts';
+import { confidences, itemIds } from './types.ts';
+
+const bytes = z.int().nonnegative().describe('bytes');
+const count = z.int().nonnegative();
+
+const item = z.strictObject({
+  id: z.enum(itemIds),
+  bytes,
+  lowBytes: bytes,
+  highBytes: bytes,
+  formula: z.string(),
+  source: z.string(),
+  confidence: z.enum(confidences),
+});
+
+const device = z.strictObject({
+  rank: count,
+  gpu: z.string(),
+  totalBytes: bytes,
+  budgetBytes: bytes.describe('what the engine allows itself: total x utilization'),
+  weights: z.strictObject({ tensorBytes: bytes, loadedBytes: bytes }),
+  items: z.array(item).describe('leaves; they sum to totalBytes'),
+});
+
+const flag = z.strictObject({ flag: z.string(), value: z.string().nullable(), because: z.string() });
+
+const kvGroup = z.strictObject({ kind: z.string(), layers: count, blockSize: count, pageBytes: bytes, count });
+
+const plan = z.strictObject({
+  verdict: z.strictObject({
+    fits: z.boolean(),
+    capacityFits: z.boolean(),
+    headroomBytes: z.int(),
+    headroomGiB: z.number(),
+    shortfallBytes: bytes.optional(),
+    reason: z.string().nullable(),
+    engineError: z.string().nullable(),
+  }),
+  devices: z.array(device).min(1),
+  kvCache: z.strictObject({
+    bytes,
+    blockSize: count,
+    numBlocks: count,
+    tokens: count,
+    maxConcurrency: z.number().nonnegative(),
+    maxModelLen: count,
+    bytesPerBlock: bytes,
+    bytesPerToken: z.number().nonnegative(),
+    groups: z.array(kvGroup),
+  }),
+  workload: z
+    .strictObject({
+      context: count,
+      concurrency: count,
+      fits: z.boolean(),
+      maxConcurrencyAtContext: count,
+      maxContextAtConcurrency: count,
+    })
+    .nullable(),
+  startupLog: z.array(z.string()),
+  flags: z.array(flag),
+  command: z.string(),
+  suggestions: z.array(z.strictObject({ change: z.string(), effect: z.string(), flags: z.array(flag) })),
+  matrix: z
+    .strictObject({
+      contexts: z.array(count),
+      concurrencies: z.array(count),
+      fits: z.array(z.array(z.boolean())),
+      maxConcurrency: z.array(count),
+    })
+    .optional(),
+});
+
+const input = z.strictObject({
+  model: z.strictObject({
+    id: z.string(),
+    name: z.string(),
+    hfId: z.string().nullable(),
+    architecture: z.string(),
+    parameters: count,
+    activeParameters: count,
+    scheme: z.string(),
+    source: z.string().nullable(),
+  }),
+  gpu: z.strictObject({
+    id: z.string(),
+    name: z.string(),
+    count: count.min(1),
+    driverTotalBytes: bytes,
+    cudaTotalBytes: bytes,
+    computeCapability: z.string().nullable(),
+  }),
+  engine: z.strictObject({
+    id: z.string(),
+    name: z.string(),
+    version: z.string(),
+    release: z.string(),
+    options: z.record(z.string(), z.unknown()),
+  }),
+  parallel: z.strictObject({ tp: count.min(1), pp: count.min(1), dp: count.min(1), ep: count.min(1) }),
+});
+
+const diagnostic = z.strictObject({
+  severity: z.enum(severities),
+  code: z.string().regex(/^VRAM\d{3}$/),
+  message: z.string(),
+  hint: z.string().optional(),
+  path: z.string().optional(),
+});
+
+export const planOutputSchema = z.strictObject({
+  schemaVersion: z.literal(1),
+  tool: z.strictObject({ name: z.literal('vram'), version: z.string() }),
+  command: z.literal('plan'),
+  input,
+  result: plan,
+  diagnostics: z.array(diagnostic),
+});

@@ -1,0 +1,99 @@
+// Forms of the plan for other programs: CSV of the budget, Markdown, GitHub annotations, JUnit. They carry the same figures as
+// the JSON and compute nothing.
+import type { Diagnostic } from '../diagnostics.ts';
+import { gib, percent, thousands, times } from '../numbers.ts';
+import type { PlanOutput } from '../plan/output.ts';
+import type { RequirementOutcome } from '../plan/require.ts';
+import { escapeXml, visible } from './text.ts';
+
+export function planCsv({ result }: PlanOutput): string {
+  const rows: (string | number)[][] = [['rank', 'gpu', 'item', 'bytes', 'lowBytes', 'highBytes', 'confidence']];
+  for (const device of result.devices) {
+    for (const item of device.items)
+      rows.push([device.rank, device.gpu, item.id, item.bytes, item.lowBytes, item.highBytes, item.confidence]);
+  }
+  return `${rows.map((row) => row.map(csvField).join(',')).join('\r\n')}\r\n`;
+}
+
+/** RFC 4180; a leading =, +, - or @ of a text is defused, because spreadsheets would run it. */
+export function csvField(value: string | number): string {
+  if (typeof value === 'number') return String(value);
+  const text = /^[=+\-@\t\r]/.test(value) ? `'${value}` : value;
+  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+}
+
+export function planMarkdown({ input, result }: PlanOutput): string {
+  const { verdict, kvCache } = result;
+  const lines = [
+    `### ${cell(input.model.name)} on ${input.gpu.count > 1 ? `${input.gpu.count} x ` : ''}${cell(input.gpu.name)}, ${input.engine.name} ${input.engine.version}`,
+    '',
+    verdict.fits
+      ? `**Fits**: ${thousands(kvCache.tokens)} tokens, ${times(kvCache.maxConcurrency)} sequences of ${thousands(kvCache.maxModelLen)}.`
+      : `**Does not fit**: ${cell(verdict.reason ?? '')}`,
+    '',
+    '| GPU | item | size | share | confidence |',
+    '|--:|---|--:|--:|---|',
+    ...result.devices.flatMap((device) =>
+      device.items
+        .filter((item) => item.bytes > 0)
+        .map(
+          (item) =>
+            `| ${device.rank} | ${item.id} | ${gib(item.bytes)} | ${percent(item.bytes / device.totalBytes)} | ${item.confidence} |`,
+        ),
+    ),
+    '',
+    `KV cache: ${gib(kvCache.bytes)}, ${thousands(kvCache.numBlocks)} blocks of ${kvCache.blockSize} tokens.`,
+  ];
+  return `${lines.join('\n')}\n`;
+}
+
+function cell(text: string): string {
+  return visible(text).replace(/[|<>`*_[\]\\]/g, (c) => `\\${c}`);
+}
+
+/** Workflow commands of GitHub Actions: one annotation for the verdict, each failed requirement and each diagnostic. */
+export function planGithub({ result, diagnostics }: PlanOutput, outcomes: readonly RequirementOutcome[]): string {
+  const { verdict, kvCache } = result;
+  const lines = [
+    verdict.fits
+      ? annotation('notice', 'vram plan', `fits: ${thousands(kvCache.tokens)} tokens, ${times(kvCache.maxConcurrency)}`)
+      : annotation('error', 'vram plan', verdict.engineError ?? verdict.reason ?? 'does not fit'),
+    ...outcomes
+      .filter(({ holds }) => !holds)
+      .map(({ requirement, actual }) =>
+        annotation('error', 'vram requirement', `${requirement} does not hold: ${String(actual)}`),
+      ),
+    ...diagnostics.map((d) => annotation(githubLevel(d), d.code, d.hint ? `${d.message} (${d.hint})` : d.message)),
+  ];
+  return `${lines.join('\n')}\n`;
+}
+
+function githubLevel({ severity }: Diagnostic): 'error' | 'warning' | 'notice' {
+  return severity === 'note' ? 'notice' : severity;
+}
+
+function annotation(level: string, title: string, message: string): string {
+  const data = message.replaceAll('%', '%25').replaceAll('\r', '%0D').replaceAll('\n', '%0A');
+  return `::${level} title=${title.replace(/[:,%\r\n]/g, ' ')}::${visible(data)}`;
+}
+
+/** One test case for the verdict and one for each requirement. */
+export function planJunit({ input, result }: PlanOutput, outcomes: readonly RequirementOutcome[]): string {
+  const { verdict } = result;
+  const name = `${input.model.id} on ${input.gpu.count}x ${input.gpu.id}`;
+  const cases = [
+    { name: 'fits', failure: verdict.fits ? null : (verdict.engineError ?? verdict.reason ?? 'does not fit') },
+    ...outcomes.map(({ requirement, holds, actual }) => ({
+      name: requirement,
+      failure: holds ? null : `is ${String(actual)}`,
+    })),
+  ];
+  const body = cases.map(({ name: caseName, failure }) => {
+    const open = `    <testcase classname="vram.plan" name="${escapeXml(caseName)}"`;
+    return failure === null
+      ? `${open}/>`
+      : `${open}>\n      <failure message="${escapeXml(failure)}"/>\n    </testcase>`;
+  });
+  const failures = cases.filter(({ failure }) => failure !== null).length;
+  return `<?xml version="1.0" encoding="UTF-8"?>\n<testsuites>\n  <testsuite name="${escapeXml(name)}" tests="${cases.length}" failures="${failures}">\n${body.join('\n')}\n  </testsuite>\n</testsuites>\n`;
+}
