@@ -42,7 +42,7 @@ function buildModels(): void {
   });
   const names: Names = {};
   models.forEach((model, at) => {
-    for (const name of [model.id, model.hfId, ...(model.aliases ?? [])])
+    for (const name of [model.id, model.hfId, ...(model.aliases ?? []), ...(model.shortNames ?? [])])
       if (name) addName(names, modelKey(name), at, model.id);
   });
   // A repository name without its organisation is a name too, unless something else is called that.

@@ -56,6 +56,8 @@ export interface ModelSpec {
   name?: string;
   hfId?: string;
   aliases?: string[];
+  /** Names that could mean several models (llama-7b); a plan says which one was taken. */
+  shortNames?: string[];
   family?: string;
   /** The architecture class of config.json, e.g. LlamaForCausalLM. */
   architecture: string;

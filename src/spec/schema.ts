@@ -88,6 +88,7 @@ export const modelSchema = z.strictObject({
   name: name.optional(),
   hfId: name.optional(),
   aliases: z.array(name).max(100).optional(),
+  shortNames: z.array(name).max(20).optional(),
   family: name.optional(),
   architecture: name,
   modelType: name,
