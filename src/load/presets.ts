@@ -5,6 +5,7 @@ import { assert } from '../assert.ts';
 import type { RuleBook } from '../engines/vllm/profile.ts';
 import type { GpuSpec } from '../spec/gpu.ts';
 import type { Json, ModelSpec } from '../spec/model.ts';
+import type { QuantizationScheme } from '../spec/quantization.ts';
 import { gpuKey, modelKey } from './names.ts';
 
 /** A checkpoint that is a preset with a quantization scheme or a few other settings. */
@@ -43,6 +44,7 @@ export type PresetKind = keyof PresetEntries;
 interface PresetFiles {
   models: ModelSpec[];
   gpus: GpuSpec[];
+  quantizations: QuantizationScheme[];
   'vllm-rules': RuleBook;
   'model-variants': VariantBook;
 }

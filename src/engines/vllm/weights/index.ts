@@ -1,0 +1,150 @@
+// Weight bytes of one vLLM rank: the checkpoint's tensors become vLLM's modules, a scheme lays each out, and rotary tables,
+// attention scales and what a release adds come on top. Law: vLLM model_executor/ of the release, as presets/engines/vllm/
+// weights.yaml records it; the totals are those that the release's own model classes hold on that rank.
+import { sum } from '../../../units.ts';
+import { dtypeBytes } from '../resolved.ts';
+import { allocatedBytes } from './allocator.ts';
+import { absorbedMatrices, attentionScalars } from './attention.ts';
+import { expertsLayouts } from './layouts/experts.ts';
+import { linearLayouts } from './layouts/linear.ts';
+import type { LayoutContext, Pieces } from './layouts/types.ts';
+import { buildModules, type ModulePlan } from './modules.ts';
+import { stageRange } from './pipeline.ts';
+import { isQuantized } from './quantize.ts';
+import { checkInput } from './refusals.ts';
+import { rotaryBytes } from './rotary.ts';
+import type { WeightRules } from './rules.ts';
+import { type DeviceTensor, type Module, type RankWeights, Refusal, type WeightsInput } from './types.ts';
+
+export type { RankWeights, WeightsInput } from './types.ts';
+
+/** What a rank holds, or the release's refusal. Pure; `place.stage` counts pipeline stages, `place.tensorRank` ranks in one. */
+export function rankWeights(input: WeightsInput): RankWeights | { error: string } {
+  try {
+    checkInput(input);
+    const tensors = rankTensors(input);
+    const rules = input.profile as Partial<WeightRules>;
+    const parts: Record<string, number> = {};
+    for (const tensor of tensors) parts[tensor.part] = (parts[tensor.part] ?? 0) + tensor.bytes;
+    const blocks = allocatedBytes(
+      tensors.map((tensor) => tensor.bytes),
+      rules['weights.allocatorSplitLimitBytes'],
+    );
+    return {
+      tensorBytes: sum(Object.values(parts)),
+      loadedBytes: blocks + workspaceBytes(input),
+      parts,
+      confidence: 'exact',
+    };
+  } catch (error) {
+    if (error instanceof Refusal) return { error: error.message };
+    throw error;
+  }
+}
+
+/** Every tensor on the device after post-processing, in construction order. */
+export function rankTensors(input: WeightsInput): DeviceTensor[] {
+  const { architecture, options, spec } = input;
+  const rules = input.profile as Partial<WeightRules>;
+  const plan = modulePlan(input);
+  const modules = buildModules(architecture.tensors, plan);
+  const context = {
+    scheme: input.scheme,
+    architecture: spec.architecture,
+    moe: architecture.forward.moe !== undefined,
+    rules,
+  };
+  const layout: LayoutContext = {
+    capability: capabilityNumber(input.gpu.computeCapability),
+    multiprocessors: input.gpu.multiprocessors ?? 0,
+    dtypeBytes: plan.dtypeBytes,
+    rules,
+    scheme: input.scheme ?? { id: 'none', method: 'none', format: 'none', bits: 16, ignore: [], match: 'exact' },
+  };
+  const hasAttention = architecture.caches.some(
+    (entry) => entry.layer >= plan.layers.start && entry.layer < plan.layers.end && !onlyState(entry.caches),
+  );
+  const rotary = hasAttention ? architecture.rotary : [];
+  const mla = architecture.caches.some((entry) => entry.caches.some((cache) => cache.kind === 'mla'));
+  return [
+    ...modules.flatMap((module) => place(module, isLaidOut(module, context), layout)),
+    ...rotary.map((table, i) => ({
+      name: `rotary ${i}`,
+      bytes: rotaryBytes(table, {
+        dtypeBytes: plan.dtypeBytes,
+        architecture: spec.architecture,
+        enforceEager: options.enforceEager,
+        mla,
+        rules,
+      }),
+      part: 'buffers',
+    })),
+    ...attentionScalars(architecture, plan.layers, rules),
+    ...absorbedMatrices(modules, input, context),
+  ];
+}
+
+function isLaidOut(module: Module, context: Parameters<typeof isQuantized>[1]): boolean {
+  return module.kind !== 'plain' && isQuantized(module, context);
+}
+
+function place(module: Module, quantized: boolean, layout: LayoutContext): DeviceTensor[] {
+  if (module.kind === 'plain') {
+    return [{ name: module.name, bytes: module.elements * module.elementBytes, part: module.part }];
+  }
+  const format = quantized ? layout.scheme.format : 'none';
+  const pieces: Pieces =
+    module.kind === 'linear' ? linearLayouts[format](module, layout) : expertsLayouts[format](module, layout);
+  return pieces.map(([suffix, bytes]) => ({ name: `${module.name}.${suffix}`, bytes, part: module.part }));
+}
+
+function modulePlan(input: WeightsInput): ModulePlan {
+  const { architecture, options, place: at, spec } = input;
+  const rules = input.profile as Partial<WeightRules>;
+  const stages = options.pipelineParallelSize;
+  const partition = options.env?.VLLM_PP_LAYER_PARTITION;
+  const layers = stageRange({
+    layers: spec.config.layers,
+    stages,
+    stage: at.stage,
+    split: rules['weights.pipelineSplit'] ?? 'remainder-before-last',
+    ...(partition ? { partition } : {}),
+  });
+  const tp = options.tensorParallelSize;
+  const span = rules['weights.expertTensorSpan'] === 'tp' ? tp : tp * options.dataParallelSize;
+  return {
+    tp,
+    tensorRank: at.tensorRank,
+    layers,
+    firstStage: at.stage === 0,
+    lastStage: at.stage === stages - 1,
+    embeddingStages: rules['weights.embeddingStages']?.[spec.architecture] ?? 'usual',
+    tied: architecture.tied,
+    dtypeBytes: dtypeBytes[options.dtype],
+    experts: {
+      size: span,
+      rank: at.tensorRank,
+      parallel: options.enableExpertParallel && span > 1,
+      tensorSize: span,
+      placement: rules['weights.expertRemainder'] === 'last' ? 'rest-last' : 'rest-first',
+      minimumInner: rules['weights.expertMinimumInner']?.[spec.architecture] ?? 0,
+    },
+    replicatedTowers: options.mmEncoderTpMode === 'data',
+  };
+}
+
+function onlyState(caches: readonly { kind: string }[]): boolean {
+  return caches.length > 0 && caches.every((cache) => cache.kind === 'state');
+}
+
+/** 9.0 -> 90; 0 for devices without a CUDA capability. */
+function capabilityNumber(text: string | undefined): number {
+  return text === undefined ? 0 : Math.round(Number(text) * 10);
+}
+
+/** Workspaces that are allocated while the model loads and therefore count as weights. */
+function workspaceBytes(input: WeightsInput): number {
+  const rules = input.profile as Partial<WeightRules>;
+  const mla = input.architecture.caches.some((entry) => entry.caches.some((cache) => cache.kind === 'mla'));
+  return mla ? (rules['weights.mlaWorkspaceBytes'] ?? 0) : 0;
+}

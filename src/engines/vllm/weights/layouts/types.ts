@@ -1,0 +1,18 @@
+// What a layout is told about the rank it lays out for, and what it answers: the tensors of one module after vLLM's
+// post-processing of the weights, as [name suffix, bytes].
+import type { QuantizationScheme } from '../../../../spec/quantization.ts';
+import type { WeightRules } from '../rules.ts';
+import type { ExpertsModule, LinearModule } from '../types.ts';
+
+export interface LayoutContext {
+  /** Compute capability times ten: 90 for 9.0; 0 where the vendor has none. */
+  capability: number;
+  multiprocessors: number;
+  dtypeBytes: number;
+  rules: Partial<WeightRules>;
+  scheme: QuantizationScheme;
+}
+
+export type Pieces = [suffix: string, bytes: number][];
+export type LinearLayout = (module: LinearModule, context: LayoutContext) => Pieces;
+export type ExpertsLayout = (module: ExpertsModule, context: LayoutContext) => Pieces;

@@ -1,0 +1,38 @@
+// The rule names of presets/engines/vllm/weights.yaml with their types. The file holds each rule's history with its source.
+export interface WeightRules {
+  /** Where the layers that do not divide by the stages go. */
+  'weights.pipelineSplit': 'remainder-last' | 'remainder-before-last';
+  /** Architecture classes that build embedding and head on every stage, or hold them in another place than usual. */
+  'weights.embeddingStages': Record<string, 'every' | 'first-and-last'>;
+  /** Block size above which the loader lets torch's allocator split nothing; absent: no limit. */
+  'weights.allocatorSplitLimitBytes'?: number;
+  /** Bytes of float32 scales and bounds of one attention layer: those kept as attributes, and as buffers. */
+  'weights.attentionScalars': { attributes: number; buffers: number };
+  /** Which rank takes the experts that do not divide. */
+  'weights.expertRemainder': 'last' | 'first';
+  /** The MoE layers' tensor parallelism spans the data-parallel ranks too. */
+  'weights.expertTensorSpan': 'tp' | 'tp-dp';
+  /** Least intermediate size per rank of the experts, by architecture class. */
+  'weights.expertMinimumInner'?: Record<string, number>;
+  /** Rows of a dynamic rotary table: positions, or positions times factor. */
+  'weights.rotaryDynamicRows': 'positions' | 'positions-times-factor';
+  /** Classes whose mrope table has single length; all others have four times the positions. */
+  'weights.rotaryMropeRows': { single: string[] };
+  'weights.rotaryFloat32Classes': string[];
+  /** DeepSeek's YaRN in float32 where the custom op is on (eager start), by rotary dimension. */
+  'weights.rotaryFloat32Eager'?: { dims: number[] };
+  /** What the kernels make of AWQ's zero points on capability 9.0. */
+  'weights.awqZeros': 'packed' | 'machete-16-bit';
+  /** 16-bit copies of the absorbed MLA matrices for a quantized kv_b. */
+  'weights.mlaAbsorbed': 'none' | 'copies-when-quantized' | 'v0-absorbed';
+  /** Workspace that importing the MLA backends allocates. */
+  'weights.mlaWorkspaceBytes'?: number;
+  /** Classes whose routers take the quantization configuration. */
+  'weights.quantizedRouters': string[];
+  /** Modules that a class builds without a quantization configuration, as name patterns. */
+  'weights.plainModules': Record<string, string[]>;
+  /** Quantization methods that the release does not know, with its text. */
+  'weights.unknownMethods'?: Record<string, string>;
+  /** GPTQ with activation order is refused. */
+  'weights.refuseActOrder'?: string;
+}
