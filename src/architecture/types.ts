@@ -185,6 +185,8 @@ export interface EncoderShape {
   tokensPerItem: number;
   /** Values of the processed input of one item (pixels x channels, ...). */
   inputValuesPerItem: number;
+  /** A video grows with the model length: the item is repeated as often as its tokens fit in, at least once, at most this often. */
+  repeatToLength?: number;
   confidence: 'exact' | 'derived' | 'estimated';
 }
 

@@ -1,4 +1,29 @@
 // Models with an encoder tower: a text family plus vision or audio tensors: model_type -> family.
 import type { ArchitectureFamily } from '../../types.ts';
+import { kimiK3Text } from '../state/index.ts';
+import { gemma4, gemma4Unified } from './gemma4.ts';
+import { exaone45, gemma3, glm4v, internvl, llava, mistral3, phi3Vision, qwen2Vl, qwen25Vl } from './images.ts';
+import { kimiWith } from './kimi.ts';
+import { mllama } from './mllama.ts';
+import { molmo } from './molmo.ts';
+import { qwen3Vl, qwen35, qwen35Moe } from './qwen3.ts';
 
-export const multimodalFamilies: Readonly<Record<string, ArchitectureFamily>> = {};
+export const multimodalFamilies: Readonly<Record<string, ArchitectureFamily>> = {
+  exaone4_5: exaone45,
+  gemma3,
+  gemma4,
+  gemma4_unified: gemma4Unified,
+  glm4v,
+  internvl_chat: internvl,
+  kimi_k3: kimiWith(kimiK3Text),
+  llava,
+  mistral3,
+  mllama,
+  molmo,
+  phi3_v: phi3Vision,
+  qwen2_5_vl: qwen25Vl,
+  qwen2_vl: qwen2Vl,
+  qwen3_5: qwen35,
+  qwen3_5_moe: qwen35Moe,
+  qwen3_vl: qwen3Vl,
+};

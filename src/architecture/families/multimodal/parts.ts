@@ -40,7 +40,9 @@ export function matrix(
 ): TensorGroup[] {
   const { part = 'vision', shard = replicated, bias = false, merge, plain = false, ...rest } = options;
   const common = { ...rest, role: part, part, ...(merge ? { merge } : {}) };
-  const groups: TensorGroup[] = [{ ...common, name: `${name}.weight`, shape, shard, ...(plain ? {} : { linear: true }) }];
+  const groups: TensorGroup[] = [
+    { ...common, name: `${name}.weight`, shape, shard, ...(plain ? {} : { linear: true }) },
+  ];
   if (bias) groups.push({ ...common, name: `${name}.bias`, shape: [shape[0]], shard });
   return groups;
 }
@@ -68,7 +70,9 @@ export function towerAttention(
   const merge = `${prefix}.qkv_proj`;
   const into = whole ? replicated : column;
   return [
-    ...names.slice(0, 3).flatMap((name) => matrix(`${prefix}.${name}`, [width, size], { ...place, shard: into, bias, merge })),
+    ...names
+      .slice(0, 3)
+      .flatMap((name) => matrix(`${prefix}.${name}`, [width, size], { ...place, shard: into, bias, merge })),
     ...matrix(`${prefix}.${names[3]}`, [size, width], { ...place, shard: whole ? replicated : row, bias }),
   ];
 }
