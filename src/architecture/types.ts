@@ -57,11 +57,8 @@ export type Shard =
   | { by: 'kv-heads'; heads: number }
   /** Output rows are a concatenation of segments, each with its own rule (fused qkv, Mamba in_proj, conv1d). */
   | { by: 'segments'; segments: readonly { rows: number; shard: Shard }[] }
-  /**
-   * One of `experts` experts: with expert parallelism whole experts per rank, else `inner` decides. `minPerRank`: engines that
-   * ask for it pad the expert's own width to that many rows (columns) per rank.
-   */
-  | { by: 'expert'; inner: Shard; minPerRank?: number };
+  /** One of `experts` experts: with expert parallelism whole experts per rank, else `inner` decides. */
+  | { by: 'expert'; inner: Shard };
 
 export const modelParts = ['text', 'vision', 'audio', 'projector', 'mtp'] as const;
 export type ModelPart = (typeof modelParts)[number];
@@ -101,6 +98,8 @@ export interface TensorGroup {
   transposed?: boolean;
   /** The matrix also takes the place of V in the merged qkv of engines (Gemma 4's full layers ship K only). */
   alsoValue?: boolean;
+  /** K and V of a layer that reads the cache of another one (Gemma 4 E2B, E4B): vLLM keeps them up to 0.29, not from 0.30. */
+  idleKv?: boolean;
 }
 
 /** What one layer keeps per token or per sequence. Sizes are of the whole model; engines divide by tensor parallelism. */

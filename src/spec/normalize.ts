@@ -140,6 +140,9 @@ export function normalizeConfig(source: JsonObject): NormalizedConfig {
   const text = firstObject(source, nestedText);
   const outer = renameText(source);
   const config = text ? { ...outer, ...renameText(text) } : outer;
+  // Nemotron 3 Ultra states its layers by kind only.
+  if (config.layers === undefined && Array.isArray(config.layersBlockType))
+    config.layers = config.layersBlockType.length;
   const rope = ropeOf(text ?? source) ?? ropeOf(source);
   if (rope) config.rope = rope as JsonObject;
   const dtype = dtypeOf(text, source);

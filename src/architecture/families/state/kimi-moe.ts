@@ -1,6 +1,5 @@
 // The mixture of experts of Kimi-Linear and Kimi-K3: a router with a float32 correction bias, shared experts, and routed
-// experts that K3 runs on a projection of the hidden state. Their width per rank is never below 256 rows from vLLM 0.27 on
-// (KimiMoE, min_moe_intermediate_per_partition in vllm/models/kimi_k3/nvidia/model.py).
+// experts that K3 runs on a projection of the hidden state. vllm/models/kimi_k3/nvidia/model.py KimiMoE (0.33).
 import type { ModelConfig } from '../../../spec/model.ts';
 import { experts, gatedMlp, linear, norm, replicated, router, type Where } from '../../build.ts';
 import type { TensorGroup } from '../../types.ts';
@@ -12,7 +11,6 @@ export function kimiExperts(prefix: string, config: ModelConfig, where: Where): 
   const width = numberOf(config, 'moeIntermediateSize');
   const shared = numberOf(config, 'sharedExperts', 0) * width;
   const latent = config.routedExpertHiddenSize === undefined ? undefined : numberOf(config, 'routedExpertHiddenSize');
-  const minPerRank = numberOf(config, 'minMoeIntermediatePerPartition', 256);
   const bias: TensorGroup = {
     ...where,
     name: `${prefix}.gate.e_score_correction_bias`,
@@ -26,7 +24,7 @@ export function kimiExperts(prefix: string, config: ModelConfig, where: Where): 
     `${prefix}.experts`,
     { hiddenSize: latent ?? hiddenSize, intermediateSize: width, experts: count },
     { ...where, names: { gate: 'w1', up: 'w3', down: 'w2' } },
-  ).map((group) => (group.shard.by === 'expert' ? { ...group, shard: { ...group.shard, minPerRank } } : group));
+  );
   return [
     ...router(`${prefix}.gate`, count, hiddenSize, where),
     bias,
