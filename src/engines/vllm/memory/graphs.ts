@@ -1,0 +1,56 @@
+// CUDA graphs: how many are captured, what their pool takes, and what the release subtracts for them. Sizes have no closed
+// form: the driver keeps memory per node of every graph, so the law is a constant plus a part per layer and graph.
+import { KiB, MiB } from '../../../units.ts';
+import type { Amount, MemoryInput } from './types.ts';
+
+/** PIECEWISE graphs for all sizes, FULL decode graphs for the sizes up to max_num_seqs. vLLM v1/cudagraph_dispatcher.py. */
+export function graphCount({ options }: MemoryInput): number {
+  const sizes = options.captureSizes;
+  const decode = sizes.filter((size) => size <= options.maxNumSeqs * (1 + options.speculativeTokens)).length;
+  switch (options.cudagraphMode) {
+    case 'NONE':
+      return 0;
+    case 'PIECEWISE':
+      return sizes.length;
+    case 'FULL_AND_PIECEWISE':
+      return sizes.length + decode;
+    default:
+      return decode;
+  }
+}
+
+export function graphPool(input: MemoryInput): Amount {
+  const source = 'vllm/v1/worker/gpu_model_runner.py capture_model';
+  const graphs = graphCount(input);
+  if (graphs === 0) {
+    return { bytes: 0, lowBytes: 0, highBytes: 0, formula: 'no CUDA graphs', source, confidence: 'exact' };
+  }
+  const law = input.profile['memory.graphPool'];
+  const layers = input.architecture.caches.length / input.options.pipelineParallelSize;
+  const expertLayers = (input.architecture.forward.moe?.layers ?? 0) / input.options.pipelineParallelSize;
+  const perGraph = law.perLayerGraphKib * layers + law.perExpertLayerGraphKib * expertLayers;
+  const bytes = Math.round(law.baseMib * MiB + graphs * perGraph * KiB);
+  return {
+    bytes,
+    lowBytes: Math.round(bytes * law.lowFactor),
+    highBytes: Math.round(bytes * law.highFactor),
+    formula: `${law.baseMib} MiB + ${graphs} graphs x (${law.perLayerGraphKib} KiB x ${layers} layers${
+      expertLayers > 0 ? ` + ${law.perExpertLayerGraphKib} KiB x ${expertLayers} expert layers` : ''
+    })`,
+    source,
+    confidence: 'estimated',
+  };
+}
+
+/** What is taken off the budget for graphs, and whether the start-up log shows an estimate. */
+export function graphEstimate(input: MemoryInput, pool: Amount): { bytes: number; logged: boolean } {
+  const { options, profile, gpu } = input;
+  const rule = profile['memory.graphEstimate'];
+  if (pool.bytes === 0 || options.engine === 'v0' || rule === 'none') return { bytes: 0, logged: false };
+  if (gpu.vendor === 'amd' && !profile['memory.graphEstimateOnAmd']) return { bytes: 0, logged: false };
+  const second = options.runner === 'v2';
+  if (second && profile['memory.graphEstimateSecondRunner'] !== 'captured') return { bytes: 0, logged: false };
+  const asked = options.env?.VLLM_MEMORY_PROFILER_ESTIMATE_CUDAGRAPHS;
+  const subtracted = asked === undefined ? rule === 'subtracted' : asked === '1';
+  return { bytes: subtracted ? pool.bytes : 0, logged: !second };
+}

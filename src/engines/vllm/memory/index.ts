@@ -1,0 +1,135 @@
+// The memory flow of one rank at start-up: what the engine allows itself, what the profile run finds used, and what is left
+// for the KV cache, by the formula of the release. Weights and KV layout come from their own rules.
+import { divFloor } from '../../../units.ts';
+import { runnerBuffers } from './buffers.ts';
+import { graphEstimate, graphPool } from './graphs.ts';
+import { measured } from './measured.ts';
+import { activationPeak } from './peak.ts';
+import type { Amount, MemoryBudget, MemoryInput, PeakTerms } from './types.ts';
+
+export { memoryItems } from './items.ts';
+export type { MemoryRules } from './rules.ts';
+export type { MemoryBudget, MemoryInput, MemoryItem } from './types.ts';
+
+export function memoryBudget(input: MemoryInput): MemoryBudget {
+  const { options, profile, gpu, weights } = input;
+  const totalBytes = input.totalBytes ?? gpu.cudaTotalBytes;
+  const requestedBytes = requested(totalBytes, input);
+  const peak = activationPeak(input);
+  const activations = activationAmount(peak);
+  const outside = outsideTorch(input);
+  const graphs = graphPool(input);
+  const estimate = graphEstimate(input, graphs);
+  const buffers = runnerBuffers(input);
+  const charged = chargedBytes(input, { peak, ...outside, buffers, estimate: estimate.bytes });
+  const initialFreeBytes = input.freeBytes ?? totalBytes - outside.context.bytes - outside.communication.bytes;
+  const consumed = weights.loadedBytes + peak.kept + outside.nonTorch.bytes + buffers.bytes;
+  const transient = peak.total - peak.kept;
+  const consumedRule = formulaOf(input) === 'consumed-transient-graphs';
+  return {
+    totalBytes,
+    requestedBytes,
+    initialFreeBytes,
+    weights: { ...weights, loraBytes: input.loraBytes ?? 0 },
+    peak,
+    activations,
+    ...outside,
+    buffers,
+    graphs,
+    graphEstimateBytes: estimate.bytes,
+    graphEstimateLogged: estimate.logged,
+    availableBytes: requestedBytes - charged.bytes,
+    availableLowBytes: requestedBytes - charged.highBytes,
+    availableHighBytes: requestedBytes - charged.lowBytes,
+    printed: {
+      activationBytes: consumedRule ? transient + estimate.bytes : peak.total,
+      nonTorchBytes: outside.nonTorch.bytes,
+      ...(consumedRule ? { consumedBytes: consumed } : {}),
+    },
+    freeShortfallBytes:
+      profile['memory.checksFreeMemory'] && options.kvCacheMemoryBytes === undefined
+        ? Math.max(0, requestedBytes - initialFreeBytes)
+        : 0,
+  };
+}
+
+/** total x utilization; rounded up to a byte from 0.14. vLLM v1/worker/gpu_worker.py, v1/worker/utils.py request_memory. */
+function requested(totalBytes: number, { options, profile }: MemoryInput): number {
+  const product = totalBytes * options.gpuMemoryUtilization;
+  return profile['memory.roundsRequestedUp'] ? Math.ceil(product) : divFloor(product, 1);
+}
+
+function formulaOf({ options, profile }: MemoryInput) {
+  return options.engine === 'v0' ? profile['memory.formulaV0'] : profile['memory.formula'];
+}
+
+/** Memory of this process that PyTorch does not see, split by where the release charges it. */
+function outsideTorch(input: MemoryInput): Pick<MemoryBudget, 'nonTorch' | 'context' | 'communication'> {
+  const { options, profile } = input;
+  const laws = options.engine === 'v0' ? profile['memory.nonTorchV0'] : profile['memory.nonTorch'];
+  const nonTorch = measured(
+    laws,
+    input,
+    'growth outside PyTorch while profiling',
+    'vllm/utils/mem_utils.py memory_profiling',
+  );
+  const context = measured(profile['memory.context'], input, 'CUDA context', 'CUDA driver');
+  const communication = measured(profile['memory.communication'], input, 'NCCL buffers', 'NCCL');
+  const contextOutside = profile[options.engine === 'v0' ? 'memory.contextOutsideV0' : 'memory.contextOutside'];
+  const communicationOutside = profile['memory.communicationOutside'] && options.engine === 'v1';
+  return {
+    nonTorch,
+    context: contextOutside ? context : inside(context),
+    communication: communicationOutside ? communication : inside(communication),
+  };
+}
+
+/** Memory that the release counts as non-torch is in that figure already. */
+function inside(amount: Amount): Amount {
+  return {
+    ...amount,
+    bytes: 0,
+    lowBytes: 0,
+    highBytes: 0,
+    formula: `${amount.formula}; inside non-torch in this release`,
+  };
+}
+
+interface Charged {
+  peak: PeakTerms;
+  nonTorch: Amount;
+  buffers: Amount;
+  estimate: number;
+}
+
+/** What the release takes off the requested memory before it sizes the KV cache. */
+function chargedBytes(
+  input: MemoryInput,
+  { peak, nonTorch, buffers, estimate }: Charged,
+): { bytes: number; lowBytes: number; highBytes: number } {
+  const fixed = input.weights.loadedBytes + peak.total + estimate;
+  const kept = input.profile['memory.buffersCharged'] ? buffers.bytes : 0;
+  const low = Math.round(estimate / 2);
+  return {
+    bytes: fixed + kept + nonTorch.bytes,
+    lowBytes: fixed - low + kept + nonTorch.lowBytes,
+    highBytes: fixed + estimate + kept + nonTorch.highBytes,
+  };
+}
+
+function activationAmount(peak: PeakTerms): Amount {
+  const leads = peak.sampler >= peak.forward ? 'sampler' : 'forward pass';
+  const extras = [
+    peak.workspace > 0 ? 'expert workspace' : '',
+    peak.encoder > 0 ? 'encoder inputs and outputs' : '',
+    peak.cublas > 0 ? 'cuBLAS workspace' : '',
+  ].filter((word) => word !== '');
+  return {
+    bytes: Math.round(peak.total),
+    lowBytes: Math.round(peak.total),
+    highBytes: Math.round(peak.total),
+    formula: `max(sampler, forward pass) = ${leads}${extras.length > 0 ? ` + ${extras.join(' + ')}` : ''}`,
+    source: 'vllm/v1/worker/gpu_model_runner.py profile_run',
+    confidence: 'derived',
+  };
+}

@@ -1,0 +1,32 @@
+// Terms without a closed form: what a release holds outside PyTorch, the CUDA context, NCCL. Each is a measured law of the
+// release, by parallelism and interconnect, with its range; never by model.
+import { MiB } from '../../../units.ts';
+import type { MeasuredLaw } from './rules.ts';
+import type { Amount, MemoryInput } from './types.ts';
+
+export function measured(laws: readonly MeasuredLaw[], input: MemoryInput, words: string, source: string): Amount {
+  const law = laws.find((entry) => applies(entry, input));
+  if (!law) return { bytes: 0, lowBytes: 0, highBytes: 0, formula: `${words}: none`, source, confidence: 'derived' };
+  return {
+    bytes: Math.round(law.mib * MiB),
+    lowBytes: Math.round(law.lowMib * MiB),
+    highBytes: Math.round(law.highMib * MiB),
+    formula: `${words}, measured: ${law.lowMib} to ${law.highMib} MiB`,
+    source,
+    confidence: 'estimated',
+  };
+}
+
+function applies(law: MeasuredLaw, { gpu, options }: MemoryInput): boolean {
+  const tp = options.tensorParallelSize;
+  const link = gpu.nvlinkBytesPerSecond ? 'nvlink' : 'pcie';
+  return (
+    (law.tensorParallel === undefined || law.tensorParallel === (tp > 1 ? 'many' : 'one')) &&
+    (law.pipelineParallel === undefined ||
+      law.pipelineParallel === (options.pipelineParallelSize > 1 ? 'many' : 'one')) &&
+    (law.link === undefined || law.link === link) &&
+    (law.vendor === undefined || law.vendor === gpu.vendor) &&
+    (law.integrated === undefined || law.integrated === (gpu.integrated === true)) &&
+    (law.minTensorParallel === undefined || tp >= law.minTensorParallel)
+  );
+}
