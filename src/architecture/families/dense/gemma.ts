@@ -1,9 +1,9 @@
 // Gemma 1 to 3, text part: embeddings scaled and tied, four norms per layer from Gemma 2 on, alternating window layers,
 // two rotary tables in Gemma 3. vllm/model_executor/models/{gemma,gemma2,gemma3}.py.
-import type { ModelConfig, ModelSpec, RopeConfig } from '../../../spec/model.ts';
+import type { ModelConfig, ModelSpec } from '../../../spec/model.ts';
 import type { Architecture, RotaryTable } from '../../types.ts';
 import { decoder } from './decoder.ts';
-import { numberOf, type TextOptions } from './parts.ts';
+import { numberOf, ropeByLayerType, type TextOptions } from './parts.ts';
 import { interleavedWindows } from './windows.ts';
 
 const fourNorms = [
@@ -51,12 +51,9 @@ export function gemma3Text(spec: ModelSpec, options?: TextOptions): Architecture
 /** Full layers use the stated rope, window layers plain rotary embedding with a base of their own. */
 function localAndGlobalTables(config: ModelConfig, dim: number): RotaryTable[] {
   const positions = config.maxPositionEmbeddings ?? 131072;
-  const nested = config.rope as Record<string, RopeConfig | undefined> | undefined;
-  const global = nested?.fullAttention ?? { theta: 1_000_000, ...config.rope };
-  const local = nested?.slidingAttention ?? {
-    type: 'default',
-    theta: numberOf(config, 'ropeLocalBaseFreq') ?? 10_000,
-  };
+  const { sliding, full } = ropeByLayerType(config);
+  const local = sliding ?? { type: 'default', theta: numberOf(config, 'ropeLocalBaseFreq') ?? 10_000 };
+  const global = full ?? { theta: 1_000_000, ...config.rope };
   return [
     { dim, rope: { ...local }, positions },
     { dim, rope: { ...global }, positions },

@@ -16,7 +16,16 @@ import {
   type Where,
 } from '../../build.ts';
 import type { Architecture, LayerCaches, RotaryTable, TensorGroup } from '../../types.ts';
-import { assemble, attentionCache, decoderNames, headOf, numberOf, scaleBuffer, type TextOptions } from './parts.ts';
+import {
+  assemble,
+  attentionCache,
+  decoderNames,
+  headOf,
+  numberOf,
+  ropeByLayerType,
+  scaleBuffer,
+  type TextOptions,
+} from './parts.ts';
 import { interleavedWindows } from './windows.ts';
 
 interface LayerKind {
@@ -103,17 +112,24 @@ function attentionOf(layer: string, config: ModelConfig, kind: LayerKind): Tenso
   const bias = config.attentionBias === true;
   const into = { layers, bias, merge: `${prefix}.qkv_proj` };
   const kvShard = { by: 'kv-heads', heads: kv } as const;
-  const key = linear(`${prefix}.k_proj`, [kv * headDim, hiddenSize], { ...into, role: 'k', shard: kvShard });
+  const kvRows = [kv * headDim, hiddenSize] as const;
+  const key = linear(`${prefix}.k_proj`, kvRows, { ...into, role: 'k', shard: kvShard });
+  const value = linear(`${prefix}.v_proj`, kvRows, { ...into, role: 'v', shard: kvShard });
+  const first = firstShared(config);
   return [
     ...linear(`${prefix}.q_proj`, [heads * headDim, hiddenSize], { ...into, role: 'q', shard: column }),
-    ...(kind.keyIsValue ? key.map((group) => ({ ...group, alsoValue: true })) : key),
-    ...(kind.keyIsValue
-      ? []
-      : linear(`${prefix}.v_proj`, [kv * headDim, hiddenSize], { ...into, role: 'v', shard: kvShard })),
+    ...splitIdle(kind.keyIsValue ? key.map((group) => ({ ...group, alsoValue: true })) : [...key, ...value], first),
     ...linear(`${prefix}.o_proj`, [hiddenSize, heads * headDim], { layers, bias, role: 'o', shard: row }),
     ...norm(`${prefix}.q_norm`, headDim, { layers }),
-    ...norm(`${prefix}.k_norm`, headDim, { layers }),
+    ...splitIdle(norm(`${prefix}.k_norm`, headDim, { layers }), first),
   ];
+}
+
+/** Layers from `first` on read another layer's cache: the file has their K and V all the same. */
+function splitIdle(groups: readonly TensorGroup[], first: number): TensorGroup[] {
+  const busy = groups.map((group) => ({ ...group, layers: group.layers?.filter((layer) => layer < first) ?? [] }));
+  const idle = groups.map((group) => ({ ...group, layers: group.layers?.filter((layer) => layer >= first) ?? [] }));
+  return [...busy, ...idle.map((group) => ({ ...group, idleKv: true }))].filter(({ layers }) => layers.length > 0);
 }
 
 /** use_double_wide_mlp doubles the MLP of the layers that share a cache. */
@@ -220,17 +236,10 @@ function caches(config: ModelConfig, kinds: readonly LayerKind[]): LayerCaches[]
 /** `proportional` tables span the whole head (the unrotated part has frequency 0). */
 function tables(config: ModelConfig, kinds: { sliding: LayerKind; full: LayerKind }): RotaryTable[] {
   const positions = config.maxPositionEmbeddings ?? 131072;
-  const nested = config.rope as Record<string, (RopeConfig & Record<string, unknown>) | undefined> | undefined;
-  const table = (kind: LayerKind, source: (RopeConfig & Record<string, unknown>) | undefined): RotaryTable => {
-    const { ropeType, ropeTheta, ...rest } = source ?? {};
-    const type = rest.type ?? ropeType ?? 'default';
-    const share = type === 'proportional' ? 1 : (rest.partialRotaryFactor ?? 1);
-    const theta = rest.theta ?? ropeTheta;
-    return {
-      dim: Math.floor(kind.headDim * share),
-      rope: { ...rest, type, ...(theta === undefined ? {} : { theta }) },
-      positions,
-    };
+  const { sliding, full } = ropeByLayerType(config);
+  const table = (kind: LayerKind, rope: RopeConfig = {}): RotaryTable => {
+    const share = rope.type === 'proportional' ? 1 : (rope.partialRotaryFactor ?? 1);
+    return { dim: Math.floor(kind.headDim * share), rope, positions };
   };
-  return [table(kinds.sliding, nested?.slidingAttention), table(kinds.full, nested?.fullAttention)];
+  return [table(kinds.sliding, sliding), table(kinds.full, full)];
 }

@@ -1,6 +1,6 @@
 // What the dense families share beyond build.ts: the names under which a decoder hangs in a checkpoint, fused and plain
 // matrices, and the step from tensors and windows to an Architecture. It knows no family.
-import type { ModelConfig, ModelSpec } from '../../../spec/model.ts';
+import type { ModelConfig, ModelSpec, RopeConfig } from '../../../spec/model.ts';
 import {
   attentionSizes,
   cachesOf,
@@ -188,4 +188,21 @@ export function attentionCache(
 export function numberOf(config: ModelConfig, key: string): number | undefined {
   const value = config[key];
   return typeof value === 'number' ? value : undefined;
+}
+
+/** Rope parameters that a configuration states per layer type, in the names of RopeConfig. */
+export function ropeByLayerType(config: ModelConfig): { sliding?: RopeConfig; full?: RopeConfig } {
+  const read = (key: string): RopeConfig | undefined => {
+    const value = config.rope?.[key];
+    if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined;
+    const { ropeType, ropeTheta, ...rest } = value;
+    return {
+      ...(ropeType ? { type: ropeType } : {}),
+      ...(ropeTheta ? { theta: ropeTheta } : {}),
+      ...rest,
+    } as RopeConfig;
+  };
+  const sliding = read('slidingAttention');
+  const full = read('fullAttention');
+  return { ...(sliding ? { sliding } : {}), ...(full ? { full } : {}) };
 }

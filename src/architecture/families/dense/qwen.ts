@@ -26,9 +26,14 @@ export function qwen3(spec: ModelSpec, options?: TextOptions): Architecture {
   });
 }
 
-/** MiMo-7B: Qwen2 and its prediction layers (each a Qwen2 layer, a projection of two hidden states, three norms). */
+/**
+ * MiMo-7B: Qwen2 and its prediction layers (each a Qwen2 layer, a projection of two hidden states, three norms). vLLM has no
+ * configuration class of its own for it that would drop an unused window: a stated sliding_window holds in every layer.
+ */
 export function mimo(spec: ModelSpec, options?: TextOptions): Architecture {
-  const built = qwen2(spec, options);
+  const { config } = spec;
+  const windows = range(config.slidingWindow ? config.layers : 0).map(() => config.slidingWindow);
+  const built = decoder(spec, options, { ...qwen2Traits, windows });
   return { ...built, tensors: [...built.tensors, ...mimoPrediction(spec, options)] };
 }
 
