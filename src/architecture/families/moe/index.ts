@@ -6,8 +6,8 @@ import { dbrx, graniteMoe } from './granite-dbrx.ts';
 import { llama4Text } from './llama4.ts';
 import { mimoV2Flash } from './mimo.ts';
 import { minicpm3 } from './minicpm3.ts';
-import { minimaxM1, minimaxM3Text } from './minimax.ts';
-import { deepseekV2, deepseekV3, glm4MoeLite } from './mla.ts';
+import { minimaxM1 } from './minimax.ts';
+import { deepseekV2, glm4MoeLite } from './mla.ts';
 import {
   deepseekMoe,
   ernie45Moe,
@@ -37,15 +37,13 @@ export const moeFamilies: Readonly<Record<string, ArchitectureFamily>> = {
   minimax_m2: minimaxM2,
   glm4_moe: glm4Moe,
   glm4_moe_lite: glm4MoeLite,
-  glm_moe_dsa: deepseekV3,
+  glm_moe_dsa: deepseekV2,
   mimo_v2_flash: mimoV2Flash,
   deepseek: deepseekMoe,
   deepseek_v2: deepseekV2,
-  deepseek_v3: deepseekV3,
-  deepseek_v32: deepseekV3,
+  deepseek_v3: deepseekV2,
+  deepseek_v32: deepseekV2,
   deepseek_v4: deepseekV4,
-  kimi_k2: deepseekV3,
+  kimi_k2: deepseekV2,
   minicpm3,
 };
-
-export { deepseekV3, glm4Moe, llama4Text, minimaxM3Text, qwen3Moe };

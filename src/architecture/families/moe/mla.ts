@@ -46,14 +46,13 @@ export function mlaSizes(config: ModelConfig): MlaSizes {
   };
 }
 
-/** DeepSeek V2: experts chosen by score alone unless topk_method says noaux_tc. */
+/**
+ * DeepSeek V2, V3, R1, V3.2, Kimi K2, GLM-5. The correction bias belongs to topk_method noaux_tc, the default of every class
+ * but DeepSeek V2's.
+ */
 export function deepseekV2(spec: ModelSpec, options?: TextOptions): Architecture {
-  return mlaDecoder(spec, options, { correctionBias: spec.config.topkMethod === 'noaux_tc' });
-}
-
-/** DeepSeek V3, R1, V3.2, Kimi K2, GLM-5: noaux_tc, with its correction bias, is the class default. */
-export function deepseekV3(spec: ModelSpec, options?: TextOptions): Architecture {
-  return mlaDecoder(spec, options, { correctionBias: (spec.config.topkMethod ?? 'noaux_tc') === 'noaux_tc' });
+  const method = spec.config.topkMethod ?? (spec.modelType === 'deepseek_v2' ? 'greedy' : 'noaux_tc');
+  return mlaDecoder(spec, options, { correctionBias: method === 'noaux_tc' });
 }
 
 /** GLM-4.7-Flash: routers in float32, always with a correction bias. */
