@@ -46,7 +46,7 @@ export function internImage(vision: JsonObject | undefined, config: Readonly<Rec
   const tower = towerConfig(vision);
   const ratio = typeof config.downsampleRatio === 'number' ? config.downsampleRatio : 0.5;
   const most = typeof config.maxDynamicPatch === 'number' ? config.maxDynamicPatch : 12;
-  const tiles = most + (config.useThumbnail === true && most > 1 ? 1 : 0);
+  const tiles = most + (config.useThumbnail !== false && most > 1 ? 1 : 0);
   const size = tower.int('imageSize');
   return image(tiles * (size / tower.int('patchSize')) ** 2 * ratio ** 2, tiles * 3 * size ** 2, 'derived');
 }
@@ -72,7 +72,7 @@ export const minimaxLimits: PixelLimits = { image: 451_584, video: 602_112, pair
 /** Models that cut images into patches of two frames: tokens = pixels / merged patch, input = patches x patch values. */
 export function patchedItems(vision: JsonObject | undefined, limits: PixelLimits, merge = 2): EncoderShape[] {
   const config = towerConfig(vision);
-  const patch = config.int('patchSize');
+  const patch = config.int('patchSize', 14);
   const unit = (patch * merge) ** 2;
   const valuesPerToken = merge ** 2 * 3 * config.int('temporalPatchSize', 2) * patch ** 2;
   const item = (modality: 'image' | 'video', pixels: number): EncoderShape => {

@@ -1,9 +1,8 @@
 // Models with an encoder tower: a text family plus vision or audio tensors: model_type -> family.
 import type { ArchitectureFamily } from '../../types.ts';
-import { kimiK3Text } from '../state/index.ts';
 import { gemma4, gemma4Unified } from './gemma4.ts';
 import { exaone45, gemma3, glm4v, internvl, llava, mistral3, phi3Vision, qwen2Vl, qwen25Vl } from './images.ts';
-import { kimiWith } from './kimi.ts';
+import { glm4vMoe, kimiK3, kimiK25, llama4, minimaxM3, qwen3VlMoe } from './mixtures.ts';
 import { mllama } from './mllama.ts';
 import { molmo } from './molmo.ts';
 import { qwen3Vl, qwen35, qwen35Moe } from './qwen3.ts';
@@ -14,9 +13,13 @@ export const multimodalFamilies: Readonly<Record<string, ArchitectureFamily>> = 
   gemma4,
   gemma4_unified: gemma4Unified,
   glm4v,
+  glm4v_moe: glm4vMoe,
   internvl_chat: internvl,
-  kimi_k3: kimiWith(kimiK3Text),
+  kimi_k25: kimiK25,
+  kimi_k3: kimiK3,
+  llama4,
   llava,
+  minimax_m3_vl: minimaxM3,
   mistral3,
   mllama,
   molmo,
@@ -26,4 +29,5 @@ export const multimodalFamilies: Readonly<Record<string, ArchitectureFamily>> = 
   qwen3_5: qwen35,
   qwen3_5_moe: qwen35Moe,
   qwen3_vl: qwen3Vl,
+  qwen3_vl_moe: qwen3VlMoe,
 };
