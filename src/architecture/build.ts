@@ -226,9 +226,10 @@ export function cachesOf(layers: readonly number[], layout: (layer: number) => r
 /** The single rotary table of a decoder whose layers share one rope configuration. */
 export function rotaryOf(config: ModelConfig, headDim: number): RotaryTable[] {
   const partial = config.rope?.partialRotaryFactor ?? 1;
-  return [
-    { dim: Math.floor(headDim * partial), rope: { ...config.rope }, positions: config.maxPositionEmbeddings ?? 0 },
-  ];
+  const { originalMaxPositionEmbeddings: original } = config;
+  // Phi-3 states the original length beside rope_scaling, not in it.
+  const rope = { ...(typeof original === 'number' ? { originalMaxPositionEmbeddings: original } : {}), ...config.rope };
+  return [{ dim: Math.floor(headDim * partial), rope, positions: config.maxPositionEmbeddings ?? 0 }];
 }
 
 /** Parameters (buffers excluded) of a tensor list, by part. */
