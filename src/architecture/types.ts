@@ -173,8 +173,6 @@ export interface RotaryTable {
   rope: Readonly<Record<string, unknown>>;
   /** max_position_embeddings the table is made for. */
   positions: number;
-  /** Kept in this type whatever the model's dtype. */
-  dtype?: 'float32';
 }
 
 /** The largest item of one modality that an engine feeds the encoder with during profiling. */
@@ -204,8 +202,11 @@ export interface TowerBuffer {
 export interface TowerShape {
   /** Attention heads of the tower; a tensor-parallel split needs them divisible by tp. */
   heads: number;
-  /** `heads`: split by tp, refused otherwise; `whole`: every rank holds all of it; `fallback`: whole attention if indivisible. */
-  split: 'heads' | 'whole' | 'fallback';
+  /**
+   * heads: split by tp, refused where the heads do not divide; whole: every rank holds all of it; else what stays whole where they
+   * do not divide.
+   */
+  split: 'heads' | 'whole' | 'heads-or-whole' | 'heads-or-whole-attention';
   /** Checkpoints in Mistral's own format load a tower that every rank holds whole. */
   wholeInMistralFormat?: boolean;
   buffers: readonly TowerBuffer[];

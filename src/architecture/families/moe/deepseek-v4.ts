@@ -292,7 +292,7 @@ function cachesOf(sizes: Sizes, ratio: number): CacheLayout[] {
 function rotaryTables(config: ModelConfig, sizes: Sizes): RotaryTable[] {
   const ratios = range(config.layers).map((layer) => ratioOf(config, layer));
   const positions = config.maxPositionEmbeddings ?? 0;
-  const common = { dim: sizes.ropeDim, positions, dtype: 'float32' } as const;
+  const common = { dim: sizes.ropeDim, positions };
   const compressed: RotaryTable = {
     ...common,
     rope: { ...config.rope, type: 'deepseek_yarn', theta: need(config, 'compressRopeTheta', 160000) },

@@ -1,5 +1,5 @@
-// gpt-oss: every second layer sees a window, attention sinks per head, experts stored stacked with biases, rotary table in
-// float32. vllm/model_executor/models/gpt_oss.py.
+// gpt-oss: every second layer sees a window, attention sinks per head, experts stored stacked with biases.
+// vllm/model_executor/models/gpt_oss.py.
 import type { ModelConfig, ModelSpec } from '../../../spec/model.ts';
 import { attention, attentionSizes, column, expert, range, rotaryOf } from '../../build.ts';
 import type { Architecture, CacheLayout, TensorGroup } from '../../types.ts';
@@ -37,7 +37,7 @@ export function gptOss(spec: ModelSpec, options?: TextOptions): Architecture {
     denseIntermediateSize: 0,
     tied: config.tieWordEmbeddings ?? false,
     caches: layers.map((layer) => ({ layer, caches: [cacheOf(config, sizes, layer)] })),
-    rotary: rotaryOf(config, sizes.headDim).map((table) => ({ ...table, dtype: 'float32' })),
+    rotary: rotaryOf(config, sizes.headDim),
     attention: 'hybrid-window',
     queryDim: sizes.queryDim,
     kvDim: sizes.kvDim,

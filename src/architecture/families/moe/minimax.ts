@@ -31,7 +31,7 @@ import {
 const numbered = { gate: 'w1', up: 'w3', down: 'w2' } as const;
 type Sizes = ReturnType<typeof attentionSizes>;
 
-/** MiniMax-M1: routers, head and rotary table in float32. */
+/** MiniMax-M1: routers and head in float32. */
 export function minimaxM1(spec: ModelSpec, options?: TextOptions): Architecture {
   const { config } = spec;
   const { hiddenSize } = config;
@@ -63,7 +63,7 @@ export function minimaxM1(spec: ModelSpec, options?: TextOptions): Architecture 
     tied: config.tieWordEmbeddings ?? false,
     headDtype: 'float32',
     caches: layers.map((layer) => ({ layer, caches: [m1Cache(sizes, flags[layer] === true)] })),
-    rotary: [{ ...partialRotary(config, sizes.headDim), dtype: 'float32' }],
+    rotary: [partialRotary(config, sizes.headDim)],
     attention: 'hybrid-mamba',
     queryDim: sizes.queryDim,
     kvDim: sizes.kvDim,

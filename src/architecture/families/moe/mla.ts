@@ -157,7 +157,10 @@ export function mlaAttention(
   ];
 }
 
-/** The indexer of sparse attention, whole on every rank: query from the low-rank query, one key, a weight per head. */
+/**
+ * The indexer of sparse attention, whole on every rank: query from the low-rank query, one key, a weight per head (which no
+ * checkpoint quantizes).
+ */
 function indexer(
   prefix: string,
   config: ModelConfig,
@@ -168,11 +171,10 @@ function indexer(
   const heads = need(config, 'indexNHeads', 64);
   const headDim = need(config, 'indexHeadDim', 128);
   const common = { ...where, role: 'indexer', shard: replicated } as const;
-  const merge = `${prefix}.wk_weights_proj`;
   return [
     ...linear(`${prefix}.wq_b`, [heads * headDim, sizes.qLoraRank ?? config.hiddenSize], common),
-    ...linear(`${prefix}.wk`, [headDim, config.hiddenSize], { ...common, merge }),
-    ...linear(`${prefix}.weights_proj`, [heads, config.hiddenSize], { ...common, merge }),
+    ...linear(`${prefix}.wk`, [headDim, config.hiddenSize], common),
+    ...linear(`${prefix}.weights_proj`, [heads, config.hiddenSize], { ...common, linear: false }),
     ...norm(`${prefix}.k_norm`, headDim, { ...where, bias: true }).map((group) => ({
       ...group,
       dtype: 'float32' as const,

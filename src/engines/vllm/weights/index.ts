@@ -14,6 +14,7 @@ import { isQuantized } from './quantize.ts';
 import { checkInput } from './refusals.ts';
 import { rotaryBytes } from './rotary.ts';
 import type { WeightRules } from './rules.ts';
+import { sparseIndexTables } from './sparse.ts';
 import { type DeviceTensor, type Module, type RankWeights, Refusal, type WeightsInput } from './types.ts';
 
 export type { RankWeights, WeightsInput } from './types.ts';
@@ -80,6 +81,7 @@ export function rankTensors(input: WeightsInput): DeviceTensor[] {
       part: 'buffers',
     })),
     ...attentionScalars(architecture, plan.layers, rules),
+    ...sparseIndexTables(input, plan.layers),
     ...absorbedMatrices(modules, input, context),
   ];
 }

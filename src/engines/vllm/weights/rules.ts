@@ -31,8 +31,19 @@ export interface WeightRules {
   'weights.quantizedRouters': string[];
   /** Modules that a class builds without a quantization configuration, as name patterns. */
   'weights.plainModules': Record<string, string[]>;
+  /** Index tables of sparse attention that are made with the model. */
+  'weights.sparseIndices'?: SparseIndices;
   /** Quantization methods that the release does not know, with its text. */
   'weights.unknownMethods'?: Record<string, string>;
   /** GPTQ with activation order is refused. */
   'weights.refuseActOrder'?: string;
+}
+
+export interface SparseIndices {
+  /** The table of chosen tokens, shared by all layers. */
+  topk: true;
+  /** Layers that share an indexer's choice share a table of cache rows; `perRow` int32 values beside each row. */
+  groups?: { perRow: number };
+  /** FlashAttention's sparse MLA keeps the row offsets of every layer. */
+  flashAttentionOffsets?: true;
 }
