@@ -28,6 +28,8 @@ writeJson(
   'vllm-rules.json',
   Object.assign({}, ...yamlFiles('presets/engines/vllm').map((path) => (load(path) as { rules?: object }).rules ?? {})),
 );
+for (const table of ['vllm-flags', 'vllm-architectures'])
+  writeJson(`${table}.json`, load(`presets/engines/${table}.yaml`));
 if (problems.length > 0) {
   for (const { path, message, hint } of problems) {
     console.error(`${path}: ${message}${hint ? ` (${hint})` : ''}`);
@@ -48,10 +50,14 @@ function buildModels(): void {
   // A repository name without its organisation is a name too, unless something else is called that.
   models.forEach((model, at) => {
     for (const name of [model.hfId, ...(model.aliases ?? [])]) {
-      if (name?.includes('/')) names[modelKey(name.slice(name.indexOf('/') + 1))] ??= at;
+      if (!name?.includes('/')) continue;
+      const short = modelKey(name.slice(name.indexOf('/') + 1));
+      names[short] ??= at;
+      names[short.replace(/^meta-/, '')] ??= at;
     }
   });
   writeIndexed('models', models, names);
+  writeJson('model-types.json', commonestArchitectures(models));
   const book = checked<VariantBook>('presets/model-variants.yaml', variantBookSchema);
   if (!book) return;
   const ids = new Set(models.map((model) => model.id));
@@ -68,14 +74,28 @@ function buildGpus(): void {
   gpus.forEach((gpu, at) => {
     for (const name of [gpu.id, ...(gpu.aliases ?? [])]) addName(names, gpuKey(name), at, gpu.id);
   });
-  // Several cards can print one name (RTX 3080 with 10 and 12 GB): all are kept, an alias decides which comes first.
-  gpus.forEach((gpu, at) => {
+  // Several cards can print one name (RTX 3080 with 10 and 12 GB): all are kept, after the one whose id or alias it is the
+  // smallest first.
+  const bySize = gpus.map((gpu, at) => ({ gpu, at })).sort((a, b) => a.gpu.cudaTotalBytes - b.gpu.cudaTotalBytes);
+  for (const { gpu, at } of bySize) {
     for (const name of [gpu.name, ...(gpu.printedNames ?? [])]) addSharedName(names, gpuKey(name), at);
     if (gpu.sliceOf !== undefined && !gpus.some((other) => other.id === gpu.sliceOf)) {
       problem(gpu.id, `sliceOf: no GPU preset ${gpu.sliceOf}`);
     }
-  });
+  }
   writeIndexed('gpus', gpus, names);
+}
+
+/** Per model_type the class that most presets have. */
+function commonestArchitectures(models: readonly ModelSpec[]): Record<string, string> {
+  const counts: Record<string, Record<string, number>> = {};
+  for (const { modelType, architecture } of models) {
+    counts[modelType] ??= {};
+    counts[modelType][architecture] = (counts[modelType][architecture] ?? 0) + 1;
+  }
+  return Object.fromEntries(
+    Object.entries(counts).map(([type, table]) => [type, Object.entries(table).sort((a, b) => b[1] - a[1])[0]![0]]),
+  );
 }
 
 type Names = PresetIndex['names'];

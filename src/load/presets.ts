@@ -2,7 +2,9 @@
 // line, and a small index of names and byte offsets beside it: a plan reads the index and one line, a sweep the whole array.
 import { closeSync, existsSync, openSync, readFileSync, readSync } from 'node:fs';
 import { assert } from '../assert.ts';
+import type { FlagEntry } from '../engines/vllm/flags.ts';
 import type { RuleBook } from '../engines/vllm/profile.ts';
+import type { RegistryEntry } from '../engines/vllm/registry.ts';
 import type { GpuSpec } from '../spec/gpu.ts';
 import type { Json, ModelSpec } from '../spec/model.ts';
 import type { QuantizationScheme } from '../spec/quantization.ts';
@@ -46,6 +48,8 @@ interface PresetFiles {
   gpus: GpuSpec[];
   quantizations: QuantizationScheme[];
   'vllm-rules': RuleBook;
+  'vllm-flags': { flags: FlagEntry[] };
+  'vllm-architectures': { architectures: RegistryEntry[] };
   'model-variants': VariantBook;
 }
 
@@ -91,6 +95,12 @@ export function presetIds(kind: PresetKind): string[] {
 /** All keys of names of a kind, for suggestions. */
 export function presetNames(kind: PresetKind): string[] {
   return Object.keys(presetIndex(kind).names);
+}
+
+/** The architecture class that the presets of a model_type have, for a config.json that names none. */
+export function modelTypeArchitecture(modelType: string): string | undefined {
+  const table = readJson('model-types.json') as Record<string, string>;
+  return Object.hasOwn(table, modelType) ? table[modelType] : undefined;
 }
 
 function presetIndex(kind: PresetKind): PresetIndex {

@@ -1,0 +1,87 @@
+// What a loader may see of the outside, and how reading a file fails: a missing file is the user's input (exit 2), one that
+// may not be read is the environment (exit 3).
+import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { inputError, VramError } from '../diagnostics.ts';
+import { printable } from './names.ts';
+
+export interface LoadContext {
+  env?: Readonly<Record<string, string | undefined>>;
+  cwd?: string;
+  /** Text of standard input, for the file name "-". */
+  stdin?: () => string;
+  /** Fetches in place of the network, for tests. */
+  fetch?: typeof fetch;
+}
+
+/** Specs and configs are small; anything larger is not one. */
+export const maxTextBytes = 16 * 2 ** 20;
+
+/** Absolute path of what the user typed; ~ is the home directory. */
+export function absolute(path: string, context: LoadContext): string {
+  const home = context.env?.HOME ?? homedir();
+  const expanded = path === '~' ? home : path.startsWith('~/') ? join(home, path.slice(2)) : path;
+  return resolve(context.cwd ?? process.cwd(), expanded);
+}
+
+/** Text of a small file, or of standard input for "-". */
+export function readText(path: string, context: LoadContext, option: string): string {
+  if (path === '-') return limited((context.stdin ?? (() => readFileSync(0, 'utf8')))(), path, option);
+  let handle: number;
+  try {
+    handle = openSync(absolute(path, context), 'r');
+  } catch (error) {
+    throw fileError(error, path, option);
+  }
+  try {
+    const { size } = fstatSync(handle);
+    if (size > maxTextBytes) throw tooLarge(path, option);
+    return limited(readFileSync(handle, 'utf8'), path, option).replace(/^\uFEFF/, '');
+  } catch (error) {
+    throw fileError(error, path, option);
+  } finally {
+    closeSync(handle);
+  }
+}
+
+function limited(text: string, path: string, option: string): string {
+  if (text.length > maxTextBytes) throw tooLarge(path, option);
+  return text;
+}
+
+function tooLarge(path: string, option: string): Error {
+  return inputError(
+    'VRAM112',
+    `${printable(path)} is larger than ${maxTextBytes / 2 ** 20} MiB: not a spec or config`,
+    {
+      path: option,
+    },
+  );
+}
+
+/** The user's fault, the environment's, or a bug: a caught error as the one to throw. */
+export function fileError(error: unknown, path: string, option: string): unknown {
+  const shown = printable(path);
+  switch ((error as NodeJS.ErrnoException).code) {
+    case 'ENOENT':
+    case 'ENOTDIR':
+      return inputError('VRAM111', `${shown}: no such file or directory`, { path: option });
+    case 'EISDIR':
+      return inputError('VRAM111', `${shown} is a directory, not a file`, { path: option });
+    case 'ENAMETOOLONG':
+    case 'ERR_INVALID_ARG_VALUE':
+      return inputError('VRAM111', `${shown} is not a file name`, { path: option });
+    case 'EACCES':
+    case 'EPERM':
+      return new VramError('VRAM190', `${shown} may not be read`, 'check its permissions', { cause: error });
+    case 'EIO':
+    case 'EMFILE':
+    case 'ENFILE':
+      return new VramError('VRAM190', `${shown} could not be read: ${(error as Error).message}`, undefined, {
+        cause: error,
+      });
+    default:
+      return error;
+  }
+}
