@@ -2,9 +2,9 @@
 // more than the rest of the program. Models and GPUs get an index of names and byte offsets, so that a plan parses one line.
 import { mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { parse } from 'yaml';
 import type { ZodType } from 'zod';
 import type { Diagnostic } from '../src/diagnostics.ts';
+import { compareVersions, parseVersion, type RuleBook, type RuleHistory } from '../src/engines/vllm/profile.ts';
 import { gpuKey, modelKey } from '../src/load/names.ts';
 import type { PresetIndex, VariantBook } from '../src/load/presets.ts';
 import { parseYaml } from '../src/load/yaml.ts';
@@ -21,15 +21,15 @@ mkdirSync(out, { recursive: true });
 buildModels();
 buildGpus();
 for (const kind of ['quantizations', 'workloads', 'deployments']) {
-  const entries = yamlFiles(`presets/${kind}`).flatMap((path) => load(path) as object[] | object);
-  writeJson(`${kind}.json`, entries);
+  writeJson(
+    `${kind}.json`,
+    yamlFiles(`presets/${kind}`).flatMap((path) => load<object[] | object>(path) ?? []),
+  );
 }
-writeJson(
-  'vllm-rules.json',
-  Object.assign({}, ...yamlFiles('presets/engines/vllm').map((path) => (load(path) as { rules?: object }).rules ?? {})),
-);
-for (const table of ['vllm-flags', 'vllm-architectures'])
+writeJson('vllm-rules.json', rules('presets/engines/vllm'));
+for (const table of ['vllm-flags', 'vllm-architectures']) {
   writeJson(`${table}.json`, load(`presets/engines/${table}.yaml`));
+}
 if (problems.length > 0) {
   for (const { path, message, hint } of problems) {
     console.error(`${path}: ${message}${hint ? ` (${hint})` : ''}`);
@@ -150,8 +150,28 @@ function yamlFiles(dir: string): string[] {
     .sort();
 }
 
-function load(path: string): unknown {
-  return parse(readFileSync(join(root, path), 'utf8'), { maxAliasCount: 0 });
+/** The rules of all files of an engine; a name belongs to one file, a history runs upwards. */
+function rules(dir: string): RuleBook {
+  const book: Record<string, RuleHistory> = {};
+  for (const path of yamlFiles(dir)) {
+    for (const [name, history] of Object.entries(load<{ rules?: RuleBook }>(path)?.rules ?? {})) {
+      if (book[name]) problem(path, `the rule ${name} is also in another file`);
+      book[name] = history;
+      const versions = history.map((entry) => parseVersion(entry.from));
+      versions.forEach((version, i) => {
+        const before = versions[i - 1];
+        if (!version) problem(path, `${name}: "${history[i]!.from}" is no version`);
+        else if (before && compareVersions(before, version) >= 0) problem(path, `${name}: versions do not ascend`);
+      });
+    }
+  }
+  return book;
+}
+
+function load<Value>(path: string): Value | undefined {
+  const { value, diagnostics } = parseYaml<Value>(readFileSync(join(root, path), 'utf8'), path);
+  problems.push(...diagnostics);
+  return value;
 }
 
 function problem(path: string, message: string): void {
