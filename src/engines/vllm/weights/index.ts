@@ -12,9 +12,10 @@ import { buildModules, type ModulePlan } from './modules.ts';
 import { stageRange } from './pipeline.ts';
 import { isQuantized } from './quantize.ts';
 import { checkInput } from './refusals.ts';
-import { rotaryBytes } from './rotary.ts';
+import { distinctTables, rotaryBytes } from './rotary.ts';
 import type { WeightRules } from './rules.ts';
 import { sparseIndexTables } from './sparse.ts';
+import { buildsTower, loadedTensors, towerBuffers } from './towers.ts';
 import { type DeviceTensor, type Module, type RankWeights, Refusal, type WeightsInput } from './types.ts';
 
 export type { RankWeights, WeightsInput } from './types.ts';
@@ -48,7 +49,7 @@ export function rankTensors(input: WeightsInput): DeviceTensor[] {
   const { architecture, options, spec } = input;
   const rules = input.profile as Partial<WeightRules>;
   const plan = modulePlan(input);
-  const modules = buildModules(architecture.tensors, plan);
+  const modules = buildModules(loadedTensors(input), plan);
   const context = {
     scheme: input.scheme,
     architecture: spec.architecture,
@@ -65,7 +66,7 @@ export function rankTensors(input: WeightsInput): DeviceTensor[] {
   const hasAttention = architecture.caches.some(
     (entry) => entry.layer >= plan.layers.start && entry.layer < plan.layers.end && !onlyState(entry.caches),
   );
-  const rotary = hasAttention ? architecture.rotary : [];
+  const rotary = hasAttention ? distinctTables(architecture.rotary) : [];
   const mla = architecture.caches.some((entry) => entry.caches.some((cache) => cache.kind === 'mla'));
   return [
     ...modules.flatMap((module) => place(module, isLaidOut(module, context), layout)),
@@ -75,11 +76,13 @@ export function rankTensors(input: WeightsInput): DeviceTensor[] {
         dtypeBytes: plan.dtypeBytes,
         architecture: spec.architecture,
         enforceEager: options.enforceEager,
+        originalPositions: numberOf(spec.config.originalMaxPositionEmbeddings),
         mla,
         rules,
       }),
       part: 'buffers',
     })),
+    ...towerBuffers(input),
     ...attentionScalars(architecture, plan.layers, rules),
     ...sparseIndexTables(input, plan.layers),
     ...absorbedMatrices(modules, input, context),
@@ -120,7 +123,9 @@ function modulePlan(input: WeightsInput): ModulePlan {
     layers,
     firstStage: at.stage === 0,
     lastStage: at.stage === stages - 1,
-    embeddingStages: rules['weights.embeddingStages']?.[spec.architecture] ?? 'usual',
+    towerStage: buildsTower(input),
+    embeddingStages: embeddingStages(spec.architecture, rules),
+    float32Routers: rules['weights.float32Routers']?.includes(spec.architecture) ?? false,
     tied: architecture.tied,
     dtypeBytes: dtypeBytes[options.dtype],
     experts: {
@@ -132,7 +137,17 @@ function modulePlan(input: WeightsInput): ModulePlan {
       minimumInner: rules['weights.expertMinimumInner']?.[spec.architecture] ?? 0,
     },
     replicatedTowers: options.mmEncoderTpMode === 'data',
+    idleKv: rules['weights.idleKv'] ?? true,
   };
+}
+
+function numberOf(value: unknown): number | undefined {
+  return typeof value === 'number' ? value : undefined;
+}
+
+function embeddingStages(architecture: string, rules: Partial<WeightRules>): ModulePlan['embeddingStages'] {
+  if (rules['weights.transformersBackend']?.includes(architecture)) return 'usual';
+  return rules['weights.embeddingStages']?.[architecture] ?? 'usual';
 }
 
 function onlyState(caches: readonly { kind: string }[]): boolean {

@@ -11,8 +11,10 @@ export interface ModulePlan extends ShardContext {
   layers: { start: number; end: number };
   firstStage: boolean;
   lastStage: boolean;
-  /** Stages that hold embedding and head for this class of model. */
-  embeddingStages: 'every' | 'first-and-last' | 'usual';
+  /** The stage builds the encoder towers. */
+  towerStage: boolean;
+  /** What this class builds on every stage: embedding and head, the embedding alone, or neither. */
+  embeddingStages: 'every' | 'embedding' | 'everything' | 'usual';
   tied: boolean;
   dtypeBytes: number;
   experts: {
@@ -25,12 +27,17 @@ export interface ModulePlan extends ShardContext {
   };
   /** Towers are whole on every rank. */
   replicatedTowers: boolean;
+  /** K and V of layers that read another layer's cache are built all the same. */
+  idleKv: boolean;
+  /** Routers are float32 whatever the model's dtype. */
+  float32Routers: boolean;
 }
 
 const elementSizes = { float32: 4, int64: 8, int32: 4, uint8: 1 } as const;
 
 /** All modules of the rank, in construction order. */
-export function buildModules(groups: readonly TensorGroup[], plan: ModulePlan): Module[] {
+export function buildModules(all: readonly TensorGroup[], plan: ModulePlan): Module[] {
+  const groups = all.filter((group) => !group.unloaded && !(group.idleKv && !plan.idleKv));
   const firstLayered = groups.findIndex(isDecoderLayer);
   const lastLayered = groups.findLastIndex(isDecoderLayer);
   const before = groups.filter((group, i) => (i < firstLayered || firstLayered < 0) && !isDecoderLayer(group));
@@ -58,14 +65,14 @@ function isDecoderLayer(group: TensorGroup): boolean {
   return group.layers !== undefined && group.part === 'text';
 }
 
-/** Does the stage hold a tensor outside the decoder layers? Towers sit on stage 0, drafting layers are loaded only by drafts. */
+/** Does the stage hold a tensor outside the decoder layers? Drafting layers are loaded only by drafts. */
 function onStage(group: TensorGroup, plan: ModulePlan, position: 'before' | 'after'): boolean {
   if (group.part === 'mtp') return false;
-  if (group.part !== 'text') return plan.firstStage;
-  if (group.role === 'embedding' && plan.embeddingStages === 'every') return true;
+  if (group.part !== 'text') return plan.towerStage;
+  if (group.role === 'embedding' && plan.embeddingStages !== 'usual') return true;
+  if (group.role === 'position-embedding' && plan.embeddingStages === 'every') return true;
   if (group.role === 'lm-head' && plan.embeddingStages === 'every') return true;
-  if (group.role === 'embedding' && plan.lastStage && (plan.tied || plan.embeddingStages === 'first-and-last'))
-    return true;
+  if (group.role === 'embedding' && plan.lastStage && plan.tied) return true;
   if (group.role === 'embedding' || group.role === 'position-embedding') return plan.firstStage;
   if (group.role === 'lm-head') return plan.lastStage;
   return position === 'before' ? plan.firstStage : plan.lastStage;
@@ -102,7 +109,7 @@ function addLinear(
   const base = name.replace(/\.(weight|bias)$/, '');
   const key = group.merge ? placeName(group.merge, layer) : base;
   const shard = isTower(group) && plan.replicatedTowers ? ({ by: 'replicated' } as const) : group.shard;
-  const rows = rankRows(group.shape[0]!, shard, plan);
+  const rows = rankRows(group.shape[0]!, shard, plan) * (group.alsoValue ? 2 : 1);
   const known = open.get(key);
   if (group.shape.length === 1) {
     if (known?.module.kind === 'linear' && name.endsWith('.bias')) known.module.bias += rows;
@@ -129,6 +136,7 @@ function addLinear(
     bias: 0,
     quantizable: group.linear === true,
     ...(group.dtype ? { elementBytes: elementSizes[group.dtype] } : {}),
+    ...(group.role === 'router' && plan.float32Routers ? { elementBytes: elementSizes.float32 } : {}),
     ...(layer === undefined ? {} : { layer }),
   };
   open.set(key, { module, members });

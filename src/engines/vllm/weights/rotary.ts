@@ -7,14 +7,26 @@ export interface RotaryContext {
   dtypeBytes: number;
   architecture: string;
   enforceEager: boolean;
+  /** original_max_position_embeddings of the configuration itself (Phi-3 states it outside the rope section). */
+  originalPositions?: number;
   /** The tables of MLA layers are DeepSeek's own YaRN. */
   mla: boolean;
   rules: Partial<WeightRules>;
 }
 
-/** Bytes of one table: rows x rotated dimension x element size. */
+/**
+ * Bytes of one table: rows x rotated dimension x element size. Classes that run on the Transformers backend keep only the
+ * inverse frequencies, current and original, in float32 (model_executor/models/transformers/).
+ */
 export function rotaryBytes(table: RotaryTable, context: RotaryContext): number {
+  if (context.rules['weights.transformersBackend']?.includes(context.architecture)) return 2 * (table.dim / 2) * 4;
   return rotaryRows(table, context) * table.dim * elementBytes(table, context);
+}
+
+/** Tables of layers with equal configurations are one. */
+export function distinctTables(tables: readonly RotaryTable[]): RotaryTable[] {
+  const seen = new Map(tables.map((table) => [JSON.stringify([table.dim, table.positions, table.rope]), table]));
+  return [...seen.values()];
 }
 
 /**
@@ -25,7 +37,7 @@ export function rotaryBytes(table: RotaryTable, context: RotaryContext): number 
 export function rotaryRows(table: RotaryTable, context: RotaryContext): number {
   const { rope, positions } = table;
   const type = typeof rope.type === 'string' ? rope.type : 'default';
-  const original = numberOr(rope.originalMaxPositionEmbeddings, positions);
+  const original = numberOr(rope.originalMaxPositionEmbeddings, context.originalPositions ?? positions);
   const factor = numberOr(rope.factor, 1);
   const mrope = Array.isArray(rope.mropeSection) ? mropeFactor(context) : 1;
   switch (type) {

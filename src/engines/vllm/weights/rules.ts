@@ -2,8 +2,8 @@
 export interface WeightRules {
   /** Where the layers that do not divide by the stages go. */
   'weights.pipelineSplit': 'remainder-last' | 'remainder-before-last';
-  /** Architecture classes that build embedding and head on every stage, or hold them in another place than usual. */
-  'weights.embeddingStages': Record<string, 'every' | 'first-and-last'>;
+  /** What an architecture class builds on every pipeline stage: embedding and head, or the embedding alone. */
+  'weights.embeddingStages': Record<string, 'every' | 'embedding'>;
   /** Block size above which the loader lets torch's allocator split nothing; absent: no limit. */
   'weights.allocatorSplitLimitBytes'?: number;
   /** Bytes of float32 scales and bounds of one attention layer: those kept as attributes, and as buffers. */
@@ -33,6 +33,12 @@ export interface WeightRules {
   'weights.plainModules': Record<string, string[]>;
   /** Index tables of sparse attention that are made with the model. */
   'weights.sparseIndices'?: SparseIndices;
+  /** Classes that run on the Transformers backend: no rotary table, HF's own module names. */
+  'weights.transformersBackend': string[];
+  /** K and V of layers that read another layer's cache are built all the same. */
+  'weights.idleKv': boolean;
+  /** Marlin pads shapes to its thread tiles (before, such shapes took another kernel). */
+  'weights.marlinPadding': boolean;
   /** Quantization methods that the release does not know, with its text. */
   'weights.unknownMethods'?: Record<string, string>;
   /** GPTQ with activation order is refused. */
@@ -44,6 +50,10 @@ export interface SparseIndices {
   topk: true;
   /** Layers that share an indexer's choice share a table of cache rows; `perRow` int32 values beside each row. */
   groups?: { perRow: number };
+  /** FlashMLA's sparse kernel holds a workspace for queries, and for keys where the cache is fp8. */
+  queryWorkspace?: true;
+  /** FlashAttention's sparse MLA serves 16-bit caches on capability 9.0. */
+  flashAttention?: true;
   /** FlashAttention's sparse MLA keeps the row offsets of every layer. */
   flashAttentionOffsets?: true;
 }

@@ -21,8 +21,12 @@ export function sparseIndexTables(input: WeightsInput, layers: StageLayers): Dev
     const bytes = groupBytes(maximumRows(input), topk, rule.groups.perRow);
     for (let i = 0; i < indexGroups(sparse); i++) out.push({ name: `index group ${i}`, bytes, part });
   }
-  if (rule.flashAttentionOffsets && takesFlashAttention(input)) {
+  const flashAttention = rule.flashAttention === true && takesFlashAttention(input);
+  if (flashAttention && rule.flashAttentionOffsets) {
     for (const { layer } of sparse) out.push({ name: `layer ${layer} offsets`, bytes: (tokens + 1) * int32, part });
+  }
+  if (!flashAttention && rule.queryWorkspace && sparse.length > 0) {
+    out.push({ name: 'sparse MLA workspace', bytes: workspaceBytes(input), part });
   }
   return out;
 }
@@ -45,4 +49,12 @@ function indexGroups(layers: readonly LayerCaches[]): number {
 /** FlashAttention's sparse MLA runs on capability 9.0 with a 16-bit cache. */
 function takesFlashAttention({ gpu, options }: WeightsInput): boolean {
   return gpu.computeCapability === '9.0' && ['auto', 'bfloat16', 'float16'].includes(options.kvCacheDtype);
+}
+
+/** Queries of a batch in 16 bit, tokens x heads / tp x latent; with an fp8 cache also five contexts of keys. */
+function workspaceBytes({ spec, architecture, options }: WeightsInput): number {
+  const latent = architecture.forward.kvDim;
+  const queries = options.maxNumBatchedTokens * Math.ceil(spec.config.heads / options.tensorParallelSize);
+  const keys = options.kvCacheDtype.startsWith('fp8') ? 5 * options.maxModelLen : 0;
+  return (queries + keys) * latent * 2;
 }
