@@ -190,7 +190,14 @@ export interface EncoderShape {
 /** What an engine holds for an encoder beyond its tensors, fixed when the model is built. */
 export interface TowerBuffer {
   /** Engines decide by kind from which release on they hold it. */
-  kind: 'rotary-table' | 'position-ids' | 'time-embedding' | 'deepstack' | 'per-layer-inputs';
+  kind:
+    | 'rotary-table'
+    | 'rotary-cache'
+    | 'rotary-frequencies'
+    | 'position-ids'
+    | 'time-embedding'
+    | 'deepstack'
+    | 'per-layer-inputs';
   /** Number of values; per token of the batch budget when `perBatchedToken`. */
   values: number;
   perBatchedToken?: boolean;
