@@ -4,6 +4,8 @@ export interface WeightRules {
   'weights.pipelineSplit': 'remainder-last' | 'remainder-before-last';
   /** What an architecture class builds on every pipeline stage: embedding and head, or the embedding alone. */
   'weights.embeddingStages': Record<string, 'every' | 'embedding'>;
+  /** Classes whose routers the release keeps in float32, though newer ones do not. */
+  'weights.float32Routers': string[];
   /** Block size above which the loader lets torch's allocator split nothing; absent: no limit. */
   'weights.allocatorSplitLimitBytes'?: number;
   /** Bytes of float32 scales and bounds of one attention layer: those kept as attributes, and as buffers. */
