@@ -3,6 +3,7 @@
 // v1/kv_cache_interface.py, one record for all of its spec classes.
 import type { Bytes, Tokens } from '../../../units.ts';
 import type { Profile } from '../profile.ts';
+import type { AttentionRules } from './backend.ts';
 
 export const kvKinds = ['full', 'mla', 'window', 'window-mla', 'chunked', 'mamba', 'cross', 'ring'] as const;
 export type KvKind = (typeof kvKinds)[number];
@@ -96,8 +97,51 @@ export interface KvRules {
   'kv.windowReserve': 'oneBatch' | 'batchesInFlight';
   'kv.contextParallelGroups': 'one' | 'several';
   'kv.overrideEntersCheck': boolean;
+  'kv.pipelineRemainder': 'last' | 'beforeLast';
+  'kv.blockSize': 'sixteen' | 'forced' | 'firstBackend' | 'allBackends';
+  'kv.forcedMlaBlocks': readonly ForcedBlock[];
+  'kv.blockAlignment': 'none' | 'sixteen' | 'byAttention' | 'kernel' | 'allKernels';
+  'kv.wideHeadAlignment': boolean;
+  'kv.mlaStateAlignment': number;
+  'kv.windowSpecs': boolean;
+  'kv.chunkSpecs': boolean;
+  'kv.chunkedDisablesHybrid': boolean;
+  'kv.windowBlock': 'primary' | 'smallestKernel' | 'largestKernel';
+  'kv.valueHeadDim': 'asKey' | 'ownInFull' | 'own';
+  'kv.sparseCache': 'packedByDefault' | 'packedForFp8' | 'byBackend';
+  'kv.paddedLatent': boolean;
+  'kv.stateSpecs': boolean;
+  'kv.statePages': 'one' | 'byBlock' | 'byMode' | 'byModeAndDrafts';
+  'kv.speculationLengthens': readonly string[];
+  'kv.convolutionDtype': 'cache' | 'model';
+  'kv.deltaNetScanDtype': boolean;
+  'kv.nemotronScanDtype': string;
+  'kv.prefillCheckpoints'?: Readonly<Record<string, PrefillCheckpoint | undefined>>;
+  'kv.turboquantSkips': 'firstAndLastTwo' | 'none';
+  'kv.inclusiveWindows': boolean;
+  'kv.crossIsFull': readonly string[];
+  'kv.wideHeadFp8Block'?: number;
 }
-export type KvProfile = Profile<KvRules>;
+
+/** A block size that MLA models are given on some capabilities unless theirs is a multiple of an accepted one. */
+export interface ForcedBlock {
+  capabilities: readonly string[];
+  nopeHeadDim?: number;
+  accepts: readonly number[];
+  block: number;
+}
+
+/** State layers that can write a state inside a prefill: on which GPUs, at which token alignment. */
+export interface PrefillCheckpoint {
+  alignment?: number;
+  /** Major compute capabilities. */
+  capabilities?: readonly number[];
+  /** Head size that the kernel needs beyond capability 9. */
+  headDim?: number;
+  boundedGate?: boolean;
+}
+
+export type KvProfile = Profile<KvRules & AttentionRules>;
 
 export interface KvPlanInput {
   profile: KvProfile;
