@@ -26,7 +26,7 @@ const v0Reasons: Readonly<Record<string, (input: EngineInput) => boolean>> = {
   float32: ({ dtype }) => dtype === 'float32',
   gguf: ({ options, spec }) => (options.quantization ?? spec.quantization?.method) === 'gguf',
   pooling: ({ traits }) => traits.pooling,
-  'encoder-decoder': ({ traits }) => traits.encoderDecoder,
+  'encoder-decoder': ({ traits }) => traits.crossAttention,
   state: ({ traits }) => traits.hybrid || traits.attentionFree,
   pipeline: ({ options }) => options.pipelineParallelSize > 1,
   speculation: ({ options }) => options.speculativeConfig !== undefined,

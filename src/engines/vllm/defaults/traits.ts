@@ -7,7 +7,9 @@ export interface ModelTraits {
   pooling: boolean;
   /** Encoder-only pooling models attend in both directions. */
   bidirectional: boolean;
+  /** Whisper and BART class models; text decoders with cross-attention to images do not count in V1. */
   encoderDecoder: boolean;
+  crossAttention: boolean;
   hybrid: boolean;
   attentionFree: boolean;
   moe: boolean;
@@ -32,7 +34,8 @@ export function traitsOf(spec: ModelSpec, architecture: Architecture, quantized:
   return {
     pooling,
     bidirectional: pooling && encoderOnly.test(spec.architecture),
-    encoderDecoder: kinds.has('cross'),
+    encoderDecoder: kinds.has('cross') && spec.config.vision === undefined,
+    crossAttention: kinds.has('cross'),
     hybrid: state && attends,
     attentionFree: architecture.attention === 'attention-free' || (state && !attends),
     moe: architecture.forward.moe !== undefined,

@@ -7,22 +7,56 @@ import { dtypeBytes } from '../resolved.ts';
 import { allocated } from './blocks.ts';
 import type { MemoryInput } from './types.ts';
 
-/** items x (tokens per item x hidden + input values per item) x dtype; items = tokens of a step // tokens per item. */
-export function encoderBytes(input: MemoryInput): number {
-  const { architecture, options, place } = input;
+export interface EncoderBytes {
+  /** E: inputs and outputs that stay until the end of the profile run. */
+  kept: number;
+  /** The encoder's own forward pass: inputs and the widest moment of a block. */
+  forward: number;
+}
+
+/**
+ * Kept: items x (tokens per item x hidden + input values per item) x dtype; items = tokens of a step // tokens per item.
+ * Forward: the inputs and, per patch, 4 hidden states (input, position embedding, residual, norm) and the MLP's input and
+ * output of the activation, 2 I / tp; an estimate from the vision blocks of Qwen3-VL and SigLIP.
+ */
+export function encoderBytes(input: MemoryInput): EncoderBytes {
+  const { architecture, options, place, profile, spec } = input;
   const encoder = profiledEncoder(input);
-  if (!encoder || place.stage > 0) return 0;
+  if (!encoder || place.stage > 0) return { kept: 0, forward: 0 };
   const element = dtypeBytes[options.dtype];
-  const tokensPerItem = encoder.tokensPerItem * repeats(encoder, options.maxModelLen);
-  const values = encoder.inputValuesPerItem * repeats(encoder, options.maxModelLen);
+  const times = repeats(encoder, options.maxModelLen);
+  const tokensPerItem = encoder.tokensPerItem * times;
+  const values = encoder.inputValuesPerItem * times;
   const budget = Math.max(options.maxNumBatchedTokens, tokensPerItem);
   const rows = Math.min(options.maxNumSeqs, options.maxNumBatchedTokens);
   const items = Math.max(
     1,
     Math.min(divFloor(budget, tokensPerItem), rows * limitOf(options.limitMmPerPrompt, encoder)),
   );
-  const hidden = architecture.forward.hiddenSize;
-  return allocated(items * values * element) + items * allocated(tokensPerItem * hidden * element);
+  const outputTokens = profile['memory.encoderPadsToBudget'] ? budget : tokensPerItem;
+  const inputs = allocated(items * values * element);
+  const outputs = items * allocated(outputTokens * architecture.forward.hiddenSize * element);
+  const perPatch = patchBytes(spec.config.vision, options.tensorParallelSize) * element;
+  const patches = divFloor(items * values, patchValues(spec.config.vision));
+  return { kept: inputs + outputs, forward: encoder.modality === 'audio' ? 0 : inputs + patches * perPatch };
+}
+
+/** Values of one patch: channels x patch size squared x frames. */
+function patchValues(vision: JsonObject | undefined): number {
+  const side = numberOf(vision?.patchSize) ?? 14;
+  const channels = numberOf(vision?.numChannels ?? vision?.inChannels ?? vision?.inChans) ?? 3;
+  return channels * side * side * (numberOf(vision?.temporalPatchSize) ?? 1);
+}
+
+/** Values alive per patch at the widest moment of an encoder block. */
+function patchBytes(vision: JsonObject | undefined, tp: number): number {
+  const hidden = numberOf(vision?.embedDim) ?? numberOf(vision?.hiddenSize) ?? 0;
+  const inner = numberOf(vision?.intermediateSize) ?? hidden * (numberOf(vision?.mlpRatio) ?? 4);
+  return 4 * hidden + (2 * inner) / tp;
+}
+
+function numberOf(value: unknown): number | undefined {
+  return typeof value === 'number' ? value : undefined;
 }
 
 /** The modality with the most tokens per item is profiled, unless encoders are off or not profiled by this runner. */

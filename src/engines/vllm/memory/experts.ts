@@ -9,15 +9,36 @@ import type { MemoryInput } from './types.ts';
  * 0.17. Triton experts; Marlin and CUTLASS have the same form. fused_moe/fused_moe.py, modular_kernel.py.
  */
 export function expertWorkspaceBytes(input: MemoryInput): number {
+  const shape = expertShape(input);
+  if (!shape) return 0;
+  const { rowBytes, width, hiddenSize } = shape;
+  return allocated(rowBytes * (Math.max(width, hiddenSize) + Math.max(2 * width, hiddenSize)));
+}
+
+/**
+ * The transient caches before 0.14, same units: gate and up 2 I, activation I, output H, where gate-up and output share one
+ * buffer from 0.8 on. fused_moe/fused_moe.py fused_experts_impl.
+ */
+export function transientExpertBytes(input: MemoryInput): number {
+  const shape = expertShape(input);
+  if (!shape) return 0;
+  const { rowBytes, width, hiddenSize } = shape;
+  const outer = input.profile['memory.moeCachesShared']
+    ? allocated(rowBytes * Math.max(2 * width, hiddenSize))
+    : allocated(rowBytes * 2 * width) + allocated(rowBytes * hiddenSize);
+  return outer + allocated(rowBytes * width);
+}
+
+/** Bytes of one column over all routed rows of a chunk, and the columns' counts. */
+function expertShape(input: MemoryInput): { rowBytes: number; width: number; hiddenSize: number } | undefined {
   const { architecture, options, profile, spec } = input;
   const { moe, hiddenSize } = architecture.forward;
-  if (!moe) return 0;
-  if (profile['memory.mxfp4WithoutWorkspace'] && spec.quantization?.method === 'mxfp4') return 0;
+  if (!moe) return undefined;
+  if (profile['memory.mxfp4WithoutWorkspace'] && spec.quantization?.method === 'mxfp4') return undefined;
   const chunk = profile['memory.moeChunkTokens'] ?? Number.POSITIVE_INFINITY;
   const tokens = Math.min(options.maxNumBatchedTokens, chunk);
   const width = options.enableExpertParallel ? moe.intermediateSize : moe.intermediateSize / expertRanks(input);
-  const columns = Math.max(width, hiddenSize) + Math.max(2 * width, hiddenSize);
-  return allocated(dtypeBytes[options.dtype] * tokens * moe.topK * columns);
+  return { rowBytes: dtypeBytes[options.dtype] * tokens * moe.topK, width, hiddenSize };
 }
 
 /** Without expert parallelism the experts are cut over all tensor and data ranks. */

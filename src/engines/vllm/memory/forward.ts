@@ -3,7 +3,7 @@
 import { sum } from '../../../units.ts';
 import { dtypeBytes } from '../resolved.ts';
 import { allocated } from './blocks.ts';
-import { expertWorkspaceBytes } from './experts.ts';
+import { transientExpertBytes } from './experts.ts';
 import type { MemoryInput } from './types.ts';
 
 export function forwardBytes(input: MemoryInput): number {
@@ -11,7 +11,7 @@ export function forwardBytes(input: MemoryInput): number {
   const { moe } = architecture.forward;
   const attention = attentionBytes(input);
   const dense = denseBytes(input);
-  const transient = moe && !profile['memory.moeWorkspaceKept'] ? expertWorkspaceBytes(input) : 0;
+  const transient = moe && !profile['memory.moeWorkspaceKept'] ? transientExpertBytes(input) : 0;
   const experts = moe ? expertBlockBytes(input) + transient : 0;
   const benchmark = options.enforceEager || options.engine === 'v0' ? 0 : (input.gpu.l2CacheBytes ?? 0);
   return Math.max(attention, dense > 0 ? dense + benchmark : 0, experts);
@@ -36,12 +36,41 @@ function denseBytes(input: MemoryInput): number {
 
 /** tokens x dtype x (4 H + 3 q + 2 kv), which leads where heads are wide (q > 2 H). */
 function attentionBytes(input: MemoryInput): number {
+  if (usesMla(input)) return latentAttentionBytes(input);
   const { architecture, options } = input;
   const { hiddenSize, queryDim, kvDim, kvHeads } = architecture.forward;
   const tp = options.tensorParallelSize;
   const query = queryDim / tp;
   const kv = kvHeads > 0 ? (Math.max(1, kvHeads / tp) * kvDim) / kvHeads : 0;
   return rows(input, [...repeat(hiddenSize, 4), query + 2 * kv, query, query]);
+}
+
+function usesMla({ architecture }: MemoryInput): boolean {
+  return architecture.caches.some((entry) => entry.caches.some((cache) => cache.kind === 'mla'));
+}
+
+/**
+ * tokens x dtype x 2 (H + q), and from 0.11 the up-projected context of a chunk, which the profile run simulates: chunk x heads
+ * / tp x (nope + v) x dtype, chunk = max(min(max(8 L, 4 R block), 65536), R block). vLLM
+ * model_executor/layers/attention/mla_attention.py (0.11-0.13: v1/attention/backends/mla/common.py).
+ */
+function latentAttentionBytes(input: MemoryInput): number {
+  const { architecture, options, profile, spec } = input;
+  const { hiddenSize, queryDim } = architecture.forward;
+  const tp = options.tensorParallelSize;
+  const query = queryDim / tp;
+  const states = rows(input, [hiddenSize, hiddenSize, query, query]);
+  if (!profile['memory.mlaPrefillSimulated'] || options.engine === 'v0') return states;
+  const { heads } = spec.config;
+  const nope = numberOf(spec.config.qkNopeHeadDim);
+  const value = numberOf(spec.config.vHeadDim);
+  const perSequence = options.maxNumSeqs * (options.blockSize ?? 16);
+  const chunk = Math.max(Math.min(Math.max(8 * options.maxModelLen, 4 * perSequence), 65536), perSequence);
+  return states + allocated(chunk * (heads / tp) * (nope + value) * dtypeBytes[options.dtype]);
+}
+
+function numberOf(value: unknown): number {
+  return typeof value === 'number' ? value : 0;
 }
 
 /** tokens x dtype x (3 I of the shared experts / tp + 4 H). */

@@ -118,18 +118,20 @@ function chargedBytes(
 }
 
 function activationAmount(peak: PeakTerms): Amount {
-  const leads = peak.sampler >= peak.forward ? 'sampler' : 'forward pass';
   const extras = [
     peak.workspace > 0 ? 'expert workspace' : '',
     peak.encoder > 0 ? 'encoder inputs and outputs' : '',
     peak.cublas > 0 ? 'cuBLAS workspace' : '',
   ].filter((word) => word !== '');
+  const leadsEncoder = peak.total > Math.max(peak.sampler, peak.forward) + peak.workspace + peak.encoder + peak.cublas;
   return {
     bytes: Math.round(peak.total),
     lowBytes: Math.round(peak.total),
     highBytes: Math.round(peak.total),
-    formula: `max(sampler, forward pass) = ${leads}${extras.length > 0 ? ` + ${extras.join(' + ')}` : ''}`,
+    formula: leadsEncoder
+      ? 'forward pass of the encoder + cuBLAS workspace'
+      : `${peak.sampler >= peak.forward ? 'sampler' : 'forward pass'}${extras.map((extra) => ` + ${extra}`).join('')}`,
     source: 'vllm/v1/worker/gpu_model_runner.py profile_run',
-    confidence: 'derived',
+    confidence: leadsEncoder ? 'estimated' : 'derived',
   };
 }

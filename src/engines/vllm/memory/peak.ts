@@ -10,7 +10,7 @@ import { forwardBytes } from './forward.ts';
 import type { SamplerRule } from './rules.ts';
 import type { MemoryInput, PeakTerms } from './types.ts';
 
-/** peak = max(sampler, forward) + expert workspace + encoder + cuBLAS workspace. */
+/** peak = max(max(sampler, forward) + expert workspace + encoder, forward of the encoder) + cuBLAS workspace. */
 export function activationPeak(input: MemoryInput): PeakTerms {
   const { options, profile, place } = input;
   const workspace = profile['memory.moeWorkspaceKept'] && options.engine === 'v1' ? expertWorkspaceBytes(input) : 0;
@@ -20,7 +20,7 @@ export function activationPeak(input: MemoryInput): PeakTerms {
   const sampler = rule ? samplerBytes(input, rule) + scratch + later : 0;
   const forward = forwardBytes(input) + later;
   const cublas = profile['memory.cublasInBaseline'] ? 0 : cublasWorkspaceBytes(input);
-  const encoder = encoderBytes(input);
+  const { kept: encoder, forward: encoderForward } = encoderBytes(input);
   return {
     sampler,
     forward,
@@ -28,7 +28,7 @@ export function activationPeak(input: MemoryInput): PeakTerms {
     workspace,
     scratch,
     encoder,
-    total: Math.max(sampler, forward) + workspace + encoder + cublas,
+    total: Math.max(Math.max(sampler, forward) + workspace + encoder, encoderForward) + cublas,
     kept: cublas + workspace + scratch,
   };
 }

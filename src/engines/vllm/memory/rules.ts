@@ -72,6 +72,10 @@ export interface MemoryRules {
   'memory.samplerSpeculative': SamplerRule | null;
   'memory.cublasInBaseline': boolean;
   'memory.moeWorkspaceKept': boolean;
+  /** Transient expert caches: gate-up and output share one buffer. */
+  'memory.moeCachesShared': boolean;
+  /** The profile run allocates the up-projected context of latent attention. */
+  'memory.mlaPrefillSimulated': boolean;
   'memory.moeChunkTokens': number | null;
   /** Expert kernels of MXFP4 checkpoints without a workspace. */
   'memory.mxfp4WithoutWorkspace': boolean;

@@ -19,7 +19,7 @@ export type RefusalFigures = Where &
         rank: number;
         budget: Pick<MemoryBudget, 'initialFreeBytes' | 'totalBytes' | 'requestedBytes'>;
       }
-    | { kind: 'kv'; refusal: KvRefusal }
+    | { kind: 'kv'; refusal: KvRefusal; kv?: unknown }
   );
 
 /** The exception's text in the release's own words. */
