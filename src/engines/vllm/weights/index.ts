@@ -15,7 +15,7 @@ import { checkInput } from './refusals.ts';
 import { distinctTables, rotaryBytes } from './rotary.ts';
 import type { WeightRules } from './rules.ts';
 import { sparseIndexTables } from './sparse.ts';
-import { buildsTower, loadedTensors, towerBuffers } from './towers.ts';
+import { buildsTower, loadedTensors, towerBuffers, wholeTower } from './towers.ts';
 import { type DeviceTensor, type Module, type RankWeights, Refusal, type WeightsInput } from './types.ts';
 
 export type { RankWeights, WeightsInput } from './types.ts';
@@ -136,7 +136,7 @@ function modulePlan(input: WeightsInput): ModulePlan {
       placement: rules['weights.expertRemainder'] === 'last' ? 'rest-last' : 'rest-first',
       minimumInner: rules['weights.expertMinimumInner']?.[spec.architecture] ?? 0,
     },
-    replicatedTowers: options.mmEncoderTpMode === 'data',
+    replicatedTowers: wholeTower(input),
     idleKv: rules['weights.idleKv'] ?? true,
   };
 }

@@ -16,16 +16,25 @@ export interface TowerRules {
   'weights.mistralFormatTower': 'whole' | 'split';
   /** Which of a repository's two formats is read when it has both. */
   'weights.preferredFormat': 'hugging-face' | 'mistral';
+  /** Architecture classes whose tower does not take every quantization configuration. */
+  'weights.towerQuantization': Record<string, TowerQuantization>;
   /** Buffers that the release's classes hold. */
   'weights.towerBuffers': TowerBuffer['kind'][];
 }
 
+/** Which configurations a class hands to its tower: none, all but some methods, or those whose kernels take its widths. */
+export type TowerQuantization =
+  | { kind: 'never' }
+  | { kind: 'except'; methods: string[] }
+  | { kind: 'multiple'; of: number; anyWidth: string[] };
+
 /** The tensors a rank is built from: without those no engine loads, the tower placed by the release's rules. */
 export function loadedTensors(input: WeightsInput): TensorGroup[] {
   const { architecture, options } = input;
-  const groups = architecture.tensors.filter((group) => !group.unloaded);
-  if (!hasTower(architecture)) return groups;
-  if (!buildsTower(input)) return groups.filter((group) => !isTower(group));
+  const loaded = architecture.tensors.filter((group) => !group.unloaded);
+  if (!hasTower(architecture)) return loaded;
+  if (!buildsTower(input)) return loaded.filter((group) => !isTower(group));
+  const groups = loaded.map((group) => (isTower(group) && !takesScheme(group, input) ? plain(group) : group));
   const { heads, split } = architecture.tower!;
   if (wholeTower(input) || split === 'whole' || heads % options.tensorParallelSize === 0) return groups;
   if (split === 'heads') refuse(`AssertionError: ${heads} is not divisible by ${options.tensorParallelSize}`);
@@ -73,6 +82,31 @@ function isTowerAttention(group: TensorGroup): boolean {
 
 function whole(group: TensorGroup): TensorGroup {
   return { ...group, shard: { by: 'replicated' } };
+}
+
+function plain(group: TensorGroup): TensorGroup {
+  const { linear: _, ...rest } = group;
+  return rest;
+}
+
+function takesScheme(group: TensorGroup, { architecture, profile, scheme, spec }: WeightsInput): boolean {
+  const rule = (profile as Partial<TowerRules>)['weights.towerQuantization']?.[spec.architecture];
+  if (!rule || !group.linear || !scheme) return true;
+  const { method } = scheme;
+  switch (rule.kind) {
+    case 'never':
+      return false;
+    case 'except':
+      return !rule.methods.includes(method);
+    case 'multiple':
+      return rule.anyWidth.includes(method) || towerWidths(architecture, group).every((width) => width % rule.of === 0);
+  }
+}
+
+/** Widths of the linear layers of the encoder that the tensor belongs to; a projector belongs to the vision encoder. */
+function towerWidths({ tensors }: Architecture, { part }: TensorGroup): number[] {
+  const encoder = part === 'audio' ? 'audio' : 'vision';
+  return tensors.filter((group) => group.part === encoder && group.linear).flatMap(({ shape }) => shape);
 }
 
 /** Mistral AI's own repositories carry both formats; re-uploads in another scheme carry the Hugging Face form alone. */

@@ -1,6 +1,6 @@
 // Gemma 4's encoders: a ViT with four norms per block, the Conformer-like audio encoder of E2B / E4B, and the encoder-free
-// embedder of the unified model. vLLM runs the towers as transformers' own modules (gemma4_mm.py): whole on every rank, untouched
-// by quantization. The E models clip the inputs and outputs of their linear layers: four scalar limits per layer.
+// embedder of the unified model. vLLM runs the towers as transformers' own modules (gemma4_mm.py): whole on every
+// rank. The E models clip the inputs and outputs of their linear layers: four scalar limits per layer.
 import type { JsonObject } from '../../../../spec/model.ts';
 import type { TensorGroup } from '../../../types.ts';
 import { column, matrix, type Place, range, type TowerPart, tensor, towerConfig, towerNorm } from '../parts.ts';
@@ -11,7 +11,7 @@ const limits = ['input_min', 'input_max', 'output_min', 'output_max'] as const;
 /** A linear layer inside its clipping wrapper, whose limits are stored scalars. */
 function clipped(name: string, shape: readonly [number, number], place: Place, clips: boolean): TensorGroup[] {
   return [
-    ...matrix(`${name}.linear`, shape, { ...place, plain: true }),
+    ...matrix(`${name}.linear`, shape, place),
     ...(clips ? limits.flatMap((limit) => tensor(`${name}.${limit}`, [], place)) : []),
   ];
 }
@@ -31,7 +31,7 @@ export function gemma4VisionTower(prefix: string, vision: JsonObject | undefined
   return {
     tensors: [
       ...tensor(`${prefix}.patch_embedder.position_embedding_table`, [2, config.int('positionEmbeddingSize'), size]),
-      ...matrix(`${prefix}.patch_embedder.input_proj`, [size, 3 * patch * patch], { plain: true }),
+      ...matrix(`${prefix}.patch_embedder.input_proj`, [size, 3 * patch * patch], {}),
       ...clipped(`${attn}.q_proj`, [heads * headDim, size], place, clips),
       ...clipped(`${attn}.k_proj`, [kvDim, size], place, clips),
       ...clipped(`${attn}.v_proj`, [kvDim, size], place, clips),
@@ -74,14 +74,14 @@ export function gemma4AudioTower(prefix: string, audio: JsonObject): TensorGroup
     ...tensor(`${conv}.layer0.norm.weight`, [first], once),
     ...tensor(`${conv}.layer1.conv.weight`, [second, first, 3, 3], once),
     ...tensor(`${conv}.layer1.norm.weight`, [second], once),
-    ...matrix(`${conv}.input_proj_linear`, [size, (first / 4) * second], { ...once, plain: true }),
+    ...matrix(`${conv}.input_proj_linear`, [size, (first / 4) * second], once),
     ...feedForward('feed_forward1'),
     ...feedForward('feed_forward2'),
     ...tensor(`${layer}.self_attn.per_dim_scale`, [headDim], place),
     ...['q_proj', 'k_proj', 'v_proj', 'post'].flatMap((name) =>
       clipped(`${layer}.self_attn.${name}`, [size, size], place, clips),
     ),
-    ...matrix(`${layer}.self_attn.relative_k_proj`, [size, size], { ...place, plain: true }),
+    ...matrix(`${layer}.self_attn.relative_k_proj`, [size, size], place),
     ...clipped(`${layer}.lconv1d.linear_start`, [2 * size, size], place, clips),
     ...clipped(`${layer}.lconv1d.linear_end`, [size, size], place, clips),
     ...tensor(`${layer}.lconv1d.depthwise_conv1d.weight`, [size, 1, config.int('convKernelSize', 5)], place),
@@ -91,7 +91,6 @@ export function gemma4AudioTower(prefix: string, audio: JsonObject): TensorGroup
     ...matrix(`${prefix}.output_proj`, [config.int('outputProjDims', 1536), size], {
       ...once,
       bias: true,
-      plain: true,
     }),
   ];
 }

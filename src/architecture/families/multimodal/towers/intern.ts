@@ -40,6 +40,6 @@ export function internTower(prefix: string, vision: JsonObject | undefined, sele
       ...block({ layers: range(used) }),
       ...(used < layers ? block({ layers: range(layers - used, used), unloaded: true }) : []),
     ],
-    shape: { heads, split: 'fallback', buffers: [] },
+    shape: { heads, split: 'heads-or-whole-attention', buffers: [] },
   };
 }

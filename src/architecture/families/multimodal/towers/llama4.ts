@@ -37,7 +37,7 @@ export function llama4Tower(prefix: string, vision: JsonObject | undefined): Tow
     shape: {
       heads,
       split: 'heads',
-      buffers: [{ kind: 'rotary-table', values: (patches + 1) * (size / heads / 2), bytesPerValue: 8 }],
+      buffers: [{ kind: 'rotary-cache', values: (patches + 1) * (size / heads / 2), bytesPerValue: 8 }],
     },
   };
 }

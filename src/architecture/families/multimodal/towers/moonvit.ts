@@ -39,7 +39,7 @@ export function moonvitTower(prefix: string, vision: JsonObject | undefined): To
       ...matrix(`${block}.wo`, [size, width], { layers, shard: row, bias: attentionBias }),
       ...towerNorm(`${prefix}.encoder.final_layernorm`, size, { bias }),
     ],
-    shape: { heads, split: 'heads', buffers: [{ kind: 'time-embedding', values: frames * size }] },
+    shape: { heads, split: 'heads-or-whole', buffers: [{ kind: 'time-embedding', values: frames * size }] },
   };
 }
 

@@ -32,7 +32,7 @@ export function pixtralTower(prefix: string, vision: JsonObject | undefined): To
       heads,
       split: 'heads',
       wholeInMistralFormat: true,
-      buffers: [{ kind: 'rotary-table', values: positions * headDim, bytesPerValue: 4 }],
+      buffers: [{ kind: 'rotary-frequencies', values: 2 * positions * headDim, bytesPerValue: 4 }],
     },
   };
 }
