@@ -10,6 +10,7 @@ import {
   integer,
   layerFlags,
   layerNorms,
+  layersWhere,
   type MoeBlock,
   moeBlock,
   moeDecoder,
@@ -77,7 +78,7 @@ function mlaDecoder(spec: ModelSpec, options: TextOptions | undefined, traits: M
         layers: all,
         bias: config.attentionBias === true,
       }),
-      ...indexer(`${names.layer}.self_attn.indexer`, config, sizes, { layers: indexerTensorLayers(config) }),
+      ...indexers(`${names.layer}.self_attn.indexer`, config, sizes),
       ...(moe.length > 0 ? moeBlock(`${names.layer}.mlp`, block) : []),
       ...(dense.length > 0 ? gatedMlp(`${names.layer}.mlp`, hiddenSize, denseWidth, { layers: dense }) : []),
       ...layerNorms(names.layer, hiddenSize, { layers: all }),
@@ -157,6 +158,16 @@ export function mlaAttention(
   ];
 }
 
+/** Files have an indexer in every layer; the classes build none where a layer shares the choice of an earlier one. */
+function indexers(prefix: string, config: ModelConfig, sizes: MlaSizes): TensorGroup[] {
+  const own = layersWhere(config, (layer) => !sharesIndexer(config, layer));
+  const shared = layersWhere(config, (layer) => sharesIndexer(config, layer));
+  return [
+    ...indexer(prefix, config, sizes, { layers: own }),
+    ...indexer(prefix, config, sizes, { layers: shared }).map((group) => ({ ...group, unloaded: true })),
+  ];
+}
+
 /**
  * The indexer of sparse attention, whole on every rank: query from the low-rank query, one key, a weight per head (which no
  * checkpoint quantizes).
@@ -186,11 +197,6 @@ function isSparse(config: ModelConfig): boolean {
   return config.indexTopk !== undefined;
 }
 
-/** Every layer of the files has an indexer, also those that share the choice of an earlier one. */
-function indexerTensorLayers(config: ModelConfig): number[] {
-  return range(config.layers);
-}
-
 function mlaCaches(config: ModelConfig, sizes: MlaSizes, layer: number): CacheLayout[] {
   const { kvLoraRank, ropeDim } = sizes;
   const sparse = isSparse(config);
@@ -207,7 +213,7 @@ function mlaCaches(config: ModelConfig, sizes: MlaSizes, layer: number): CacheLa
 
 /**
  * A layer that takes the choice of an earlier layer's indexer builds none and keeps no keys: index_topk_pattern ("S"), else
- * every layer past index_skip_topk_offset but one in index_topk_freq (vllm deepseek_v2.py DeepseekV2MLAAttention, 0.21 on).
+ * every layer past index_skip_topk_offset but one in index_topk_freq (vllm deepseek_v2.py DeepseekV2MLAAttention, 0.22 on).
  */
 export function sharesIndexer(config: ModelConfig, layer: number): boolean {
   const pattern = config.indexTopkPattern;
