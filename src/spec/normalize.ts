@@ -59,6 +59,27 @@ const ignored = new Set([
   '_attn_implementation',
 ]);
 
+/** Sizes that a nested text configuration leaves out when they are its class's own (LLaVA states what differs from Llama). */
+const classSizes: Readonly<Record<string, JsonObject>> = {
+  llama: {
+    hidden_size: 4096,
+    intermediate_size: 11008,
+    num_hidden_layers: 32,
+    num_attention_heads: 32,
+    vocab_size: 32000,
+    max_position_embeddings: 2048,
+  },
+  mistral: {
+    hidden_size: 4096,
+    intermediate_size: 14336,
+    num_hidden_layers: 32,
+    num_attention_heads: 32,
+    num_key_value_heads: 8,
+    vocab_size: 32000,
+    max_position_embeddings: 131072,
+  },
+};
+
 const nestedText = ['text_config', 'llm_config'] as const;
 const nestedFlattened = ['attn_config', 'ffn_config'] as const;
 
@@ -124,6 +145,10 @@ function firstObject(source: JsonObject, keys: readonly string[]): JsonObject | 
   return keys.map((key) => source[key]).find(isObject);
 }
 
+function sizesOfClass(text: JsonObject): JsonObject {
+  return classSizes[String(text.model_type)] ?? {};
+}
+
 export interface NormalizedConfig {
   architecture: string | undefined;
   modelType: string;
@@ -139,7 +164,7 @@ export interface NormalizedConfig {
 export function normalizeConfig(source: JsonObject): NormalizedConfig {
   const text = firstObject(source, nestedText);
   const outer = renameText(source);
-  const config = text ? { ...outer, ...renameText(text) } : outer;
+  const config = text ? { ...renameText(sizesOfClass(text)), ...outer, ...renameText(text) } : outer;
   // Nemotron 3 Ultra states its layers by kind only.
   if (config.layers === undefined && Array.isArray(config.layersBlockType))
     config.layers = config.layersBlockType.length;

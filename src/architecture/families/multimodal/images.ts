@@ -29,24 +29,13 @@ function numberAt(config: ModelConfig, key: string, fallback: number): number {
   return typeof value === 'number' ? value : fallback;
 }
 
-/** LLaVA configurations may state only what differs from Llama-2-7B. */
-const llama2: ModelConfig = {
-  hiddenSize: 4096,
-  layers: 32,
-  heads: 32,
-  intermediateSize: 11008,
-  vocabSize: 32000,
-  maxPositionEmbeddings: 2048,
-};
-
 export function llava(spec: ModelSpec): Architecture {
-  const full: ModelSpec = { ...spec, config: { ...llama2, ...spec.config } };
-  const { config } = full;
+  const { config } = spec;
   const inputSize = towerConfig(config.vision).int('hiddenSize');
   const size = towerConfig(config.vision);
   const patches = (size.int('imageSize') / size.int('patchSize')) ** 2;
   return join({
-    text: textFamily(full, 'llama')(full, nested),
+    text: textFamily(spec, 'llama')(spec, nested),
     tower: clipTower('vision_tower.vision_model', config.vision, numberAt(config, 'visionFeatureLayer', -2)),
     projector: mlpProjector('multi_modal_projector', { inputSize, hiddenSize: config.hiddenSize }),
     encoders: [squareImage(config.vision, patches)],
