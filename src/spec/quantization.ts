@@ -52,6 +52,8 @@ export interface QuantizationScheme {
   ignoreWithExperts?: string[];
   /** Only modules that contain one of these are quantized (GPTQ's modules_in_block_to_quantize). */
   only?: string[];
+  /** Routed experts are stored in another format than the rest. */
+  expertFormat?: WeightFormat;
   /** Only the experts are quantized. */
   expertsOnly?: boolean;
   /** lm_head is quantized too. */

@@ -176,7 +176,10 @@ function sharedBlock(config: ModelConfig): { shared?: { name: string; intermedia
   return count > 0 ? { shared: { name: 'shared_experts', intermediateSize: count * width } } : {};
 }
 
-/** The first `hashed` layers choose experts by a table of token ids, the others by score and correction bias. */
+/**
+ * The first `hashed` layers choose experts by a table of token ids (int64 in the file, int32 on the device), the others by
+ * score and correction bias.
+ */
 function feedForward(
   prefix: string,
   config: ModelConfig,
@@ -198,7 +201,7 @@ function feedForward(
     name: `${prefix}.gate.tid2eid`,
     shape: [config.vocabSize, topK],
     layers: tokens,
-    dtype: 'int64' as const,
+    dtype: 'int32' as const,
   };
   const bias = { ...table, ...float32, name: `${prefix}.gate.bias`, shape: [count], layers: scored };
   return [

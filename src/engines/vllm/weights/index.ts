@@ -1,6 +1,7 @@
 // Weight bytes of one vLLM rank: the checkpoint's tensors become vLLM's modules, a scheme lays each out, and rotary tables,
 // attention scales and what a release adds come on top. Law: vLLM model_executor/ of the release, as presets/engines/vllm/
 // weights.yaml records it; the totals are those that the release's own model classes hold on that rank.
+import type { QuantizationScheme } from '../../../spec/quantization.ts';
 import { sum } from '../../../units.ts';
 import { dtypeBytes } from '../resolved.ts';
 import { allocatedBytes } from './allocator.ts';
@@ -61,7 +62,7 @@ export function rankTensors(input: WeightsInput): DeviceTensor[] {
     multiprocessors: input.gpu.multiprocessors ?? 0,
     dtypeBytes: plan.dtypeBytes,
     rules,
-    scheme: input.scheme ?? { id: 'none', method: 'none', format: 'none', bits: 16, ignore: [], match: 'exact' },
+    scheme: withExpertFormat(input),
   };
   const hasAttention = architecture.caches.some(
     (entry) => entry.layer >= plan.layers.start && entry.layer < plan.layers.end && !onlyState(entry.caches),
@@ -89,6 +90,13 @@ export function rankTensors(input: WeightsInput): DeviceTensor[] {
   ];
 }
 
+/** DeepSeek-V4 states in expert_dtype that the experts of an FP8 checkpoint are FP4 with a scale per 32 values. */
+function withExpertFormat({ scheme, spec }: WeightsInput): QuantizationScheme {
+  if (!scheme) return { id: 'none', method: 'none', format: 'none', bits: 16, ignore: [], match: 'exact' };
+  const isFp4 = scheme.method === 'fp8' && scheme.format === 'fp8-block' && spec.config.expertDtype === 'fp4';
+  return isFp4 ? { ...scheme, expertFormat: 'mxfp4' } : scheme;
+}
+
 function isLaidOut(module: Module, context: Parameters<typeof isQuantized>[1]): boolean {
   return module.kind !== 'plain' && isQuantized(module, context);
 }
@@ -99,7 +107,9 @@ function place(module: Module, quantized: boolean, layout: LayoutContext): Devic
   }
   const format = quantized ? layout.scheme.format : 'none';
   const pieces: Pieces =
-    module.kind === 'linear' ? linearLayouts[format](module, layout) : expertsLayouts[format](module, layout);
+    module.kind === 'linear'
+      ? linearLayouts[format](module, layout)
+      : expertsLayouts[quantized ? (layout.scheme.expertFormat ?? format) : format](module, layout);
   return pieces.map(([suffix, bytes]) => ({ name: `${module.name}.${suffix}`, bytes, part: module.part }));
 }
 
