@@ -1,5 +1,6 @@
 // Reads the configuration of a repository of the Hugging Face hub: from the local cache when it is there, otherwise over the
-// network (HF_ENDPOINT, HF_TOKEN, HF_HUB_OFFLINE as in huggingface_hub). Weights are never downloaded.
+// network (HF_ENDPOINT, HF_TOKEN, HF_HUB_OFFLINE as in huggingface_hub). Two small files are all it asks for, so plain requests
+// to the hub's resolve address do; weights are never downloaded.
 import { existsSync, readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
@@ -56,6 +57,9 @@ function cachedSnapshot(name: string, revision: string, context: LoadContext): s
   return existsSync(join(snapshot, 'config.json')) ? snapshot : undefined;
 }
 
+const timeoutMs = 30_000;
+
+/** Text of one file, undefined when the repository does not have it. */
 async function download(
   name: string,
   revision: string,
@@ -63,44 +67,49 @@ async function download(
   context: LoadContext,
 ): Promise<string | undefined> {
   const env = context.env ?? process.env;
-  const { downloadFile } = await import('@huggingface/hub');
+  const endpoint = (env.HF_ENDPOINT ?? 'https://huggingface.co').replace(/\/+$/, '');
+  const url = `${endpoint}/${name}/resolve/${encodeURIComponent(revision)}/${path}`;
+  const headers: Record<string, string> = env.HF_TOKEN ? { authorization: `Bearer ${env.HF_TOKEN}` } : {};
+  let response: Response;
   try {
-    const blob = await downloadFile({
-      repo: { type: 'model', name },
-      path,
-      revision,
-      ...(env.HF_ENDPOINT ? { hubUrl: env.HF_ENDPOINT.replace(/\/+$/, '') } : {}),
-      ...(env.HF_TOKEN ? { accessToken: env.HF_TOKEN } : {}),
-      ...(context.fetch ? { fetch: context.fetch } : {}),
-    });
-    if (!blob) return undefined;
-    if (blob.size > maxTextBytes) throw new VramError('VRAM181', `${path} of ${name} is ${blob.size} bytes`);
-    return await blob.text();
+    response = await (context.fetch ?? fetch)(url, { headers, signal: AbortSignal.timeout(timeoutMs) });
+    if (response.ok) return await limitedText(response, `${path} of ${name}`);
   } catch (error) {
-    if (error instanceof VramError) throw error;
-    throw hubError(error, name);
+    throw error instanceof VramError ? error : unreachable(error, name);
   }
+  if (response.status === 404 && response.headers.get('x-error-code') !== 'RepoNotFound') return undefined;
+  throw refused(response.status, name);
 }
 
-function hubError(error: unknown, name: string): VramError {
-  const { statusCode, message } = error as { statusCode?: number; message?: string };
-  if (statusCode === 401 || statusCode === 403) {
+async function limitedText(response: Response, what: string): Promise<string> {
+  const parts: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const part of response.body ?? []) {
+    bytes += part.byteLength;
+    if (bytes > maxTextBytes) throw new VramError('VRAM181', `${what} is larger than any configuration`);
+    parts.push(part);
+  }
+  return Buffer.concat(parts).toString('utf8');
+}
+
+function refused(status: number, name: string): VramError {
+  if (status === 401 || status === 403) {
     return new VramError(
       'VRAM181',
-      `${name}: the hub refuses access (${statusCode})`,
+      `${name}: the hub refuses access (${status})`,
       'the repository is gated, private or does not exist; set HF_TOKEN, or give a config.json',
-      { cause: error },
     );
   }
-  if (statusCode === 404)
-    return new VramError('VRAM181', `there is no repository ${name} on the hub`, undefined, { cause: error });
-  const reason = printable((error as Error & { cause?: Error }).cause?.message ?? message ?? String(error), 200);
-  return new VramError(
-    'VRAM180',
-    `${name} could not be read from the hub: ${reason}`,
-    'check the network and HF_ENDPOINT, or give a config.json',
-    { cause: error },
-  );
+  if (status === 404) return new VramError('VRAM181', `there is no repository ${name} on the hub`);
+  return new VramError('VRAM180', `${name} could not be read from the hub: it answers ${status}`, tryOtherwise);
+}
+
+const tryOtherwise = 'check the network and HF_ENDPOINT, or give a config.json';
+
+function unreachable(error: unknown, name: string): VramError {
+  const { message, cause } = error as Error & { cause?: Error };
+  const reason = printable(cause?.message || (cause as NodeJS.ErrnoException | undefined)?.code || message, 200);
+  return new VramError('VRAM180', `${name} could not be read from the hub: ${reason}`, tryOtherwise, { cause: error });
 }
 
 function isSet(value: string | undefined): boolean {

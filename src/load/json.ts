@@ -7,8 +7,8 @@ export function parseJsonObject(text: string, file: string): JsonObject {
   let value: unknown;
   try {
     value = JSON.parse(text);
-  } catch (error) {
-    const { reason, place } = describe(text, error as SyntaxError);
+  } catch {
+    const { reason, place } = describe(text);
     throw inputError('VRAM103', `${printable(file)} is not JSON: ${reason}`, { path: `${printable(file)}${place}` });
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
@@ -17,17 +17,54 @@ export function parseJsonObject(text: string, file: string): JsonObject {
   return value as JsonObject;
 }
 
-function describe(text: string, error: SyntaxError): { reason: string; place: string } {
+/** Longer texts come from programs, not people: no place is looked for in them. */
+const maxLocatedLength = 2_000_000;
+
+/** The engine's own message names no place, or another one per Node version: find the first token that cannot be. */
+function describe(text: string): { reason: string; place: string } {
   if (text.trim() === '') return { reason: 'the file is empty', place: '' };
-  const message = error.message;
-  const at = /at position (\d+)/.exec(message);
-  const ended = /end of JSON|Unterminated/i.test(message) && !at;
-  const offset = at ? Number(at[1]) : ended ? text.length : undefined;
-  const reason = printable(
-    message.replace(/ in JSON at position.*| \(line \d+ column \d+\)| at position \d+.*/s, ''),
-    160,
-  );
-  if (offset === undefined) return { reason, place: '' };
+  if (text.length > maxLocatedLength) return { reason: 'a syntax error somewhere in it', place: '' };
+  const offset = firstBadToken(text);
   const before = text.slice(0, offset).split('\n');
+  const found = text.slice(offset, offset + 12).split('\n')[0]!;
+  const reason = offset >= text.length ? 'it ends too early' : `unexpected ${JSON.stringify(printable(found))}`;
   return { reason, place: `:${before.length}:${before.at(-1)!.length + 1}` };
+}
+
+const token =
+  /\s*(?:([[\]{},:])|("(?:[^"\\\u0000-\u001f]|\\(?:["\\/bfnrt]|u[\da-fA-F]{4}))*")|(-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null)(?![\w.]))/y;
+
+/** Offset of the first token that no JSON text can have there; the end when only the rest is missing. */
+function firstBadToken(text: string): number {
+  const open: ('{' | '[')[] = [];
+  let expects: 'value' | 'valueOrEnd' | 'key' | 'keyOrEnd' | 'colon' | 'next' = 'value';
+  token.lastIndex = 0;
+  for (;;) {
+    const start = token.lastIndex + /^\s*/.exec(text.slice(token.lastIndex, token.lastIndex + 10_000))![0].length;
+    const match = start < text.length ? token.exec(text) : null;
+    if (!match) return start;
+    const [, mark, string] = match;
+    const inner = open.at(-1);
+    if (mark === undefined || mark === '{' || mark === '[') {
+      if (mark === undefined && (expects === 'key' || expects === 'keyOrEnd')) {
+        if (string === undefined) return start;
+        expects = 'colon';
+        continue;
+      }
+      if (expects !== 'value' && expects !== 'valueOrEnd') return start;
+      if (mark !== undefined) open.push(mark as '{' | '[');
+      expects = mark === '{' ? 'keyOrEnd' : mark === '[' ? 'valueOrEnd' : 'next';
+    } else if (mark === ':') {
+      if (expects !== 'colon') return start;
+      expects = 'value';
+    } else if (mark === ',') {
+      if (expects !== 'next' || inner === undefined) return start;
+      expects = inner === '{' ? 'key' : 'value';
+    } else {
+      const closes = mark === '}' ? inner === '{' && expects !== 'key' : inner === '[' && expects !== 'value';
+      if (!closes || expects === 'colon' || (mark === '}' && expects === 'value')) return start;
+      open.pop();
+      expects = 'next';
+    }
+  }
 }

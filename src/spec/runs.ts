@@ -70,7 +70,8 @@ function skipSpace(state: State): void {
 export function expandBraces(name: string): string[] {
   const match = /\{(?:(\d+)\.\.(\d+)|([^{}]+,[^{}]*))\}/.exec(name);
   if (!match) return [name];
-  const parts = match[3] !== undefined ? match[3].split(',') : (range(Number(match[1]), Number(match[2])) ?? []);
+  const parts = match[3] !== undefined ? match[3].split(',') : range(Number(match[1]), Number(match[2]));
+  if (parts === undefined) return [name];
   const head = name.slice(0, match.index);
   const tails = expandBraces(name.slice(match.index + match[0].length));
   if (parts.length * tails.length > maxExpandedItems) return [name];
