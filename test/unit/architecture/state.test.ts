@@ -52,6 +52,13 @@ describe('parameters', () => {
     expect(parameterCount(tensors, 'text')).toBe(spec.parameters! + (uncounted[spec.id] ?? 0));
   });
 
+  // Mamba-Codestral-7B, as its publisher states it.
+  it('of Mamba-2 alone', () => {
+    const config = { hiddenSize: 4096, layers: 64, vocabSize: 32_768, heads: 128, headDim: 64 };
+    const spec = { id: 'codestral', architecture: 'Mamba2ForCausalLM', modelType: 'mamba2', config };
+    expect(parameterCount(stateFamilies.mamba2!(spec).tensors)).toBe(7_285_403_648);
+  });
+
   it.each(Object.entries(draftParameters))('of the prediction layers of %s', (id, parameters) => {
     expect(parameterCount(expand(id).tensors, 'mtp')).toBe(parameters);
   });

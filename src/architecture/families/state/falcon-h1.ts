@@ -58,7 +58,7 @@ export function falconH1({ config }: ModelSpec): Architecture {
       gatedMlp: true,
       vocabSize,
     },
-    rotary: rotaryOf(config, sizes.headDim),
+    rotary: rotaryOf(config, numberOf(config, 'attnRotaryEmb', sizes.headDim)),
     tied,
     attention: 'hybrid-mamba',
   };

@@ -1,5 +1,5 @@
 // Granite 4 hybrids: Mamba-2 or attention by layer_types, then a mixture of experts next to an always-on shared MLP (the
-// dense members have the shared MLP alone). The file stacks the experts, gate before up.
+// dense members have the shared MLP alone, the smallest attention only). The file stacks the experts, gate before up.
 // transformers/models/granitemoehybrid, vllm/model_executor/models/granitemoehybrid.py.
 import type { ModelConfig, ModelSpec } from '../../../spec/model.ts';
 import {
@@ -75,7 +75,7 @@ export function graniteMoeHybrid({ config }: ModelSpec): Architecture {
     },
     rotary: config.positionEmbeddingType === 'rope' ? rotaryOf(config, sizes.headDim) : [],
     tied,
-    attention: 'hybrid-mamba',
+    attention: stateLayers.length > 0 ? 'hybrid-mamba' : 'uniform',
   };
 }
 

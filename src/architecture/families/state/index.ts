@@ -1,12 +1,14 @@
 // Decoders with recurrent state (Mamba, gated delta net, KDA, short conv) and their hybrids: model_type -> family. Text parts
 // of multimodal checkpoints (Qwen3.5, Kimi-K3) are exported for the families that add the tower.
 import type { ArchitectureFamily } from '../../types.ts';
+import { bamba } from './bamba.ts';
 import { falconH1 } from './falcon-h1.ts';
 import { graniteMoeHybrid } from './granite-hybrid.ts';
 import { jamba } from './jamba.ts';
 import { kimiLinear } from './kimi.ts';
 import { lfm2, lfm2Moe } from './lfm2.ts';
 import { falconMamba, mamba } from './mamba.ts';
+import { mamba2 } from './mamba2.ts';
 import { nemotronH } from './nemotron-h.ts';
 import { qwen3Next, qwen35MoeText, qwen35Text } from './qwen3-next.ts';
 
@@ -14,8 +16,10 @@ export { kimiLinear as kimiK3Text, qwen35MoeText, qwen35Text };
 
 export const stateFamilies: Readonly<Record<string, ArchitectureFamily>> = {
   mamba,
+  mamba2,
   falcon_mamba: falconMamba,
   jamba,
+  bamba,
   falcon_h1: falconH1,
   granitemoehybrid: graniteMoeHybrid,
   nemotron_h: nemotronH,
