@@ -1,9 +1,11 @@
 import { defineConfig } from 'vitest/config';
+import { CountReporter } from './scripts/count-reporter.ts';
 
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
     globalSetup: ['test/setup.ts'],
-    testTimeout: 60_000,
+    testTimeout: 120_000,
+    reporters: ['dot', new CountReporter()],
   },
 });

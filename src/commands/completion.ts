@@ -46,7 +46,7 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
   }
   const script = scriptFor(command.args[0]);
   if (!script) {
-    throw inputError('VRAM109', `no completion for ${JSON.stringify(command.args[0] ?? '')}`, {
+    throw inputError('VRAM159', `no completion for ${JSON.stringify(command.args[0] ?? '')}`, {
       hint: 'vram completion bash, zsh or fish',
     });
   }

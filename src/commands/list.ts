@@ -45,7 +45,7 @@ export function kindOf(word: string): Kind {
   const plural = word.endsWith('s') ? word : `${word}s`;
   const kind = kinds.find((candidate) => candidate === plural);
   if (kind) return kind;
-  throw inputError('VRAM105', `there is no kind ${JSON.stringify(word)}`, {
+  throw inputError('VRAM155', `there is no kind ${JSON.stringify(word)}`, {
     hint: `did you mean ${nearestNames(plural, kinds)[0] ?? kinds[0]}? (${kinds.join(', ')})`,
   });
 }

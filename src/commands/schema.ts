@@ -3,13 +3,13 @@ import { z } from 'zod';
 import { inputError } from '../diagnostics.ts';
 import type { Io } from '../io.ts';
 import { planOutputSchema } from '../plan/schema.ts';
-import { gpuSpecSchema, modelSpecSchema } from '../spec/schema.ts';
+import { gpuSchema, modelSchema } from '../spec/schema.ts';
 import { makeCommand, parseCommand } from './command.ts';
 
 const schemas: Readonly<Record<string, z.ZodType>> = {
   plan: planOutputSchema,
-  model: modelSpecSchema,
-  gpu: gpuSpecSchema,
+  model: modelSchema,
+  gpu: gpuSchema,
 };
 
 export async function run(argv: readonly string[], io: Io): Promise<number> {
@@ -23,7 +23,7 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
   if (!(await parseCommand(command, argv))) return 0;
   const what = command.args[0]!;
   const schema = Object.hasOwn(schemas, what) ? schemas[what] : undefined;
-  if (!schema) throw inputError('VRAM108', `there is no schema ${JSON.stringify(what)}`, { hint: `schemas: ${names}` });
+  if (!schema) throw inputError('VRAM158', `there is no schema ${JSON.stringify(what)}`, { hint: `schemas: ${names}` });
   io.out(`${JSON.stringify(z.toJSONSchema(schema, { unrepresentable: 'any' }), null, 2)}\n`);
   return 0;
 }

@@ -37,7 +37,7 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
   const options = command.opts<ShowOptions>();
   if (options.tensors) {
     if (kindOf(kind) !== 'models')
-      throw inputError('VRAM106', '--tensors goes with a model', { hint: 'vram show model <ref> --tensors' });
+      throw inputError('VRAM156', '--tensors goes with a model', { hint: 'vram show model <ref> --tensors' });
     await showTensors(ref, options, io);
     return 0;
   }
@@ -73,15 +73,15 @@ async function entryOf(kind: ReturnType<typeof kindOf>, ref: string, io: Io): Pr
     case 'engines':
       return engineEntry(ref);
     case 'quantizations': {
-      const scheme = loadPresets('quantizations').find((entry) => entry.id === ref || entry.aliases?.includes(ref));
+      const scheme = loadPresets('quantizations').find((entry) => entry.id === ref || entry.synonyms?.includes(ref));
       if (!scheme)
-        throw inputError('VRAM107', `there is no quantization ${JSON.stringify(ref)}`, {
+        throw inputError('VRAM157', `there is no quantization ${JSON.stringify(ref)}`, {
           hint: 'vram list quantizations',
         });
       return scheme;
     }
     case 'workloads':
-      throw inputError('VRAM107', `there is no workload ${JSON.stringify(ref)}`, {
+      throw inputError('VRAM157', `there is no workload ${JSON.stringify(ref)}`, {
         hint: 'workloads come with vram simulate',
       });
   }

@@ -21,7 +21,7 @@ export interface RequirementOutcome {
 export function parseRequirement(text: string): Requirement {
   const match = /^\s*([A-Za-z][\w.-]*(?:\[\d+\][\w.-]*)*)\s*(>=|<=|==|!=|=|>|<)\s*(.+?)\s*$/.exec(text);
   if (!match) {
-    throw inputError('VRAM110', `cannot read the requirement ${JSON.stringify(text)}`, {
+    throw inputError('VRAM151', `cannot read the requirement ${JSON.stringify(text)}`, {
       hint: 'write a path, a comparison and a value, e.g. kvCache.maxConcurrency>=4 or verdict.headroomGiB>=1',
       path: '--require',
     });
@@ -57,7 +57,7 @@ function valueAt(result: unknown, requirement: Requirement): unknown {
     if (typeof value !== 'object' || value === null || !Object.hasOwn(value, key)) {
       const known = typeof value === 'object' && value !== null ? Object.keys(value) : [];
       throw inputError(
-        'VRAM111',
+        'VRAM152',
         `the requirement ${JSON.stringify(requirement.text)} names ${key}, which the result does not have`,
         {
           hint: known.length > 0 ? `it has: ${known.join(', ')}` : undefined,
@@ -74,7 +74,7 @@ function compare(actual: unknown, { operator, value, text }: Requirement): boole
   if (operator === '==') return actual === value;
   if (operator === '!=') return actual !== value;
   if (typeof actual !== 'number' || typeof value !== 'number') {
-    throw inputError('VRAM112', `the requirement ${JSON.stringify(text)} orders something that is not a number`, {
+    throw inputError('VRAM153', `the requirement ${JSON.stringify(text)} orders something that is not a number`, {
       hint: 'use == or != for words and booleans',
       path: '--require',
     });

@@ -5,13 +5,14 @@ import { severities } from '../diagnostics.ts';
 import { confidences, itemIds } from './types.ts';
 
 const bytes = z.int().nonnegative().describe('bytes');
+const signedBytes = z.int().describe('bytes; only free may be negative, by as much as the GPU lacks');
 const count = z.int().nonnegative();
 
 const item = z.strictObject({
   id: z.enum(itemIds),
-  bytes,
-  lowBytes: bytes,
-  highBytes: bytes,
+  bytes: signedBytes,
+  lowBytes: signedBytes,
+  highBytes: signedBytes,
   formula: z.string(),
   source: z.string(),
   confidence: z.enum(confidences),

@@ -24,6 +24,7 @@ export const itemIds = [
   'context',
   'communication',
   'lora',
+  'buffers',
   'free',
 ] as const;
 export type ItemId = (typeof itemIds)[number];

@@ -10,6 +10,7 @@ export const glyphs: Readonly<Record<ItemId, string>> = {
   'non-torch': '≡',
   communication: '=',
   context: '×',
+  buffers: '+',
   free: '·',
 };
 

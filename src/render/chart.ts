@@ -15,6 +15,7 @@ const colours: Readonly<Record<ItemId, string>> = {
   'non-torch': '#c2543f',
   communication: '#a8324a',
   context: '#8a8f98',
+  buffers: '#5f7fa8',
   free: '#dfe3e8',
 };
 

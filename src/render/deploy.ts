@@ -2,7 +2,8 @@
 // from outside is quoted for its language; the reason of each flag stands beside it as a comment.
 import type { PlanOutput } from '../plan/output.ts';
 import type { FlagSuggestion } from '../plan/types.ts';
-import { shellQuote, visible } from './text.ts';
+import { shellQuote } from '../shell.ts';
+import { visible } from './text.ts';
 
 export function flagsLine(output: PlanOutput): string {
   return `${words(output.result.flags).map(shellQuote).join(' ')}\n`;

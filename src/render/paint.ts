@@ -22,6 +22,7 @@ export function paintFor(colour: boolean): Paint {
     'non-torch': chalk.red,
     communication: chalk.red,
     context: chalk.gray,
+    buffers: chalk.cyan,
     free: chalk.gray,
   };
   return {

@@ -22,6 +22,7 @@ const names: Readonly<Record<ItemId, string>> = {
   'non-torch': 'non-torch',
   communication: 'communication',
   context: 'CUDA context',
+  buffers: 'runner buffers',
   free: 'free',
 };
 

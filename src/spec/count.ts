@@ -9,13 +9,13 @@ export function parseCount(text: string, option: string, limits: { min?: number;
   const { min = 1, max = Number.MAX_SAFE_INTEGER } = limits;
   const value = readCount(text.trim());
   if (value === undefined || !Number.isSafeInteger(value)) {
-    throw inputError('VRAM101', `${option} takes a whole number, not ${JSON.stringify(text)}`, {
+    throw inputError('VRAM141', `${option} takes a whole number, not ${JSON.stringify(text)}`, {
       hint: 'write 32768, 32k (32,000) or 32K (32,768)',
       path: option,
     });
   }
   if (value < min || value > max) {
-    throw inputError('VRAM102', `${option} must be ${rangeText(min, max)}, not ${value}`, { path: option });
+    throw inputError('VRAM142', `${option} must be ${rangeText(min, max)}, not ${value}`, { path: option });
   }
   return value;
 }
@@ -37,7 +37,7 @@ function rangeText(min: number, max: number): string {
 export function parseFraction(text: string, option: string): number {
   const value = Number(text);
   if (text.trim() === '' || !Number.isFinite(value) || value <= 0 || value > 1) {
-    throw inputError('VRAM103', `${option} must be above 0 and at most 1, not ${JSON.stringify(text)}`, {
+    throw inputError('VRAM143', `${option} must be above 0 and at most 1, not ${JSON.stringify(text)}`, {
       hint: 'it is the fraction of the GPU that the engine may use, e.g. 0.9',
       path: option,
     });
@@ -48,7 +48,7 @@ export function parseFraction(text: string, option: string): number {
 export function parseNumber(text: string, option: string, min = 0): number {
   const value = Number(text);
   if (text.trim() === '' || !Number.isFinite(value) || value < min) {
-    throw inputError('VRAM101', `${option} takes a number of at least ${min}, not ${JSON.stringify(text)}`, {
+    throw inputError('VRAM141', `${option} takes a number of at least ${min}, not ${JSON.stringify(text)}`, {
       path: option,
     });
   }
@@ -60,13 +60,13 @@ export function parseJsonObject(text: string, option: string): Record<string, im
   try {
     value = JSON.parse(text);
   } catch (error) {
-    throw inputError('VRAM104', `${option} takes a JSON object: ${(error as Error).message}`, {
+    throw inputError('VRAM144', `${option} takes a JSON object: ${(error as Error).message}`, {
       hint: `quote it for the shell: ${option} '{"key": 1}'`,
       path: option,
     });
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw inputError('VRAM104', `${option} takes a JSON object, not ${JSON.stringify(value)}`, { path: option });
+    throw inputError('VRAM144', `${option} takes a JSON object, not ${JSON.stringify(value)}`, { path: option });
   }
   return value as Record<string, import('./model.ts').Json>;
 }

@@ -1,0 +1,141 @@
+// `vram plan`: reads the command line, plans, writes the answer in the form asked for. Glue only: references are resolved in
+// plan-request.ts, forms are chosen in plan-render.ts.
+import type { Command } from 'commander';
+import type { Io } from '../io.ts';
+import { checkRequirement, parseRequirement } from '../plan/require.ts';
+import { diagnosticLines } from '../render/diagnostics.ts';
+import { parseCount } from '../spec/count.ts';
+import { type EngineOptionEntry, engineOptionTable, negatable, takesValue } from '../spec/engine-options.ts';
+import type { EngineOptions } from '../spec/options.ts';
+import { makeCommand, parseCommand } from './command.ts';
+import { gpuTable } from './plan-gpus.ts';
+import { formatOf, renderPlan, writeOutput } from './plan-render.ts';
+import { type PlanArguments, planArguments } from './plan-request.ts';
+
+const examples = [
+  'vram plan --model llama-7b --gpu rtx4090',
+  'vram plan -m Qwen/Qwen3-32B-FP8 -g "2x l40s" --tp 2 --context 16384 --concurrency 8',
+  'vram plan -m llama-3.1-70b -g h100-sxm --tp 4 --engine vllm@0.19.0 --explain',
+  'vram plan --from-command "vllm serve Qwen/Qwen3-8B --max-model-len 32k" -g a10g',
+  "vram plan -m llama-3.1-8b -g l4 --json --require 'kvCache.maxConcurrency>=4'",
+];
+
+export async function run(argv: readonly string[], io: Io): Promise<number> {
+  const separator = argv.indexOf('--');
+  const own = separator < 0 ? argv : argv.slice(0, separator);
+  const command = planCommand(io);
+  if (!(await parseCommand(command, own))) return 0;
+  const args = readArguments(command);
+  if (separator >= 0) args.commandWords = argv.slice(separator + 1);
+  const requirements = args.require.map(parseRequirement);
+  const format = formatOf(args);
+  const planned = await planArguments(args, io);
+  if (planned.kind === 'gpus') {
+    io.err(diagnosticLines(planned.diagnostics, { colour: io.errColour, columns: io.columns }));
+    io.out(gpuTable(planned.rows, format, { colour: io.colour, columns: io.columns }));
+    return planned.rows.some((row) => row.fits) ? 0 : 1;
+  }
+  const { output } = planned;
+  const outcomes = requirements.map((requirement) => checkRequirement(requirement, output.result));
+  const style = { colour: io.colour && args.output === undefined, columns: io.columns };
+  await writeOutput(await renderPlan(output, { format, outcomes, style, explain: args.explain }), args.output, io);
+  if (!carriesDiagnostics.has(format))
+    io.err(diagnosticLines(output.diagnostics, { colour: io.errColour, columns: io.columns }));
+  for (const { requirement, holds, actual } of outcomes)
+    if (!holds) io.err(`requirement failed: ${requirement} (it is ${JSON.stringify(actual)})\n`);
+  const { verdict, workload } = output.result;
+  return verdict.fits && workload?.fits !== false && outcomes.every(({ holds }) => holds) ? 0 : 1;
+}
+
+/** Forms that hold the diagnostics themselves. */
+const carriesDiagnostics = new Set(['json', 'yaml', 'html', 'github']);
+
+function planCommand(io: Io): Command {
+  const command = makeCommand(
+    'plan',
+    'Does this model fit on this hardware, where does the memory go, how many tokens\nand sequences fit, and with which flags?',
+    examples,
+    io,
+  );
+  command
+    .option('-m, --model <ref>', 'preset, Hugging Face id, YAML spec, config.json, directory, hf:org/name')
+    .option('-g, --gpu <ref>', 'preset, "2x rtx4090", printed name, YAML spec, auto; without it: which GPUs fit')
+    .option('--gpu-memory <size>', 'total that CUDA reports, e.g. 79.18GiB')
+    .option('--free-memory <sizes>', 'free on each GPU at the start, e.g. 22GiB,23GiB')
+    .option('--engine <id[@version]>', 'vllm (newest known release), vllm@0.19.0')
+    .option('--context <tokens>', 'requirement: sequences of this length')
+    .option('--concurrency <n>', 'requirement: so many of them at once')
+    .option('--from-command <line>', 'read the options of a vllm serve line, docker run line or config file')
+    .option('--require <expr>', 'assertion over the result, e.g. kvCache.maxConcurrency>=4 (repeatable)', collect, [])
+    .option('--matrix', 'which contexts x concurrencies fit')
+    .option('--explain', 'formula, source and confidence of every figure')
+    .option('--assume-architecture <family>', 'plan an unknown architecture as this family (estimated)')
+    .option(
+      '--format <form>',
+      'table, json, yaml, markdown, csv, flags, command, vllm-yaml, docker, compose, kubernetes, github, junit, html, svg',
+    )
+    .option('--json', 'same as --format json')
+    .option('-o, --output <file>', 'write the result to a file (- for standard output)');
+  let group = '';
+  for (const entry of engineOptionTable) {
+    if (entry.group !== group) group = entry.group;
+    addEngineOption(command, entry, group);
+  }
+  return command;
+}
+
+function addEngineOption(command: Command, entry: EngineOptionEntry, group: string): void {
+  const names = entry.flags.split(', ');
+  // commander takes one long name; the short form of vLLM's (--tp) becomes a hidden twin.
+  for (const [i, name] of names.entries()) {
+    const value = takesValue(entry) && !name.includes('<') ? `${name} ${entry.flags.match(/<[^>]+>/)![0]}` : name;
+    const isShort = /^-\w/.test(name);
+    if (isShort) continue;
+    const short = names.find((other) => /^-\w\b/.test(other));
+    const flags = short && i === names.length - 1 ? `${short}, ${value}` : value;
+    const option = command
+      .createOption(flags, entry.description)
+      .helpGroup(`${group} (as in vLLM, default of that release):`);
+    if (i < names.length - 1) option.hideHelp();
+    command.addOption(option);
+  }
+  if (negatable.includes(entry.key)) {
+    const option = command.createOption(`--no-${entry.flags.replace('--', '')}`, '').hideHelp();
+    command.addOption(option);
+  }
+}
+
+function collect(value: string, before: string[]): string[] {
+  return [...before, value];
+}
+
+function readArguments(command: Command): PlanArguments {
+  const raw = command.opts<Record<string, string | boolean | string[] | undefined>>();
+  const given: Partial<EngineOptions> = {};
+  for (const entry of engineOptionTable) {
+    for (const name of entry.flags.match(/--[a-z][a-z-]*/g) ?? []) {
+      const attribute = name.slice(2).replace(/-([a-z])/g, (_, c: string) => c.toUpperCase());
+      const value = raw[attribute];
+      if (value === undefined || command.getOptionValueSource(attribute) === 'default') continue;
+      Object.assign(given, { [entry.key]: entry.read(String(value), name) });
+    }
+  }
+  const text = (key: string): string | undefined => (typeof raw[key] === 'string' ? (raw[key] as string) : undefined);
+  return {
+    model: text('model'),
+    gpu: text('gpu'),
+    gpuMemory: text('gpuMemory'),
+    freeMemory: text('freeMemory'),
+    engine: text('engine'),
+    context: raw.context === undefined ? undefined : parseCount(String(raw.context), '--context'),
+    concurrency: raw.concurrency === undefined ? undefined : parseCount(String(raw.concurrency), '--concurrency'),
+    fromCommand: text('fromCommand'),
+    require: (raw.require as string[] | undefined) ?? [],
+    matrix: raw.matrix === true,
+    explain: raw.explain === true,
+    assumeArchitecture: text('assumeArchitecture'),
+    format: raw.json === true ? 'json' : text('format'),
+    output: text('output'),
+    given,
+  };
+}

@@ -1,0 +1,346 @@
+// One start of vLLM, planned: options resolved, weights and memory per rank, KV specs per stage, the plan of the cache, the
+// verdict in the engine's words. Every step is a module of its own; this file only carries the figures from one to the next.
+import type { Architecture } from '../../architecture/types.ts';
+import type { Diagnostic } from '../../diagnostics.ts';
+import type { PlanRequest } from '../../plan/request.ts';
+import type { BudgetItem, DevicePlan, KvCachePlan, Plan, Verdict, WorkloadPlan } from '../../plan/types.ts';
+import type { GpuSpec } from '../../spec/gpu.ts';
+import { GiB } from '../../units.ts';
+import { type DefaultsResult, resolveOptions } from './defaults/index.ts';
+import type { DefaultsRules } from './defaults/rules.ts';
+import { longestLength, requestBlocks, requestContext } from './kv/need.ts';
+import { planKvCache } from './kv/plan.ts';
+import type { KvSpecs } from './kv/specs.ts';
+import type { KvPlan, KvPlanInput, KvProfile } from './kv/types.ts';
+import { architectureOf, stagesOf, weightsOf } from './memo.ts';
+import { type MemoryBudget, memoryBudget, memoryItems } from './memory/index.ts';
+import type { MemoryRules } from './memory/rules.ts';
+import { refusalText, startupLog } from './messages/index.ts';
+import type { Profile } from './profile.ts';
+import { type RegistryEntry, supportOf } from './registry.ts';
+import type { ResolvedOptions } from './resolved.ts';
+import type { RankWeights } from './weights/types.ts';
+
+/** A plan without what needs other plans or the flag tables: suggestions, flags, command. */
+export interface VllmPlanned {
+  plan: Plan;
+  resolved: ResolvedOptions;
+  architecture: Architecture;
+  kv: KvPlan;
+  /** Sequences of so many tokens that the pool holds at once, on one replica. */
+  sequencesAt(length: number): number;
+  diagnostics: Diagnostic[];
+}
+
+interface Rank {
+  rank: number;
+  stage: number;
+  gpu: GpuSpec;
+  weights: RankWeights;
+  budget: MemoryBudget;
+}
+
+export function planVllm(request: PlanRequest, registry: readonly RegistryEntry[]): VllmPlanned {
+  const { spec, profile, options } = request;
+  const architecture = architectureOf(spec);
+  const defaults = resolveOptions({
+    options,
+    spec,
+    architecture,
+    gpu: request.gpus[0]!,
+    profile: profile as Profile<DefaultsRules>,
+  });
+  const { resolved } = defaults;
+  const { ranks, error: weightsError } = planRanks(request, architecture, resolved);
+  const specs = stagesOf({ request, architecture, resolved });
+  const input = kvInput(request, resolved, specs, ranks);
+  const kv = planKvCache(input);
+  const { workload, headroomBytes } = requirement(request, input, kv, ranks);
+  const engineError = firstError({
+    request,
+    registry,
+    defaults,
+    weightsError,
+    ranks,
+    kv,
+    resolved,
+  });
+  const verdict = verdictOf({ kv, engineError, headroomBytes, workload });
+  const devices = ranks.map((rank) => devicePlan(rank, kv, request));
+  const kvCache = kvCachePlan(kv, ranks, options.kvCacheMemoryBytes);
+  const plan: Plan = {
+    verdict,
+    devices,
+    kvCache,
+    workload,
+    startupLog: [...startupLog({ profile, resolved, ranks, kv, kvCache }), ...specs.logLines],
+    flags: [],
+    command: '',
+    suggestions: [],
+  };
+  const sequencesAt = (length: number): number => {
+    const blocks = requestBlocks(kv.groups, length, requestContext(input));
+    return blocks > 0 ? Math.floor(kv.usableBlocks / blocks) : 0;
+  };
+  const diagnostics = [...defaults.diagnostics, ...kv.warnings.map(kvWarning)];
+  return { plan, resolved, architecture, kv, sequencesAt, diagnostics };
+}
+
+/** Weights and memory of every rank, stage by stage; ranks of one stage are alike unless experts divide unevenly. */
+function planRanks(
+  request: PlanRequest,
+  architecture: Architecture,
+  resolved: ResolvedOptions,
+): { ranks: Rank[]; error?: string } {
+  const { tensorParallelSize: tp, pipelineParallelSize: pp } = resolved;
+  const ranks: Rank[] = [];
+  let error: string | undefined;
+  for (let stage = 0; stage < pp; stage++) {
+    for (let tensorRank = 0; tensorRank < tp; tensorRank++) {
+      const rank = stage * tp + tensorRank;
+      const gpu = request.gpus[rank] ?? request.gpus[0]!;
+      const place = { tensorRank, stage };
+      const planned = weightsOf({ request, architecture, resolved, gpu, place });
+      if ('error' in planned) error ??= planned.error;
+      const weights: RankWeights =
+        'error' in planned ? { tensorBytes: 0, loadedBytes: 0, parts: {}, confidence: 'estimated' } : planned;
+      const budget = memoryBudget({
+        spec: request.spec,
+        architecture,
+        options: resolved,
+        gpu,
+        profile: request.profile as Profile<MemoryRules>,
+        place,
+        weights,
+        ...(request.freeMemoryBytes ? { freeBytes: request.freeMemoryBytes[rank] ?? request.freeMemoryBytes[0]! } : {}),
+      });
+      ranks.push({ rank, stage, gpu, weights, budget });
+    }
+  }
+  return error === undefined ? { ranks } : { ranks, error };
+}
+
+function kvInput(
+  request: PlanRequest,
+  resolved: ResolvedOptions,
+  { stages, disableHybridManager }: KvSpecs,
+  ranks: readonly Rank[],
+): KvPlanInput {
+  const { options } = request;
+  const availableBytes = stages.map((_, stage) =>
+    Math.min(
+      ...ranks
+        .filter((rank) => rank.stage === stage)
+        .map((rank) => options.kvCacheMemoryBytes ?? Math.floor(rank.budget.availableBytes)),
+    ),
+  );
+  return {
+    profile: request.profile as KvProfile,
+    engine: resolved.engine,
+    stages,
+    availableBytes,
+    maxModelLen: resolved.maxModelLen,
+    autoMaxModelLen: resolved.autoMaxModelLen,
+    maxNumBatchedTokens: resolved.maxNumBatchedTokens,
+    maxConcurrentBatches: resolved.maxConcurrentBatches,
+    decodeContextParallelSize: resolved.decodeContextParallelSize,
+    ...(options.numGpuBlocksOverride === undefined ? {} : { numGpuBlocksOverride: options.numGpuBlocksOverride }),
+    disableHybridManager,
+  };
+}
+
+/** The requirement (--context, --concurrency) and its inverses; headroom against it, or against one full-length request. */
+function requirement(
+  request: PlanRequest,
+  input: KvPlanInput,
+  kv: KvPlan,
+  ranks: readonly Rank[],
+): { workload: WorkloadPlan | null; headroomBytes: number } {
+  const context = requestContext(input);
+  const available = Math.min(...input.availableBytes);
+  const blocksAt = (length: number): number => requestBlocks(kv.groups, length, context);
+  const needed = (length: number, sequences: number): number => blocksAt(length) * sequences * kv.bytesPerBlock;
+  const asked = request.context ?? (request.concurrency === undefined ? undefined : kv.maxModelLen);
+  if (asked === undefined || kv.groups.length === 0)
+    return { workload: null, headroomBytes: available - needed(kv.maxModelLen, 1) };
+  const concurrency = request.concurrency ?? 1;
+  const holds = (length: number, sequences: number): boolean => blocksAt(length) * sequences <= kv.usableBlocks;
+  const perSequence = blocksAt(asked);
+  const maxConcurrencyAtContext = perSequence > 0 ? Math.floor(kv.usableBlocks / perSequence) : 0;
+  const replicas = ranks.length > 0 ? request.options.dataParallelSize : 1;
+  return {
+    workload: {
+      context: asked,
+      concurrency,
+      fits: asked <= kv.maxModelLen && holds(asked, Math.ceil(concurrency / replicas)),
+      maxConcurrencyAtContext: maxConcurrencyAtContext * replicas,
+      maxContextAtConcurrency: longestLength(kv.maxModelLen, (length) =>
+        holds(length, Math.ceil(concurrency / replicas)),
+      ),
+    },
+    headroomBytes: available - needed(asked, Math.ceil(concurrency / replicas)),
+  };
+}
+
+interface Checks {
+  request: PlanRequest;
+  registry: readonly RegistryEntry[];
+  defaults: DefaultsResult;
+  weightsError: string | undefined;
+  ranks: readonly Rank[];
+  kv: KvPlan;
+  resolved: ResolvedOptions;
+}
+
+/** What stops the start first, in the order in which the engine would meet it. */
+function firstError(checks: Checks): { reason: string; text: string } | undefined {
+  const { request, registry, defaults, weightsError, ranks, kv } = checks;
+  const support = supportOf(registry, request.spec.architecture, request.release);
+  if (!support.supported && request.assumedArchitecture === undefined) {
+    const since = support.since
+      ? `; the first release that does is ${support.since}`
+      : support.until
+        ? `; the last release that did is ${support.until}`
+        : '';
+    return {
+      reason: `vLLM ${request.version} does not know ${request.spec.architecture}${since}`,
+      text: `ValueError: Model architectures ['${request.spec.architecture}'] are not supported for now.`,
+    };
+  }
+  if (defaults.error) return { reason: 'the engine refuses these options', text: defaults.error };
+  if (weightsError) return { reason: 'the engine refuses this layout', text: weightsError };
+  const outOfMemory = ranks.find(({ budget, weights }) => weights.loadedBytes > budget.initialFreeBytes);
+  if (outOfMemory) {
+    return {
+      reason: `the weights alone need ${(outOfMemory.weights.loadedBytes / GiB).toFixed(2)} GiB of GPU ${outOfMemory.rank}`,
+      text: 'torch.OutOfMemoryError: CUDA out of memory.',
+    };
+  }
+  const lacking = ranks.find(({ budget }) => budget.freeShortfallBytes > 0);
+  if (lacking) {
+    return {
+      reason: `less memory is free on GPU ${lacking.rank} than the utilization asks for`,
+      text: refusalText({
+        kind: 'free-memory',
+        rank: lacking.rank,
+        budget: lacking.budget,
+        profile: request.profile,
+        resolved: checks.resolved,
+      }),
+    };
+  }
+  const { refusal } = kv;
+  if (!refusal) return overcommitted(checks);
+  return {
+    reason:
+      refusal.kind === 'no-memory'
+        ? 'nothing is left for the KV cache'
+        : refusal.kind === 'too-long'
+          ? `one sequence of ${refusal.maxModelLen} tokens does not fit into the KV cache`
+          : 'the engine cannot plan this KV cache',
+    text:
+      refusal.kind === 'unsupported'
+        ? refusal.error
+        : refusalText({ kind: 'kv', refusal, kv, profile: request.profile, resolved: checks.resolved }),
+  };
+}
+
+/** A KV cache of a given size is allocated without profiling: it may simply not be there. */
+function overcommitted({ request, ranks, kv }: Checks): { reason: string; text: string } | undefined {
+  const given = request.options.kvCacheMemoryBytes;
+  if (given === undefined && request.options.numGpuBlocksOverride === undefined) return undefined;
+  const kvBytes = given ?? kv.numBlocks * kv.bytesPerBlock;
+  const short = ranks.find(
+    ({ budget, weights }) => weights.loadedBytes + kvBytes + budget.activations.bytes > budget.initialFreeBytes,
+  );
+  if (!short) return undefined;
+  return {
+    reason: `the KV cache asked for is larger than what GPU ${short.rank} has beside the weights`,
+    text: 'torch.OutOfMemoryError: CUDA out of memory.',
+  };
+}
+
+function verdictOf({
+  kv,
+  engineError,
+  headroomBytes,
+  workload,
+}: {
+  kv: KvPlan;
+  engineError?: { reason: string; text: string };
+  headroomBytes: number;
+  workload: WorkloadPlan | null;
+}): Verdict {
+  const fits = engineError === undefined;
+  const reason =
+    engineError?.reason ??
+    (workload?.fits === false
+      ? `${workload.concurrency} sequences of ${workload.context} tokens do not fit at once`
+      : null);
+  const shortfall = fits && workload?.fits !== false ? undefined : Math.max(0, -Math.floor(headroomBytes));
+  return {
+    fits,
+    capacityFits: kv.refusal === null,
+    headroomBytes: Math.floor(headroomBytes),
+    headroomGiB: Math.floor((headroomBytes / GiB) * 100) / 100,
+    ...(shortfall === undefined ? {} : { shortfallBytes: shortfall }),
+    reason,
+    engineError: engineError?.text ?? null,
+  };
+}
+
+function devicePlan(
+  { rank, gpu, weights, budget }: Rank,
+  kv: KvPlan,
+  { assumedArchitecture }: PlanRequest,
+): DevicePlan {
+  const items: BudgetItem[] = memoryItems(budget, kv.numBlocks * kv.bytesPerBlock).map((item) => ({
+    ...item,
+    ...(assumedArchitecture === undefined ? {} : { confidence: 'estimated' as const }),
+  }));
+  return {
+    rank,
+    gpu: gpu.id,
+    totalBytes: budget.totalBytes,
+    budgetBytes: budget.requestedBytes,
+    weights: { tensorBytes: weights.tensorBytes, loadedBytes: weights.loadedBytes },
+    items,
+  };
+}
+
+function kvCachePlan(kv: KvPlan, ranks: readonly Rank[], given: number | undefined): KvCachePlan {
+  const bytes = given ?? Math.max(0, Math.floor(Math.min(...ranks.map((rank) => rank.budget.availableBytes))));
+  const groups = new Map<
+    string,
+    { kind: string; layers: number; blockSize: number; pageBytes: number; count: number }
+  >();
+  for (const { kind, layers, blockSize, pageBytes } of kv.groups) {
+    const key = `${kind}/${layers}/${blockSize}/${pageBytes}`;
+    const same = groups.get(key);
+    if (same) same.count++;
+    else groups.set(key, { kind: kindNames[kind] ?? kind, layers, blockSize, pageBytes, count: 1 });
+  }
+  return {
+    bytes,
+    blockSize: kv.blockSize,
+    numBlocks: kv.numBlocks,
+    tokens: kv.tokens,
+    maxConcurrency: kv.maxConcurrency,
+    maxModelLen: kv.maxModelLen,
+    bytesPerBlock: kv.bytesPerBlock,
+    bytesPerToken: kv.bytesPerToken,
+    groups: [...groups.values()],
+  };
+}
+
+/** The contract's names of the group kinds. */
+const kindNames: Readonly<Record<string, string>> = {
+  full: 'full-attention',
+  window: 'sliding-window',
+  chunked: 'chunked-local',
+  'window-mla': 'sliding-window-mla',
+};
+
+function kvWarning(message: string): Diagnostic {
+  return { severity: 'note', code: 'VRAM511', message };
+}

@@ -1,0 +1,161 @@
+// Turns one planned start into the whole answer: flags and command, pitfalls, suggestions (each planned), the matrix, and the
+// echo of what was asked for.
+import { parameterCount } from '../architecture/build.ts';
+import type { Architecture } from '../architecture/types.ts';
+import type { Diagnostic } from '../diagnostics.ts';
+import { emitFlags } from '../engines/vllm/emit.ts';
+import type { FlagEntry } from '../engines/vllm/flags.ts';
+import { planVllm, type VllmPlanned } from '../engines/vllm/plan.ts';
+import type { RegistryEntry } from '../engines/vllm/registry.ts';
+import { shellQuote } from '../shell.ts';
+import type { GpuSpec } from '../spec/gpu.ts';
+import type { EngineOptions } from '../spec/options.ts';
+import type { QuantizationScheme } from '../spec/quantization.ts';
+import { planMatrix } from './matrix.ts';
+import { type PlanInputEcho, type PlanOutput, planOutput } from './output.ts';
+import { pitfalls } from './pitfalls.ts';
+import type { PlanRequest } from './request.ts';
+import { suggest } from './suggest.ts';
+import type { FlagSuggestion } from './types.ts';
+
+export interface CompleteInput {
+  request: PlanRequest;
+  /** Options as the user gave them: what the command has to repeat. */
+  given: Partial<EngineOptions>;
+  engineName: string;
+  gpuCount: number;
+  matrix: boolean;
+  flags: readonly FlagEntry[];
+  registry: readonly RegistryEntry[];
+  /** Read only when something does not fit. */
+  schemes: () => readonly QuantizationScheme[];
+  gpus: () => readonly GpuSpec[];
+  diagnostics: readonly Diagnostic[];
+}
+
+export function completePlan(input: CompleteInput): PlanOutput {
+  const { request, registry } = input;
+  const planned = planVllm(request, registry);
+  const { plan, resolved, architecture } = planned;
+  const emitted = emitFlags({
+    given: input.given,
+    relied: reliedOn(planned),
+    quantizationFlag: quantizationFlag(request),
+    flags: input.flags,
+    release: request.release,
+  });
+  plan.flags = emitted.flags;
+  plan.command = commandLine(request, emitted.flags);
+  if (input.matrix) plan.matrix = planMatrix(planned, request);
+  if (!plan.verdict.fits || plan.workload?.fits === false) plan.suggestions = suggestions(input, planned);
+  const diagnostics = [
+    ...input.diagnostics,
+    ...planned.diagnostics,
+    ...emitted.diagnostics,
+    ...pitfalls({ request, resolved, architecture, plan }),
+  ];
+  return planOutput(echo(input, planned), plan, diagnostics);
+}
+
+/** What the plan rests on although nobody said it: the length and the utilization, so that another default cannot move them. */
+function reliedOn({ plan, resolved }: VllmPlanned): { key: keyof EngineOptions; value: unknown; because: string }[] {
+  return [
+    { key: 'maxModelLen', value: plan.kvCache.maxModelLen, because: 'the length that this plan is for' },
+    {
+      key: 'gpuMemoryUtilization',
+      value: resolved.gpuMemoryUtilization,
+      because: 'the default of this release, which this plan is for',
+    },
+    { key: 'maxNumSeqs', value: resolved.maxNumSeqs, because: 'the default of this release on this GPU' },
+    {
+      key: 'maxNumBatchedTokens',
+      value: resolved.maxNumBatchedTokens,
+      because: 'the default of this release on this GPU',
+    },
+  ];
+}
+
+/** A checkpoint says its own scheme; only quantizing while loading needs the flag. */
+function quantizationFlag({ scheme }: PlanRequest): string | null {
+  return scheme?.online ? scheme.method : null;
+}
+
+function commandLine({ spec }: PlanRequest, flags: readonly FlagSuggestion[]): string {
+  const words = [
+    'vllm',
+    'serve',
+    spec.hfId ?? spec.id,
+    ...flags.flatMap(({ flag, value }) => (value === null ? [flag] : [flag, value])),
+  ];
+  return words.map(shellQuote).join(' ');
+}
+
+function suggestions(input: CompleteInput, { kv, resolved }: VllmPlanned): PlanOutput['result']['suggestions'] {
+  const { request, registry, schemes, gpus } = input;
+  const capability = Number(request.gpus[0]!.computeCapability ?? 0);
+  return suggest(
+    request,
+    {
+      schemes: request.spec.quantization ? [] : schemes().filter((scheme) => servable(scheme, capability)),
+      gpus: gpus().filter((gpu) => gpu.sliceOf === undefined),
+      estimatedMaxLen: kv.refusal?.kind === 'too-long' ? kv.refusal.estimatedMaxLen : 0,
+      fp8Kv: capability >= 8.9 || capability === 0,
+      maxNumSeqs: resolved.maxNumSeqs,
+      maxNumBatchedTokens: resolved.maxNumBatchedTokens,
+    },
+    (candidate) => planVllm(candidate, registry).plan,
+  );
+}
+
+/** Schemes worth suggesting, and that the card can run at all. */
+function servable(scheme: QuantizationScheme, capability: number): boolean {
+  const wanted = ['fp8', 'fp8-dynamic', 'w4a16', 'awq'].includes(scheme.id);
+  return wanted && (scheme.minCapability === undefined || capability >= Number(scheme.minCapability));
+}
+
+function echo(
+  { request, engineName, gpuCount }: CompleteInput,
+  { resolved, architecture }: VllmPlanned,
+): PlanInputEcho {
+  const { spec, scheme } = request;
+  const gpu = request.gpus[0]!;
+  const parameters = spec.parameters ?? parameterCount(architecture.tensors, 'text');
+  const { tensorParallelSize: tp, pipelineParallelSize: pp, dataParallelSize: dp } = resolved;
+  return {
+    model: {
+      id: spec.id,
+      name: spec.name ?? spec.id,
+      hfId: spec.hfId ?? null,
+      architecture: spec.architecture,
+      parameters,
+      activeParameters: activeParameters(architecture, parameters),
+      scheme: scheme?.id ?? resolved.dtype,
+      source: spec.source ?? null,
+    },
+    gpu: {
+      id: gpu.id,
+      name: gpu.name,
+      count: Math.max(gpuCount, tp * pp * dp),
+      driverTotalBytes: gpu.driverTotalBytes,
+      cudaTotalBytes: gpu.cudaTotalBytes,
+      computeCapability: gpu.computeCapability ?? null,
+    },
+    engine: {
+      id: 'vllm',
+      name: engineName,
+      version: request.version,
+      release: request.release,
+      options: { ...resolved, captureSizes: resolved.captureSizes.length },
+    },
+    parallel: { tp, pp, dp, ep: resolved.enableExpertParallel ? tp * dp : 1 },
+  };
+}
+
+/** Parameters that one token passes through: the routed experts count by top-k. */
+function activeParameters({ tensors, forward }: Architecture, total: number): number {
+  if (!forward.moe) return total;
+  const experts = tensors.filter((group) => group.part === 'text' && group.role.startsWith('expert-'));
+  const routed = parameterCount(experts);
+  const { experts: count, topK } = forward.moe;
+  return Math.round(total - routed + (routed * topK) / count);
+}
