@@ -135,6 +135,7 @@ function modulePlan(input: WeightsInput): ModulePlan {
     lastStage: at.stage === stages - 1,
     towerStage: buildsTower(input),
     embeddingStages: embeddingStages(spec.architecture, rules),
+    wholeLinears: wholeLinears(input, rules),
     float32Routers: rules['weights.float32Routers']?.includes(spec.architecture) ?? false,
     tied: architecture.tied,
     dtypeBytes: dtypeBytes[options.dtype],
@@ -153,6 +154,13 @@ function modulePlan(input: WeightsInput): ModulePlan {
 
 function numberOf(value: unknown): number | undefined {
   return typeof value === 'number' ? value : undefined;
+}
+
+function wholeLinears({ spec, scheme }: WeightsInput, rules: Partial<WeightRules>): RegExp[] {
+  const method = scheme?.method.toLowerCase() ?? 'none';
+  return (rules['weights.wholeUnderMethods'] ?? [])
+    .filter(({ classes, methods }) => classes.includes(spec.architecture) && methods.includes(method))
+    .map(({ pattern }) => new RegExp(pattern));
 }
 
 function embeddingStages(architecture: string, rules: Partial<WeightRules>): ModulePlan['embeddingStages'] {

@@ -29,6 +29,8 @@ export interface ModulePlan extends ShardContext {
   replicatedTowers: boolean;
   /** K and V of layers that read another layer's cache are built all the same. */
   idleKv: boolean;
+  /** Linears that this class keeps whole on every rank under the scheme at hand, by name. */
+  wholeLinears: readonly RegExp[];
   /** Routers are float32 whatever the model's dtype. */
   float32Routers: boolean;
 }
@@ -108,7 +110,8 @@ function addLinear(
   const name = placeName(group.name, layer);
   const base = name.replace(/\.(weight|bias)$/, '');
   const key = group.merge ? placeName(group.merge, layer) : base;
-  const shard = isTower(group) && plan.replicatedTowers ? ({ by: 'replicated' } as const) : group.shard;
+  const isWhole = (isTower(group) && plan.replicatedTowers) || plan.wholeLinears.some((pattern) => pattern.test(base));
+  const shard = isWhole ? ({ by: 'replicated' } as const) : group.shard;
   const rows = rankRows(group.shape[0]!, shard, plan) * (group.alsoValue ? 2 : 1);
   const known = open.get(key);
   if (group.shape.length === 1) {

@@ -41,6 +41,8 @@ export interface WeightRules {
   'weights.idleKv': boolean;
   /** Marlin pads shapes to its thread tiles (before, such shapes took another kernel). */
   'weights.marlinPadding': boolean;
+  /** Linears that a class keeps whole on every rank under some methods, as name pattern. */
+  'weights.wholeUnderMethods': { classes: string[]; methods: string[]; pattern: string }[];
   /** Quantization methods that the release does not know, with its text. */
   'weights.unknownMethods'?: Record<string, string>;
   /** GPTQ with activation order is refused. */
