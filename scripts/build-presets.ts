@@ -8,6 +8,7 @@ import { compareVersions, parseVersion, type RuleBook, type RuleHistory } from '
 import { gpuKey, modelKey } from '../src/load/names.ts';
 import type { PresetIndex, VariantBook } from '../src/load/presets.ts';
 import { parseYaml } from '../src/load/yaml.ts';
+import { configKeys } from '../src/spec/config-keys.ts';
 import type { GpuSpec } from '../src/spec/gpu.ts';
 import type { ModelSpec } from '../src/spec/model.ts';
 import { expandModel } from '../src/spec/runs.ts';
@@ -16,6 +17,7 @@ import { gpuSchema, modelSchema, variantBookSchema } from '../src/spec/schema.ts
 const root = new URL('..', import.meta.url).pathname;
 const out = join(root, 'dist/presets');
 const problems: Diagnostic[] = [];
+const variantFile = 'presets/model-variants.yaml';
 
 mkdirSync(out, { recursive: true });
 buildModels();
@@ -58,14 +60,25 @@ function buildModels(): void {
   });
   writeIndexed('models', models, names);
   writeJson('model-types.json', commonestArchitectures(models));
-  const book = checked<VariantBook>('presets/model-variants.yaml', variantBookSchema);
+  const book = checked<VariantBook>(variantFile, variantBookSchema);
   if (!book) return;
-  const ids = new Set(models.map((model) => model.id));
-  for (const { id, base } of book.variants) {
-    if (!ids.has(base)) problem('presets/model-variants.yaml', `${id}: no model preset ${base}`);
-    if (names[modelKey(id)] !== undefined) problem('presets/model-variants.yaml', `${id} is also a preset's name`);
-  }
+  checkVariants(book, models, names);
   writeJson('model-variants.json', book);
+}
+
+/** Bases and schemes must exist, settings must be known keys, ids must not be a preset's. */
+function checkVariants(book: VariantBook, models: readonly ModelSpec[], names: Names): void {
+  const ids = new Set(models.map((model) => model.id));
+  const known = new Set([...configKeys, 'rope', 'vision', 'audio']);
+  const schemes = new Set(yamlFiles('presets/quantizations').flatMap((path) => load<{ id: string }>(path)?.id ?? []));
+  for (const { id, base, config } of book.variants) {
+    if (!ids.has(base)) problem(variantFile, `${id}: no model preset ${base}`);
+    if (names[modelKey(id)] !== undefined) problem(variantFile, `${id} is also a preset's name`);
+    for (const key of Object.keys(config ?? {})) if (!known.has(key)) problem(variantFile, `${id}: unknown key ${key}`);
+  }
+  for (const { scheme = 'none' } of [...book.variants, ...book.rules]) {
+    if (!schemes.has(scheme)) problem(variantFile, `no quantization ${scheme}`);
+  }
 }
 
 function buildGpus(): void {
