@@ -64,10 +64,29 @@ export function attentionBackend(
     if (backends) return backends[0];
   }
   if (!name || question.capability === undefined) return undefined;
-  const choice =
-    profile[`attention.${name}`] ?? (name === 'mlaSparseFewHeads' ? profile['attention.mlaSparse'] : undefined);
-  const candidates = choice && atCapability(choice, question.capability);
+  const candidates = candidatesOf(name, question.capability, profile);
   return candidates?.find((backend) => accepts(backend, layout, question, profile));
+}
+
+/** The release's choice is on record and none of its backends takes the layer. */
+export function lacksBackend(
+  layout: CacheLayout,
+  question: BackendQuestion,
+  profile: Profile<AttentionRules>,
+): boolean {
+  const name = caseOf(layout, question);
+  if (!name || question.capability === undefined) return false;
+  return candidatesOf(name, question.capability, profile)?.length === 0;
+}
+
+function candidatesOf(
+  name: BackendCase,
+  capability: string,
+  profile: Profile<AttentionRules>,
+): readonly string[] | undefined {
+  const fallback = name === 'mlaSparseFewHeads' ? profile['attention.mlaSparse'] : undefined;
+  const choice = profile[`attention.${name}`] ?? fallback;
+  return choice && atCapability(choice, capability);
 }
 
 function caseOf(layout: CacheLayout, { cacheDtype, dtype, queryHeads }: BackendQuestion): BackendCase | undefined {
@@ -97,6 +116,7 @@ function accepts(
   { qkNopeHeadDim }: BackendQuestion,
   profile: Profile<AttentionRules>,
 ): boolean {
+  if (backend === 'FLASH_ATTN') return 'headDim' in layout && layout.headDim % 8 === 0;
   if (backend === 'FLASHINFER') return 'headDim' in layout && [64, 128, 256, 512].includes(layout.headDim);
   const nope = qkNopeHeadDim ?? 128;
   if (backend === 'FLASHINFER_MLA') return (profile['attention.flashInferMlaNopeDims'] ?? [128]).includes(nope);

@@ -4,7 +4,7 @@
 import { capacityCheck, fitLength } from './capacity.ts';
 import { groupLayers, isUngroupable } from './groups.ts';
 import { type RequestContext, requestBlocks, requestContext } from './need.ts';
-import type { KvGroup, KvGrouping, KvPlan, KvPlanInput, KvProfile, KvUngroupable } from './types.ts';
+import type { KvGroup, KvGrouping, KvPlan, KvPlanInput, KvProfile, KvRefusal, KvUngroupable } from './types.ts';
 
 /** Everything the engine derives from the memory left for the cache. Cheap: no loop runs over blocks or tokens. */
 export function planKvCache(input: KvPlanInput): KvPlan {
@@ -20,7 +20,8 @@ export function planKvCache(input: KvPlanInput): KvPlan {
   const numBlocks = input.numGpuBlocksOverride ?? Math.max(0, Math.min(...blocks));
   const check = { rules, input, grouping, context, numBlocks };
   const maxModelLen = input.autoMaxModelLen ? fitLength(check) : input.maxModelLen;
-  const refusal = capacityCheck({ ...check, maxModelLen });
+  const refusal: KvRefusal | null =
+    input.error === undefined ? capacityCheck({ ...check, maxModelLen }) : { kind: 'unsupported', error: input.error };
 
   const blockSize = Math.min(...grouping.groups.map((group) => group.blockSize));
   const perRequest = requestBlocks(grouping.groups, maxModelLen, context);

@@ -6,7 +6,7 @@ import type { GpuSpec } from '../../../spec/gpu.ts';
 import type { ModelSpec } from '../../../spec/model.ts';
 import { lcm } from '../../../units.ts';
 import type { ResolvedOptions } from '../resolved.ts';
-import { attentionBackend, type BackendQuestion } from './backend.ts';
+import { attentionBackend, type BackendQuestion, lacksBackend } from './backend.ts';
 import { type BlockSize, resolveBlockSize } from './block-size.ts';
 import { type CacheFacts, layerSpec } from './layer.ts';
 import { attentionTokenBytes, latentTokenBytes } from './pages.ts';
@@ -34,10 +34,13 @@ export interface KvSpecs {
   /** The release turns its hybrid manager off for this model. */
   disableHybridManager: boolean;
   logLines: string[];
+  /** What the engine would refuse the start with: no backend takes a layer, or not this cache type. */
+  error?: string;
 }
 
 /** The layer specs of each pipeline stage with what was decided on the way. */
-export function kvLayerSpecs(input: KvSpecsInput): KvSpecs {
+export function kvLayerSpecs(asked: KvSpecsInput): KvSpecs {
+  const input = withCacheDefaults(asked);
   const { options } = input;
   const layers = cachesOf(input);
   const backends = new Map<CacheLayout, string>();
@@ -50,7 +53,9 @@ export function kvLayerSpecs(input: KvSpecsInput): KvSpecs {
       counts[backend] = (counts[backend] ?? 0) + 1;
     }
   }
-  const block = blockSizeOf(input, layers, Object.keys(counts));
+  // The indexer registers its cache before the attention layer that owns it.
+  const order = Object.keys(counts).sort((a, b) => Number(b === indexerBackend) - Number(a === indexerBackend));
+  const block = blockSizeOf(input, layers, order);
   const facts: CacheFacts = { ...input, block, backends, cacheDtype: cacheDtypeOf };
   const stages = placeLayers(input, layers, facts);
   const hasChunks = options.engine === 'v1' && stages.some((stage) => stage.some((spec) => spec.kind === 'chunked'));
@@ -60,6 +65,43 @@ export function kvLayerSpecs(input: KvSpecsInput): KvSpecs {
     backends: counts,
     disableHybridManager: options.disableHybridKvCacheManager === true || (hasChunks && chunkedTurnsOff(input)),
     logLines: block.logLines,
+    ...refusalOf(input, layers, backends),
+  };
+}
+
+const indexerBackend = 'DEEPSEEK_V32_INDEXER';
+
+/** Models that a release gives another cache type than their own when none is asked for (GLM's sparse MLA on 10.x: fp8). */
+function withCacheDefaults(input: KvSpecsInput): KvSpecsInput {
+  const { model, gpu, options, profile, askedKvCacheDtype = 'auto' } = input;
+  const rule = profile['kv.fp8CacheDefaults'];
+  const major = gpu.computeCapability?.split('.')[0] ?? '';
+  if (askedKvCacheDtype !== 'auto' || rule?.[model.architecture] !== major) return input;
+  return { ...input, options: { ...options, kvCacheDtype: 'fp8_e4m3' } };
+}
+
+function refusalOf(
+  input: KvSpecsInput,
+  layers: readonly LayerCaches[],
+  backends: ReadonlyMap<CacheLayout, string>,
+): { error?: string } {
+  const { options, profile } = input;
+  const layouts = layers.flatMap((entry) => entry.caches);
+  if (layouts.some((layout) => layout.kind === 'special') && profile['kv.compressedNeedsFp8']) {
+    const dtype = input.askedKvCacheDtype ?? 'auto';
+    if (!dtype.startsWith('fp8')) {
+      return { error: `AssertionError: DeepseekV4 only supports fp8 kv-cache format for now, got ${dtype}` };
+    }
+  }
+  const refused = layouts.find((layout) => !backends.has(layout) && lacksBackend(layout, questionOf(input), profile));
+  if (!refused) return {};
+  const headDim = refused.kind === 'mla' ? refused.latentDim : 'headDim' in refused ? refused.headDim : 0;
+  const sparse = refused.kind === 'mla' && refused.sparse === true;
+  return {
+    error:
+      `ValueError: No valid attention backend found for cuda with AttentionSelectorConfig(head_size=${headDim}, ` +
+      `dtype=torch.${options.dtype}, kv_cache_dtype=${input.askedKvCacheDtype ?? 'auto'}, block_size=None, ` +
+      `use_mla=${refused.kind === 'mla' ? 'True' : 'False'}, use_sparse=${sparse ? 'True' : 'False'})`,
   };
 }
 
@@ -68,12 +110,35 @@ function chunkedTurnsOff({ options, profile }: KvSpecsInput): boolean {
 }
 
 /** The layers that have a cache of their own, and those of a draft that the release loads with the model. */
-function cachesOf({ architecture, options }: KvSpecsInput): LayerCaches[] {
-  const own = architecture.caches.filter((entry) => entry.caches.length > 0 && entry.sharedWith === undefined);
+function cachesOf(input: KvSpecsInput): LayerCaches[] {
+  const { architecture, options } = input;
+  const own = architecture.caches
+    .filter((entry) => entry.caches.length > 0 && entry.sharedWith === undefined)
+    .map((entry) => (keepsLatents(input) ? entry : { ...entry, caches: entry.caches.map((l) => expanded(l, input)) }));
   if (!draftsWithModel(options)) return own;
-  const total = architecture.caches.length;
+  const total = layerCount(input);
   const drafts = (architecture.draftCaches ?? []).map((entry) => ({ ...entry, layer: total + entry.layer }));
   return [...own, ...drafts];
+}
+
+/** Decoder layers; a family may leave out those without a cache. */
+function layerCount({ architecture, model }: KvSpecsInput): number {
+  const last = architecture.caches[architecture.caches.length - 1]?.layer ?? -1;
+  return Math.max(model.config.layers, last + 1);
+}
+
+/** MLA came with 0.7; VLLM_MLA_DISABLE=1 turns it off. */
+function keepsLatents({ options, profile }: KvSpecsInput): boolean {
+  return profile['kv.latentAttention'] === 'latent' && options.env?.VLLM_MLA_DISABLE !== '1';
+}
+
+/** Without MLA the latent vectors are expanded into ordinary heads (up to 0.6 padded to a size FlashAttention had). */
+function expanded(layout: CacheLayout, { model, profile }: KvSpecsInput): CacheLayout {
+  if (layout.kind !== 'mla') return layout;
+  const nope = model.config.qkNopeHeadDim;
+  const own = layout.ropeDim + (typeof nope === 'number' ? nope : 128);
+  const headDim = profile['kv.latentAttention'] === 'padded' ? 256 : own;
+  return { kind: 'full', kvHeads: model.config.kvHeads ?? model.config.heads, headDim };
 }
 
 /** Multi-token prediction: the checkpoint's own draft layers run on the last stage. */
@@ -83,7 +148,7 @@ function draftsWithModel({ speculativeConfig }: ResolvedOptions): boolean {
 }
 
 function backendOf(layout: CacheLayout, input: KvSpecsInput): string | undefined {
-  if (layout.kind === 'indexer') return 'DEEPSEEK_V32_INDEXER';
+  if (layout.kind === 'indexer') return indexerBackend;
   return attentionBackend(layout, questionOf(input), input.profile);
 }
 
@@ -140,7 +205,7 @@ function blockSizeOf(input: KvSpecsInput, layers: readonly LayerCaches[], backen
   const block = resolveBlockSize({
     profile,
     capability: gpu.computeCapability,
-    asked: isCompressed ? 256 : (options.blockSize ?? wideHeadBlock(input, layouts, backends)),
+    asked: options.blockSize ?? (isCompressed ? 256 : wideHeadBlock(input, layouts, backends)),
     backends,
     mla: attention?.kind === 'mla',
     sparse: layouts.some((layout) => layout.kind === 'mla' && layout.sparse),
@@ -149,7 +214,7 @@ function blockSizeOf(input: KvSpecsInput, layers: readonly LayerCaches[], backen
     stateBytes: isHybrid ? Math.max(...states.map((state) => stateBytes(state, input))) : undefined,
     tokenBytes: attention ? tokenBytesOf(attention, input) : 0,
     mambaCacheMode: options.mambaCacheMode,
-    stateChunk: typeof chunk === 'number' ? chunk : 256,
+    stateChunk: typeof chunk === 'number' ? chunk : 2048,
     checkpointAlignment: checkpoints.every((entry) => entry !== undefined)
       ? checkpoints.map((entry) => entry?.alignment ?? 1).reduce(lcm, 1)
       : 1,
@@ -179,8 +244,8 @@ function tokenBytesOf(layout: CacheLayout, { options }: KvSpecsInput): number {
 }
 
 function placeLayers(input: KvSpecsInput, layers: readonly LayerCaches[], facts: CacheFacts): KvLayerSpec[][] {
-  const { architecture, options, profile } = input;
-  const count = architecture.caches.length;
+  const { options, profile } = input;
+  const count = layerCount(input);
   const bounds = stageBounds({
     layers: count,
     pipelineParallelSize: options.pipelineParallelSize,

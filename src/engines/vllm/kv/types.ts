@@ -121,6 +121,10 @@ export interface KvRules {
   'kv.inclusiveWindows': boolean;
   'kv.crossIsFull': readonly string[];
   'kv.wideHeadFp8Block'?: number;
+  'kv.latentAttention': 'padded' | 'latent';
+  'kv.compressedNeedsFp8': boolean;
+  /** Architecture to the major compute capability on which its cache is fp8 unless asked otherwise. */
+  'kv.fp8CacheDefaults'?: Readonly<Record<string, string>>;
 }
 
 /** A block size that MLA models are given on some capabilities unless theirs is a multiple of an accepted one. */
@@ -158,6 +162,8 @@ export interface KvPlanInput {
   decodeContextParallelSize?: number;
   numGpuBlocksOverride?: number;
   disableHybridManager?: boolean;
+  /** What kvLayerSpecs found the engine to refuse. */
+  error?: string | undefined;
 }
 
 export type KvRefusal =
