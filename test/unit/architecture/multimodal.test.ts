@@ -6,6 +6,8 @@ import { multimodalFamilies } from '../../../src/architecture/families/multimoda
 import { expandArchitecture } from '../../../src/architecture/index.ts';
 import type { Architecture, ModelPart } from '../../../src/architecture/types.ts';
 import { loadPresets } from '../../../src/load/presets.ts';
+import type { JsonObject, ModelSpec } from '../../../src/spec/model.ts';
+import { modelSpecFromConfig } from '../../../src/spec/normalize.ts';
 
 const published = JSON.parse(
   readFileSync(new URL('../../ground-truth/tensors.json', import.meta.url), 'utf8'),
@@ -153,5 +155,73 @@ describe('largest items', () => {
   ] as const)('of %s: %i tokens', (id, tokens, values) => {
     const image = built(id).encoders?.find(({ modality }) => modality === 'image');
     expect(image).toMatchObject({ tokensPerItem: tokens, inputValuesPerItem: values });
+  });
+});
+
+describe('models without a preset', () => {
+  const fromConfig = (config: JsonObject) => expandArchitecture(modelSpecFromConfig('x', config) as ModelSpec);
+  const clip = {
+    model_type: 'clip_vision_model',
+    hidden_size: 1024,
+    image_size: 336,
+    intermediate_size: 4096,
+    num_attention_heads: 16,
+    num_hidden_layers: 24,
+    patch_size: 14,
+  };
+
+  it('take what a nested text configuration leaves out from its class (llava-v1.6-mistral-7b)', () => {
+    const { tensors, encoders } = fromConfig({
+      architectures: ['LlavaNextForConditionalGeneration'],
+      model_type: 'llava_next',
+      text_config: { model_type: 'mistral', vocab_size: 32064 },
+      vision_config: clip,
+    });
+    expect(parameterCount(tensors)).toBe(7_566_747_648);
+    expect(encoders?.[0]?.tokensPerItem).toBe(2928);
+  });
+
+  it('carry a SigLIP tower before Gemma (paligemma-3b)', () => {
+    const { tensors } = fromConfig({
+      architectures: ['PaliGemmaForConditionalGeneration'],
+      model_type: 'paligemma',
+      text_config: {
+        model_type: 'gemma',
+        hidden_size: 2048,
+        intermediate_size: 16384,
+        num_hidden_layers: 18,
+        num_attention_heads: 8,
+        num_key_value_heads: 1,
+        head_dim: 256,
+        vocab_size: 257216,
+      },
+      vision_config: {
+        model_type: 'siglip_vision_model',
+        hidden_size: 1152,
+        image_size: 224,
+        intermediate_size: 4304,
+        num_attention_heads: 16,
+        num_hidden_layers: 27,
+        patch_size: 14,
+      },
+    });
+    expect(parameterCount(tensors)).toBe(2_923_466_480);
+  });
+
+  it('carry a Pixtral tower under LLaVA (pixtral-12b)', () => {
+    const { encoders, tower } = fromConfig({
+      architectures: ['LlavaForConditionalGeneration'],
+      model_type: 'llava',
+      text_config: {
+        model_type: 'mistral',
+        hidden_size: 5120,
+        num_hidden_layers: 40,
+        head_dim: 128,
+        vocab_size: 131072,
+      },
+      vision_config: { ...clip, model_type: 'pixtral', image_size: 1024, patch_size: 16, head_dim: 64 },
+    });
+    expect(tower?.wholeInMistralFormat).toBe(true);
+    expect(encoders?.[0]?.tokensPerItem).toBe(64 * 65);
   });
 });

@@ -24,6 +24,21 @@ export function squareImage(
   return image(tokens, 3 * towerConfig(vision).int('imageSize') ** 2, confidence);
 }
 
+/** LLaVA-NeXT: the image in 2 x 2 tiles with a token at the end of each row of the joined features, and the thumbnail. */
+export function nextImage(vision: JsonObject | undefined): EncoderShape {
+  const config = towerConfig(vision);
+  const size = config.int('imageSize');
+  const side = Math.floor(size / config.int('patchSize'));
+  return image(2 * side * (2 * side + 1) + side ** 2, 5 * 3 * size ** 2, 'estimated');
+}
+
+/** Kimi-VL: the profiled image of 1024 x 1024 pixels, rounded up to merged patches. */
+export function kimiVlImage(vision: JsonObject | undefined): EncoderShape {
+  const patch = towerConfig(vision).int('patchSize', 14);
+  const side = Math.ceil(1024 / (2 * patch));
+  return image(side ** 2, (2 * side) ** 2 * 3 * patch ** 2, 'estimated');
+}
+
 /** Pixtral: the largest square, one token per merged patch and one at the end of each row. */
 export function pixtralImage(vision: JsonObject | undefined, merge: number): EncoderShape {
   const config = towerConfig(vision);

@@ -1,13 +1,23 @@
-// Image models on a plain decoder: LLaVA, Phi-3.5-vision, InternVL2, Mistral 3 / Pixtral, Gemma 3, GLM-4.1V, EXAONE 4.5, and the
+// Image models on a plain decoder: LLaVA, LLaVA-NeXT, PaliGemma, Phi-3.5-vision, InternVL2, Mistral 3 / Pixtral, Gemma 3, GLM-4.1V, EXAONE 4.5, and the
 // Qwen2-VL line. Names are those of the published checkpoints; the text part is a family of its own.
 import { assert } from '../../../assert.ts';
 import type { JsonObject, ModelConfig, ModelSpec } from '../../../spec/model.ts';
 import type { Architecture } from '../../types.ts';
 import { denseFamilies, exaone4, gemma3Text, glm4, phi3, qwen2 } from '../dense/index.ts';
-import { glmLimits, internImage, patchedItems, phi3Image, pixtralImage, qwen2Limits, squareImage } from './encoders.ts';
-import { towerConfig } from './parts.ts';
+import { mixtral, qwen3Moe } from '../moe/plain.ts';
+import {
+  glmLimits,
+  internImage,
+  nextImage,
+  patchedItems,
+  phi3Image,
+  pixtralImage,
+  qwen2Limits,
+  squareImage,
+} from './encoders.ts';
+import { matrix, tensor, towerConfig } from './parts.ts';
 import { gemma3Projector, internProjector, mistral3Projector, mlpProjector, phi3Projector } from './projectors.ts';
-import { join, type TextFamily } from './tower.ts';
+import { join, type TextFamily, type Tower } from './tower.ts';
 import { clipTower, siglipTower } from './towers/clip.ts';
 import { glmTower } from './towers/glm.ts';
 import { internTower } from './towers/intern.ts';
@@ -16,10 +26,13 @@ import { qwen2Tower, qwen25Tower } from './towers/qwen.ts';
 
 const nested = { prefix: 'language_model.model', lmHead: 'language_model.lm_head' };
 
+/** Mixtures that image models of plain classes carry as text part. */
+const mixtureFamilies: Readonly<Record<string, TextFamily>> = { qwen3_moe: qwen3Moe, mixtral };
+
 /** The family of the text part by its own model_type. */
 function textFamily(spec: ModelSpec, fallback: string): TextFamily {
   const type = spec.textModelType ?? fallback;
-  const family = denseFamilies[type];
+  const family = denseFamilies[type] ?? mixtureFamilies[type];
   assert(family !== undefined, `no text family ${type} for ${spec.modelType}`);
   return family;
 }
@@ -29,17 +42,58 @@ function numberAt(config: ModelConfig, key: string, fallback: number): number {
   return typeof value === 'number' ? value : fallback;
 }
 
+/** LLaVA with CLIP, SigLIP or Pixtral (the Hugging Face form of Pixtral-12B). */
 export function llava(spec: ModelSpec): Architecture {
   const { config } = spec;
-  const inputSize = towerConfig(config.vision).int('hiddenSize');
-  const size = towerConfig(config.vision);
-  const patches = (size.int('imageSize') / size.int('patchSize')) ** 2;
+  const { vision, hiddenSize } = config;
+  const inputSize = towerConfig(vision).int('hiddenSize');
   return join({
     text: textFamily(spec, 'llama')(spec, nested),
-    tower: clipTower('vision_tower.vision_model', config.vision, numberAt(config, 'visionFeatureLayer', -2)),
-    projector: mlpProjector('multi_modal_projector', { inputSize, hiddenSize: config.hiddenSize }),
-    encoders: [squareImage(config.vision, patches)],
+    tower: llavaTower(vision, numberAt(config, 'visionFeatureLayer', -2)),
+    projector: mlpProjector('multi_modal_projector', { inputSize, hiddenSize }),
+    encoders: [isPixtral(vision) ? pixtralImage(vision, 1) : squareImage(vision, patches(vision))],
   });
+}
+
+/** LLaVA-NeXT: up to four more tiles of one image, and an embedding that ends the rows of the joined features. */
+export function llavaNext(spec: ModelSpec): Architecture {
+  const built = llava(spec);
+  const { vision, hiddenSize } = spec.config;
+  return {
+    ...built,
+    tensors: [...tensor('image_newline', [hiddenSize], { part: 'projector' }), ...built.tensors],
+    encoders: [nextImage(vision)],
+  };
+}
+
+/** PaliGemma: SigLIP and one plain linear layer before Gemma. */
+export function paligemma(spec: ModelSpec): Architecture {
+  const { vision, hiddenSize } = spec.config;
+  const inputSize = towerConfig(vision).int('hiddenSize');
+  const place = { part: 'projector', bias: true, plain: true } as const;
+  return join({
+    text: textFamily(spec, 'gemma')(spec, nested),
+    tower: siglipTower('vision_tower.vision_model', vision),
+    projector: matrix('multi_modal_projector.linear', [hiddenSize, inputSize], place),
+    encoders: [squareImage(vision, patches(vision))],
+  });
+}
+
+function llavaTower(vision: JsonObject | undefined, featureLayer: number): Tower {
+  if (isPixtral(vision)) return pixtralTower('vision_tower', vision);
+  const prefix = 'vision_tower.vision_model';
+  return towerConfig(vision).text('modelType', '').startsWith('siglip')
+    ? siglipTower(prefix, vision, featureLayer)
+    : clipTower(prefix, vision, featureLayer);
+}
+
+function isPixtral(vision: JsonObject | undefined): boolean {
+  return towerConfig(vision).text('modelType', '') === 'pixtral';
+}
+
+function patches(vision: JsonObject | undefined): number {
+  const size = towerConfig(vision);
+  return Math.floor(size.int('imageSize') / size.int('patchSize')) ** 2;
 }
 
 /** CLIP ViT-L/14 at 336 pixels: the class carries it, the configuration names it only. */

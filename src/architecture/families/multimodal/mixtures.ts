@@ -1,4 +1,4 @@
-// Image models on a mixture of experts: Llama 4, GLM-4.5V, Qwen3-VL-MoE, MiniMax-M3, Kimi-K2.5 and K3.
+// Image models on a mixture of experts: Llama 4, GLM-4.5V, Qwen3-VL-MoE, MiniMax-M3, Kimi-VL, Kimi-K2.5 and K3.
 import type { JsonObject, ModelSpec } from '../../../spec/model.ts';
 import type { Architecture } from '../../types.ts';
 import { llama4Text } from '../moe/llama4.ts';
@@ -6,7 +6,7 @@ import { minimaxM3Text } from '../moe/minimax.ts';
 import { deepseekV2 } from '../moe/mla.ts';
 import { glm4Moe, qwen3Moe } from '../moe/plain.ts';
 import { kimiK3Text } from '../state/index.ts';
-import { glmLimits, llama4Image, minimaxLimits, moonvitImage, patchedItems } from './encoders.ts';
+import { glmLimits, kimiVlImage, llama4Image, minimaxLimits, moonvitImage, patchedItems } from './encoders.ts';
 import { column, matrix, towerConfig } from './parts.ts';
 import { mlpProjector } from './projectors.ts';
 import { qwen3VlWith } from './qwen3.ts';
@@ -70,6 +70,17 @@ function onMoonvit(text: TextFamily): (spec: ModelSpec) => Architecture {
       encoders: [moonvitImage(vision)],
     });
   };
+}
+
+/** Kimi-VL: MoonViT for images alone, its projector under LLaVA's name. */
+export function kimiVl(spec: ModelSpec): Architecture {
+  const { vision, hiddenSize } = spec.config;
+  return join({
+    text: deepseekV2(spec, nested),
+    tower: moonvitTower('vision_tower', vision),
+    projector: moonvitProjector('multi_modal_projector', vision, hiddenSize, ['linear_1', 'linear_2']),
+    encoders: [kimiVlImage(vision)],
+  });
 }
 
 export const kimiK25 = onMoonvit(deepseekV2);

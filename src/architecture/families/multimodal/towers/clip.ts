@@ -27,6 +27,23 @@ function blocks(prefix: string, size: number, intermediateSize: number, place: P
   ];
 }
 
+/** The blocks up to the tapped layer, those after it, and the final norm, which belongs to a whole tower. */
+function tappedBlocks(
+  prefix: string,
+  sizes: { size: number; layers: number; intermediateSize: number },
+  featureLayer: number,
+): TensorGroup[] {
+  const { size, layers, intermediateSize } = sizes;
+  const used = featureLayer < 0 ? layers + featureLayer + 1 : featureLayer;
+  const rest = range(layers - used, used);
+  const skipped = rest.length > 0 ? { unloaded: true } : {};
+  return [
+    ...blocks(prefix, size, intermediateSize, { layers: range(used) }),
+    ...(rest.length > 0 ? blocks(prefix, size, intermediateSize, { layers: rest, ...skipped }) : []),
+    ...towerNorm(`${prefix}.post_layernorm`, size, { ...skipped, bias: true }),
+  ];
+}
+
 function sizes(config: TowerConfig): { size: number; patch: number; image: number; layers: number; heads: number } {
   return {
     size: config.int('hiddenSize'),
@@ -44,28 +61,21 @@ function sizes(config: TowerConfig): { size: number; patch: number; image: numbe
 export function clipTower(prefix: string, vision: JsonObject | undefined, featureLayer = -1): Tower {
   const config = towerConfig(vision);
   const { size, patch, image, layers, heads } = sizes(config);
-  const intermediateSize = config.int('intermediateSize');
-  const used = featureLayer < 0 ? layers + featureLayer + 1 : featureLayer;
   const positions = (image / patch) ** 2 + 1;
-  const kept = range(used);
-  const rest = range(layers - used, used);
-  const last = used < layers ? { unloaded: true } : {};
   return {
     tensors: [
       ...tensor(`${prefix}.embeddings.class_embedding`, [size]),
       ...tensor(`${prefix}.embeddings.patch_embedding.weight`, [size, 3, patch, patch]),
       ...tensor(`${prefix}.embeddings.position_embedding.weight`, [positions, size]),
       ...towerNorm(`${prefix}.pre_layrnorm`, size, { bias: true }),
-      ...blocks(prefix, size, intermediateSize, { layers: kept }),
-      ...(rest.length > 0 ? blocks(prefix, size, intermediateSize, { layers: rest, unloaded: true }) : []),
-      ...towerNorm(`${prefix}.post_layernorm`, size, { ...last, bias: true }),
+      ...tappedBlocks(prefix, { size, layers, intermediateSize: config.int('intermediateSize') }, featureLayer),
     ],
     shape: { heads, split: 'heads', buffers: [{ kind: 'position-ids', values: positions, bytesPerValue: 8 }] },
   };
 }
 
-/** SigLIP: no class token, biased patch embedding, a final norm and no attention pooling head. */
-export function siglipTower(prefix: string, vision: JsonObject | undefined): Tower {
+/** SigLIP: no class token, biased patch embedding, a final norm and no attention pooling head; `featureLayer` as in CLIP. */
+export function siglipTower(prefix: string, vision: JsonObject | undefined, featureLayer = -1): Tower {
   const config = towerConfig(vision);
   const { size, patch, image, layers, heads } = sizes(config);
   const positions = Math.floor(image / patch) ** 2;
@@ -74,8 +84,7 @@ export function siglipTower(prefix: string, vision: JsonObject | undefined): Tow
       ...tensor(`${prefix}.embeddings.patch_embedding.weight`, [size, 3, patch, patch]),
       ...tensor(`${prefix}.embeddings.patch_embedding.bias`, [size]),
       ...tensor(`${prefix}.embeddings.position_embedding.weight`, [positions, size]),
-      ...blocks(prefix, size, config.int('intermediateSize'), { layers: range(layers) }),
-      ...towerNorm(`${prefix}.post_layernorm`, size, { bias: true }),
+      ...tappedBlocks(prefix, { size, layers, intermediateSize: config.int('intermediateSize') }, featureLayer),
     ],
     shape: { heads, split: 'heads', buffers: [{ kind: 'position-ids', values: positions, bytesPerValue: 8 }] },
   };
