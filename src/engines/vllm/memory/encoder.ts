@@ -25,7 +25,7 @@ export function encoderBytes(input: MemoryInput): EncoderBytes {
   if (!encoder || place.stage > 0) return { kept: 0, forward: 0 };
   const element = dtypeBytes[options.dtype];
   const times = repeats(encoder, options.maxModelLen);
-  const tokensPerItem = encoder.tokensPerItem * times;
+  const tokensPerItem = itemTokens(encoder, options.maxModelLen);
   const values = encoder.inputValuesPerItem * times;
   const budget = Math.max(options.maxNumBatchedTokens, tokensPerItem);
   const rows = Math.min(options.maxNumSeqs, options.maxNumBatchedTokens);
@@ -60,15 +60,20 @@ function numberOf(value: unknown): number | undefined {
 }
 
 /** The modality with the most tokens per item is profiled, unless encoders are off or not profiled by this runner. */
-function profiledEncoder({ architecture, options, profile }: MemoryInput): EncoderShape | undefined {
+export function profiledEncoder({ architecture, options, profile }: MemoryInput): EncoderShape | undefined {
   const rule = options.runner === 'v2' ? 'memory.encoderProfiledSecondRunner' : 'memory.encoderProfiled';
-  if (!profile[rule] || options.languageModelOnly || options.skipMmProfiling) return undefined;
+  if ((options.engine === 'v1' && !profile[rule]) || options.languageModelOnly || options.skipMmProfiling)
+    return undefined;
   let widest: EncoderShape | undefined;
   for (const encoder of architecture.encoders ?? []) {
     if (limitOf(options.limitMmPerPrompt, encoder) === 0) continue;
-    if (!widest || encoder.tokensPerItem > widest.tokensPerItem) widest = encoder;
+    if (!widest || itemTokens(encoder, options.maxModelLen) > itemTokens(widest, options.maxModelLen)) widest = encoder;
   }
   return widest;
+}
+
+function itemTokens(encoder: EncoderShape, maxModelLen: number): number {
+  return encoder.tokensPerItem * repeats(encoder, maxModelLen);
 }
 
 function repeats(encoder: EncoderShape, maxModelLen: number): number {

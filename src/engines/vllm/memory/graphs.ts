@@ -1,5 +1,6 @@
 // CUDA graphs: how many are captured, what their pool takes, and what the release subtracts for them. Sizes have no closed
-// form: the driver keeps memory per node of every graph, so the law is a constant plus a part per layer and graph.
+// form: the driver keeps memory per node of every graph, so the law is a constant, a part that
+// grows with the largest captured batch, and a part per layer and graph.
 import { KiB, MiB } from '../../../units.ts';
 import type { Amount, MemoryInput } from './types.ts';
 
@@ -29,12 +30,13 @@ export function graphPool(input: MemoryInput): Amount {
   const layers = input.architecture.caches.length / input.options.pipelineParallelSize;
   const expertLayers = (input.architecture.forward.moe?.layers ?? 0) / input.options.pipelineParallelSize;
   const perGraph = law.perLayerGraphKib * layers + law.perExpertLayerGraphKib * expertLayers;
-  const bytes = Math.round(law.baseMib * MiB + graphs * perGraph * KiB);
+  const largest = Math.max(0, ...input.options.captureSizes);
+  const bytes = Math.round(law.baseMib * MiB + law.perCapturedTokenKib * KiB * largest + graphs * perGraph * KiB);
   return {
     bytes,
     lowBytes: Math.round(bytes * law.lowFactor),
     highBytes: Math.round(bytes * law.highFactor),
-    formula: `${law.baseMib} MiB + ${graphs} graphs x (${law.perLayerGraphKib} KiB x ${layers} layers${
+    formula: `${law.baseMib} MiB + ${law.perCapturedTokenKib} KiB x ${largest} tokens + ${graphs} graphs x (${law.perLayerGraphKib} KiB x ${layers} layers${
       expertLayers > 0 ? ` + ${law.perExpertLayerGraphKib} KiB x ${expertLayers} expert layers` : ''
     })`,
     source,

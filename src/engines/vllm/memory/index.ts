@@ -3,6 +3,7 @@
 import { divFloor } from '../../../units.ts';
 import { runnerBuffers } from './buffers.ts';
 import { graphEstimate, graphPool } from './graphs.ts';
+import { loraSlotBytes } from './lora.ts';
 import { measured } from './measured.ts';
 import { activationPeak } from './peak.ts';
 import type { Amount, MemoryBudget, MemoryInput, PeakTerms } from './types.ts';
@@ -12,7 +13,9 @@ export type { MemoryRules } from './rules.ts';
 export type { MemoryBudget, MemoryInput, MemoryItem } from './types.ts';
 
 export function memoryBudget(input: MemoryInput): MemoryBudget {
-  const { options, profile, gpu, weights } = input;
+  const { options, profile, gpu } = input;
+  const loraBytes = loraSlotBytes(input);
+  const weights = { ...input.weights, loadedBytes: input.weights.loadedBytes + loraBytes, loraBytes };
   const totalBytes = input.totalBytes ?? gpu.cudaTotalBytes;
   const requestedBytes = requested(totalBytes, input);
   const peak = activationPeak(input);
@@ -21,7 +24,13 @@ export function memoryBudget(input: MemoryInput): MemoryBudget {
   const graphs = graphPool(input);
   const estimate = graphEstimate(input, graphs);
   const buffers = runnerBuffers(input);
-  const charged = chargedBytes(input, { peak, ...outside, buffers, estimate: estimate.bytes });
+  const charged = chargedBytes(input, {
+    loadedBytes: weights.loadedBytes,
+    peak,
+    ...outside,
+    buffers,
+    estimate: estimate.bytes,
+  });
   const initialFreeBytes = input.freeBytes ?? totalBytes - outside.context.bytes - outside.communication.bytes;
   const consumed = weights.loadedBytes + peak.kept + outside.nonTorch.bytes + buffers.bytes;
   const transient = peak.total - peak.kept;
@@ -30,7 +39,7 @@ export function memoryBudget(input: MemoryInput): MemoryBudget {
     totalBytes,
     requestedBytes,
     initialFreeBytes,
-    weights: { ...weights, loraBytes: input.loraBytes ?? 0 },
+    weights,
     peak,
     activations,
     ...outside,
@@ -78,9 +87,22 @@ function outsideTorch(input: MemoryInput): Pick<MemoryBudget, 'nonTorch' | 'cont
   const contextOutside = profile[options.engine === 'v0' ? 'memory.contextOutsideV0' : 'memory.contextOutside'];
   const communicationOutside = profile['memory.communicationOutside'] && options.engine === 'v1';
   return {
-    nonTorch,
+    nonTorch: formulaOf(input) === 'peak-plus-outside' ? withOthers(input, nonTorch, context) : nonTorch,
     context: contextOutside ? context : inside(context),
     communication: communicationOutside ? communication : inside(communication),
+  };
+}
+
+/** Releases without a baseline charge what other processes hold as well. */
+function withOthers(input: MemoryInput, nonTorch: Amount, context: Amount): Amount {
+  if (input.freeBytes === undefined) return nonTorch;
+  const others = Math.max(0, (input.totalBytes ?? input.gpu.cudaTotalBytes) - input.freeBytes - context.bytes);
+  return {
+    ...nonTorch,
+    bytes: nonTorch.bytes + others,
+    lowBytes: nonTorch.lowBytes + others,
+    highBytes: nonTorch.highBytes + others,
+    formula: `${nonTorch.formula}; with what other processes hold`,
   };
 }
 
@@ -96,6 +118,7 @@ function inside(amount: Amount): Amount {
 }
 
 interface Charged {
+  loadedBytes: number;
   peak: PeakTerms;
   nonTorch: Amount;
   buffers: Amount;
@@ -105,9 +128,9 @@ interface Charged {
 /** What the release takes off the requested memory before it sizes the KV cache. */
 function chargedBytes(
   input: MemoryInput,
-  { peak, nonTorch, buffers, estimate }: Charged,
+  { loadedBytes, peak, nonTorch, buffers, estimate }: Charged,
 ): { bytes: number; lowBytes: number; highBytes: number } {
-  const fixed = input.weights.loadedBytes + peak.total + estimate;
+  const fixed = loadedBytes + peak.total + estimate;
   const kept = input.profile['memory.buffersCharged'] ? buffers.bytes : 0;
   const low = Math.round(estimate / 2);
   return {

@@ -24,6 +24,7 @@ function applies(law: MeasuredLaw, { gpu, options }: MemoryInput): boolean {
     (law.tensorParallel === undefined || law.tensorParallel === (tp > 1 ? 'many' : 'one')) &&
     (law.pipelineParallel === undefined ||
       law.pipelineParallel === (options.pipelineParallelSize > 1 ? 'many' : 'one')) &&
+    (law.dataParallel === undefined || law.dataParallel === (options.dataParallelSize > 1 ? 'many' : 'one')) &&
     (law.link === undefined || law.link === link) &&
     (law.vendor === undefined || law.vendor === gpu.vendor) &&
     (law.integrated === undefined || law.integrated === (gpu.integrated === true)) &&

@@ -1,10 +1,11 @@
 // The activation peak of the profile run: sampler or forward pass, whichever is larger, and what stays beside them. Read off
 // the profile run of 27 releases; nothing here is fitted to a log. vLLM v1/worker/gpu_model_runner.py profile_run,
 // v1/worker/gpu/model_runner.py, v1/sample; V0: worker/model_runner.py profile_run.
-import { alignUp, MiB, sum } from '../../../units.ts';
+import { alignUp, divFloor, MiB, sum } from '../../../units.ts';
+import { traitsOf } from '../defaults/traits.ts';
 import { dtypeBytes } from '../resolved.ts';
 import { allocated } from './blocks.ts';
-import { encoderBytes } from './encoder.ts';
+import { encoderBytes, profiledEncoder } from './encoder.ts';
 import { expertWorkspaceBytes } from './experts.ts';
 import { forwardBytes } from './forward.ts';
 import type { SamplerRule } from './rules.ts';
@@ -33,15 +34,18 @@ export function activationPeak(input: MemoryInput): PeakTerms {
   };
 }
 
-/** Sequences that the dummy sampler run has. */
-export function profiledRows({ options }: MemoryInput): number {
-  return Math.min(options.maxNumSeqs, options.maxNumBatchedTokens);
+/** Sequences that the dummy sampler run has; V0 gives every dummy sequence of a multimodal model a whole item. */
+function profiledRows(input: MemoryInput): number {
+  const { options } = input;
+  const rows = Math.min(options.maxNumSeqs, options.maxNumBatchedTokens);
+  const encoder = options.engine === 'v0' ? profiledEncoder(input) : undefined;
+  return encoder ? Math.min(rows, Math.max(1, divFloor(options.maxNumBatchedTokens, encoder.tokensPerItem))) : rows;
 }
 
 /** Only the last pipeline stage samples; in V0 only the driver rank does. Pooling models do not sample. */
 function samplerRule(input: MemoryInput): SamplerRule | undefined {
-  const { options, profile, place, architecture } = input;
-  if (place.stage < options.pipelineParallelSize - 1 || architecture.forward.vocabSize === 0) return undefined;
+  const { options, profile, place, architecture, spec } = input;
+  if (place.stage < options.pipelineParallelSize - 1 || traitsOf(spec, architecture, false).pooling) return undefined;
   if (options.engine === 'v0') return place.tensorRank === 0 ? profile['memory.samplerV0'] : undefined;
   if (options.runner === 'v2') return profile['memory.samplerSecondRunner'];
   if (options.speculativeTokens > 0 && profile['memory.samplerSpeculative'])

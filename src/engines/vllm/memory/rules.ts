@@ -38,6 +38,7 @@ export interface MeasuredLaw {
   vendor?: string;
   integrated?: boolean;
   minTensorParallel?: number;
+  dataParallel?: 'one' | 'many';
   lowMib: number;
   mib: number;
   highMib: number;
@@ -46,6 +47,8 @@ export interface MeasuredLaw {
 /** Memory that captured graphs take: a constant plus a part per layer and captured graph. */
 export interface GraphPoolLaw {
   baseMib: number;
+  /** Activations of the largest captured batch, shared by all graphs. */
+  perCapturedTokenKib: number;
   perLayerGraphKib: number;
   /** Extra per mixture-of-experts layer and graph. */
   perExpertLayerGraphKib: number;

@@ -54,8 +54,6 @@ export interface MemoryInput {
   totalBytes?: number;
   /** Memory free when the engine starts, where the user states it. */
   freeBytes?: number;
-  /** Bytes of LoRA slots inside loadedBytes. */
-  loraBytes?: number;
 }
 
 /** The terms of the activation peak of the profile run, bytes. */
@@ -77,6 +75,7 @@ export interface MemoryBudget {
   requestedBytes: number;
   /** Free memory at start: given, or the total less context and communication. */
   initialFreeBytes: number;
+  /** loadedBytes with the adapter slots, as the engine prints it. */
   weights: { tensorBytes: number; loadedBytes: number; loraBytes: number };
   peak: PeakTerms;
   activations: Amount;
