@@ -123,7 +123,7 @@ function planRanks(
 function kvInput(
   request: PlanRequest,
   resolved: ResolvedOptions,
-  { stages, disableHybridManager }: KvSpecs,
+  { stages, disableHybridManager, error }: KvSpecs,
   ranks: readonly Rank[],
 ): KvPlanInput {
   const { options } = request;
@@ -146,6 +146,7 @@ function kvInput(
     decodeContextParallelSize: resolved.decodeContextParallelSize,
     ...(options.numGpuBlocksOverride === undefined ? {} : { numGpuBlocksOverride: options.numGpuBlocksOverride }),
     disableHybridManager,
+    error,
   };
 }
 
