@@ -58,7 +58,9 @@ export function towerBuffers(input: WeightsInput): DeviceTensor[] {
 
 /** Every rank holds the whole tower: by option, or because the class has no parallel layers. */
 export function wholeTower(input: WeightsInput): boolean {
-  return input.options.mmEncoderTpMode === 'data' || inMistralFormat(input);
+  const rules = input.profile as Partial<TowerRules>;
+  if (input.options.mmEncoderTpMode === 'data') return true;
+  return rules['weights.mistralFormatTower'] === 'whole' && inMistralFormat(input);
 }
 
 /** Does the rank's stage hold the tower at all? */
@@ -113,12 +115,7 @@ function towerWidths({ tensors }: Architecture, { part }: TensorGroup): number[]
 function inMistralFormat({ architecture, profile, scheme, spec }: WeightsInput): boolean {
   const rules = profile as Partial<TowerRules>;
   const own = spec.hfId?.startsWith('mistralai/') === true && (scheme === undefined || scheme.id === 'none');
-  return (
-    architecture.tower?.wholeInMistralFormat === true &&
-    own &&
-    rules['weights.preferredFormat'] === 'mistral' &&
-    rules['weights.mistralFormatTower'] === 'whole'
-  );
+  return own && architecture.tower?.wholeInMistralFormat === true && rules['weights.preferredFormat'] === 'mistral';
 }
 
 /** Every modality that the user limits is limited to 0, and the common ones are all named. */
