@@ -22,7 +22,7 @@ export const weightFormats = [
 export type WeightFormat = (typeof weightFormats)[number];
 
 /** How the entries of an ignore list are compared with a module's name. */
-export const ignoreMatches = ['exact', 'substring', 'regex', 'glob', 'modules'] as const;
+export const ignoreMatches = ['exact', 'substring', 'regex', 'glob', 'modules', 'components'] as const;
 export type IgnoreMatch = (typeof ignoreMatches)[number];
 
 export interface QuantizationScheme {
@@ -108,7 +108,7 @@ const readers: Readonly<Record<string, Reader>> = {
     bits: config.loadIn8bit === true ? 8 : 4,
     nestedScales: config.bnb4bitUseDoubleQuant === true,
     ignore: strings(config.llmInt8SkipModules),
-    match: 'modules',
+    match: 'components',
   }),
   modelopt: readModelopt,
   'modelopt-fp4': readModelopt,

@@ -36,6 +36,13 @@ function attentionLayers(entry: Architecture['caches'][number]): number {
   return entry.caches.filter((cache) => ['full', 'sliding', 'chunked', 'mla', 'cross'].includes(cache.kind)).length;
 }
 
+/** A square mask of one byte per entry, as wide as the positions, where a class keeps one. */
+export function causalMask({ spec }: WeightsInput, rules: Partial<WeightRules>): DeviceTensor[] {
+  if (!rules['weights.causalMask']?.includes(spec.architecture)) return [];
+  const width = spec.config.maxPositionEmbeddings ?? (spec.config.nPositions as number | undefined) ?? 0;
+  return [{ name: 'causal mask', bytes: width * width, part: 'buffers' }];
+}
+
 /**
  * Copies of the absorbed matrices: W_UK and W_UV, kv_lora x heads x (nope + v) in 16 bit per layer, where kv_b is quantized
  * (from 0.8 on; with a 16-bit kv_b they are views of it).

@@ -5,14 +5,14 @@ import type { QuantizationScheme } from '../../../spec/quantization.ts';
 import { sum } from '../../../units.ts';
 import { dtypeBytes } from '../resolved.ts';
 import { allocatedBytes } from './allocator.ts';
-import { absorbedMatrices, attentionScalars } from './attention.ts';
+import { absorbedMatrices, attentionScalars, causalMask } from './attention.ts';
 import { expertsLayouts } from './layouts/experts.ts';
 import { linearLayouts } from './layouts/linear.ts';
 import type { LayoutContext, Pieces } from './layouts/types.ts';
 import { buildModules, type ModulePlan } from './modules.ts';
 import { stageRange } from './pipeline.ts';
 import { isQuantized } from './quantize.ts';
-import { checkInput } from './refusals.ts';
+import { checkInput, checkLinear } from './refusals.ts';
 import { distinctTables, rotaryBytes } from './rotary.ts';
 import type { WeightRules } from './rules.ts';
 import { sparseIndexTables } from './sparse.ts';
@@ -70,7 +70,7 @@ export function rankTensors(input: WeightsInput): DeviceTensor[] {
   const rotary = hasAttention ? distinctTables(architecture.rotary) : [];
   const mla = architecture.caches.some((entry) => entry.caches.some((cache) => cache.kind === 'mla'));
   return [
-    ...modules.flatMap((module) => place(module, isLaidOut(module, context), layout)),
+    ...modules.flatMap((module) => place(module, isLaidOut(module, context), layout, plan.tp)),
     ...rotary.map((table, i) => ({
       name: `rotary ${i}`,
       bytes: rotaryBytes(table, {
@@ -84,6 +84,7 @@ export function rankTensors(input: WeightsInput): DeviceTensor[] {
       part: 'buffers',
     })),
     ...towerBuffers(input),
+    ...causalMask(input, rules),
     ...attentionScalars(architecture, plan.layers, rules),
     ...sparseIndexTables(input, plan.layers),
     ...absorbedMatrices(modules, input, context),
@@ -101,10 +102,11 @@ function isLaidOut(module: Module, context: Parameters<typeof isQuantized>[1]): 
   return module.kind !== 'plain' && isQuantized(module, context);
 }
 
-function place(module: Module, quantized: boolean, layout: LayoutContext): DeviceTensor[] {
+function place(module: Module, quantized: boolean, layout: LayoutContext, tp: number): DeviceTensor[] {
   if (module.kind === 'plain') {
     return [{ name: module.name, bytes: module.elements * module.elementBytes, part: module.part }];
   }
+  if (quantized && module.kind === 'linear') checkLinear(module, layout, tp);
   const format = quantized ? layout.scheme.format : 'none';
   const pieces: Pieces =
     module.kind === 'linear'
@@ -119,7 +121,7 @@ function modulePlan(input: WeightsInput): ModulePlan {
   const stages = options.pipelineParallelSize;
   const partition = options.env?.VLLM_PP_LAYER_PARTITION;
   const layers = stageRange({
-    layers: spec.config.layers,
+    layers: layerCount(input),
     stages,
     stage: at.stage,
     split: rules['weights.pipelineSplit'] ?? 'remainder-before-last',
@@ -150,6 +152,11 @@ function modulePlan(input: WeightsInput): ModulePlan {
     replicatedTowers: wholeTower(input),
     idleKv: rules['weights.idleKv'] ?? true,
   };
+}
+
+/** Decoder layers; a configuration that leaves them to its class has them in the cache list only. */
+function layerCount({ architecture, spec }: WeightsInput): number {
+  return architecture.caches.reduce((most, entry) => Math.max(most, entry.layer + 1), spec.config.layers ?? 0);
 }
 
 function numberOf(value: unknown): number | undefined {

@@ -44,6 +44,8 @@ function ignored(module: LinearModule | ExpertsModule, context: QuantizeContext)
       return names.slice(1).some((name) => ignore.some((part) => name.includes(part)));
     case 'modules':
       return names.some((name) => ignore.some((entry) => underModule(name, entry)));
+    case 'components':
+      return names.some((name) => ignore.some((entry) => name.split('.').includes(entry) || underPrefix(name, entry)));
     case 'regex':
       return names.slice(1).some((name) => ignore.some((entry) => matchesTarget(name, entry)));
     case 'glob':
@@ -54,6 +56,11 @@ function ignored(module: LinearModule | ExpertsModule, context: QuantizeContext)
 /** The module itself, one below it, or one whose path ends with the entry. */
 function underModule(name: string, entry: string): boolean {
   return name === entry || name.endsWith(`.${entry}`) || name.startsWith(`${entry}.`) || name.includes(`.${entry}.`);
+}
+
+/** The module itself or one below it, from the top. */
+function underPrefix(name: string, entry: string): boolean {
+  return name === entry || name.startsWith(`${entry}.`);
 }
 
 /** compressed-tensors: an exact name, or "re:" and an expression that matches from the start. */

@@ -1,7 +1,8 @@
 // Combinations that a release refuses before any weight is made, with its own text. Law: vLLM config/model.py
 // verify_with_parallel_config, config/vllm.py.
+import type { LayoutContext } from './layouts/types.ts';
 import type { WeightRules } from './rules.ts';
-import { refuse, type WeightsInput } from './types.ts';
+import { type LinearModule, refuse, type WeightsInput } from './types.ts';
 
 export function checkInput(input: WeightsInput): void {
   checkHeads(input);
@@ -11,7 +12,7 @@ export function checkInput(input: WeightsInput): void {
 function checkHeads({ spec, options }: WeightsInput): void {
   const tp = options.tensorParallelSize;
   const { heads } = spec.config;
-  if (heads > 0 && heads % tp !== 0) {
+  if (heads !== undefined && heads % tp !== 0) {
     refuse(`Total number of attention heads (${heads}) must be divisible by tensor parallel size (${tp}).`);
   }
 }
@@ -22,4 +23,46 @@ function checkMethod({ scheme, profile }: WeightsInput): void {
   const gone = rules['weights.unknownMethods']?.[scheme.method];
   if (gone) refuse(gone);
   if (scheme.actOrder && rules['weights.refuseActOrder']) refuse(rules['weights.refuseActOrder']);
+}
+
+/** Shapes that a scheme cannot split: groups and blocks must be whole on every rank (tensor parallel size `tp`). */
+export function checkLinear(module: LinearModule, context: LayoutContext, tp: number): void {
+  const { scheme } = context;
+  const { inputs, parallel } = module;
+  if (scheme.format === 'fp8-block') {
+    checkBlocks(module, scheme.block ?? [128, 128], tp);
+    return;
+  }
+  const group = scheme.group ?? 0;
+  if (group <= 0 || inputs % group === 0) return;
+  if (scheme.format === 'awq') {
+    refuse(
+      'ValueError: The input size is not aligned with the quantized weight shape. This can be caused by too large tensor parallel size.',
+    );
+  }
+  if (scheme.format === 'int-group' && (parallel === 'row' || inputs % 64 !== 0)) {
+    refuse(
+      `ValueError: Weight input_size_per_partition=${inputs} for layer '${module.name}' is not divisible by group_size=${group}. This happens when tensor_parallel_size splits the layer input into shards that are not a whole number of quant groups. Consider reducing tensor_parallel_size.`,
+    );
+  }
+  if (scheme.format === 'gptq' && !(context.capability === 90 && inputs % 64 === 0)) {
+    refuse('ValueError: Failed to find a kernel that can implement the WNA16 linear layer.');
+  }
+}
+
+function checkBlocks(module: LinearModule, [outputs, inputs]: [number, number], tp: number): void {
+  if (tp === 1) return;
+  if (module.parallel === 'row' && module.inputs % inputs !== 0) {
+    refuse(
+      `ValueError: Weight input_size_per_partition = ${module.inputs} is not divisible by weight quantization block_k = ${inputs}.`,
+    );
+  }
+  if (module.parallel !== 'column') return;
+  for (const { rows } of module.members) {
+    if (rows % outputs !== 0) {
+      refuse(
+        `ValueError: Weight output_partition_size = ${rows} is not divisible by weight quantization block_n = ${outputs}.`,
+      );
+    }
+  }
 }

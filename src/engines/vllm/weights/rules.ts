@@ -43,6 +43,25 @@ export interface WeightRules {
   'weights.marlinPadding': boolean;
   /** Linears that a class keeps whole on every rank under some methods, as name pattern. */
   'weights.wholeUnderMethods': { classes: string[]; methods: string[]; pattern: string }[];
+  /** Classes that keep a square causal mask of bools, max_position_embeddings wide (on the Transformers backend). */
+  'weights.causalMask': string[];
+  /** Capability times ten below which block FP8 linears are repacked for Marlin. */
+  'weights.fp8BlockMarlinBelow': number;
+  /** DeepGEMM's packed scales on Blackwell. */
+  'weights.deepGemmPackedScales': boolean;
+  /** Block scales of FP8 experts are refined when the shard cuts blocks (before: refused). */
+  'weights.fp8BlockRefined': boolean;
+  /** Shards of grouped 4-bit experts must hold whole groups. */
+  'weights.groupedExpertsWhole': boolean;
+  /** GPTQ linears keep the index of groups. */
+  'weights.gptqGroupIndex': boolean;
+  /** Element type of the zero points of GPTQ experts: int32, or the model's dtype. */
+  'weights.gptqExpertZeros': 'int32' | 'dtype';
+  /** Kernel of gpt-oss experts by the lowest capability it serves, times ten. */
+  'weights.mxfp4Kernels'?: Record<string, 'marlin' | 'triton' | 'trtllm'>;
+  'weights.mxfp4Triton'?: { step: number; inputs: number; keepsLoaded: boolean };
+  /** The intermediate size is padded to this for TRTLLM. */
+  'weights.mxfp4TrtllmInner'?: number;
   /** Quantization methods that the release does not know, with its text. */
   'weights.unknownMethods'?: Record<string, string>;
   /** GPTQ with activation order is refused. */

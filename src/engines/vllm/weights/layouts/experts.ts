@@ -1,121 +1,121 @@
 // Bytes of the routed experts of one layer in every weight format, after post-processing. Law: the *MoEMethod classes of vLLM
 // model_executor/layers/quantization/ and fused_moe/oracle/; E experts on the rank, w13 [2I, H], w2 [H, I].
 import type { WeightFormat } from '../../../../spec/quantization.ts';
-import { divCeil } from '../../../../units.ts';
-import type { ExpertsModule } from '../types.ts';
+import { alignUp, divCeil, gcd } from '../../../../units.ts';
+import { type ExpertsModule, refuse } from '../types.ts';
+import { deepGemmScales, fp8Marlin } from './kernels.ts';
+import { mxfp4Experts } from './mxfp4.ts';
+import { type ExpertSizes, expertBiases, expertSizes } from './sizes.ts';
 import type { ExpertsLayout, LayoutContext, Pieces } from './types.ts';
 
 const fp32 = 4;
+const int32 = 4;
 
 /** Experts in the model's dtype. */
 export function plainExperts(module: ExpertsModule, dtypeBytes: number): Pieces {
-  const { first, second } = sizes(module);
-  return [['w13_weight', first * dtypeBytes], ['w2_weight', second * dtypeBytes], ...biases(module, dtypeBytes)];
+  const { first, second } = expertSizes(module);
+  return [['w13_weight', first * dtypeBytes], ['w2_weight', second * dtypeBytes], ...expertBiases(module, dtypeBytes)];
 }
 
 export const expertsLayouts: Readonly<Record<WeightFormat, ExpertsLayout>> = {
   none: (module, { dtypeBytes }) => plainExperts(module, dtypeBytes),
-  'fp8-online': (module, { dtypeBytes }) => [...bytes8(module), ...perExpert(module, 2), ...biases(module, dtypeBytes)],
-  'fp8-tensor': (module, { dtypeBytes, scheme }) => [
-    ...bytes8(module),
-    ...perExpert(module, scheme.staticActivations ? 4 : 2),
-    ...(scheme.staticActivations ? ([['input_scales', 4 * fp32]] as Pieces) : []),
-    ...biases(module, dtypeBytes),
-  ],
-  'fp8-channel': (module, { dtypeBytes }) => [
-    ...bytes8(module),
-    ...perChannel(module),
-    ['strides', 3 * 8 * module.experts],
-    ...biases(module, dtypeBytes),
-  ],
-  'int8-channel': (module, { dtypeBytes }) => [...bytes8(module), ...perChannel(module), ...biases(module, dtypeBytes)],
-  'fp8-block': (module, { dtypeBytes, scheme }) => {
-    const [outputs, inputs] = scheme.block ?? [128, 128];
-    const { experts, rows13, hidden, inner } = sizes(module);
+  'fp8-online': (module, context) => fp8(module, context, perExpert(module, 2)),
+  'fp8-tensor': (module, context) =>
+    fp8(
+      module,
+      context,
+      context.scheme.staticActivations ? [...perExpert(module, 4), ['input_scales', 4 * fp32]] : perExpert(module, 2),
+    ),
+  'fp8-channel': (module, context) =>
+    fp8(module, context, [...perChannel(module), ['strides', 3 * 8 * module.experts]]),
+  'int8-channel': (module, context) => [...bytes(module), ...perChannel(module), ...biases(module, context)],
+  'fp8-block': (module, context) => {
+    const sizes = expertSizes(module);
+    const [outputs, inputs] = blockOf(sizes, context);
+    return [...bytes(module), ...blockScales(sizes, [outputs, inputs], context), ...biases(module, context)];
+  },
+  'int-group': (module, context) => {
+    const { group = 0 } = context.scheme;
+    if (group > 0 && module.inner % group !== 0 && context.rules['weights.groupedExpertsWhole']) {
+      refuse(
+        `ValueError: CompressedTensors WNA16 MoE with static group scales requires the MoE intermediate size per tensor-parallel partition (${module.inner}) to be divisible by group_size (${group}).`,
+      );
+    }
     return [
-      ...bytes8(module),
-      ['w13_weight_scale_inv', experts * divCeil(rows13, outputs) * divCeil(hidden, inputs) * fp32],
-      ['w2_weight_scale_inv', experts * divCeil(hidden, outputs) * divCeil(inner, inputs) * fp32],
-      ...biases(module, dtypeBytes),
+      ...packed(module, context, group),
+      ['weight_shapes', 2 * 2 * module.experts * context.dtypeBytes],
+      ...biases(module, context),
     ];
   },
-  'int-group': (module, context) => [
-    ...packed(module, context),
-    ['weight_shapes', 2 * 2 * module.experts * context.dtypeBytes],
-    ...biases(module, context.dtypeBytes),
-  ],
-  awq: (module, context) => [...packed(module, context), ...packedZeros(module, context)],
-  gptq: (module, context) => [...packed(module, context), ...packedZeros(module, context)],
-  nvfp4: (module, { dtypeBytes, scheme }) => {
-    const { first, second, experts } = sizes(module);
-    const group = scheme.group ?? 16;
+  awq: (module, context) => {
+    const group = groupFor(module, context);
+    return [...packed(module, context, group), ...packedZeros(module, group, context.scheme.bits / 8)];
+  },
+  gptq: (module, context) => {
+    const { scheme, rules, dtypeBytes } = context;
+    const group = groupFor(module, context);
+    if (group !== scheme.group) return packed(module, context, group);
+    const zero =
+      rules['weights.gptqExpertZeros'] === 'dtype' ? (scheme.bits / 8 / int32) * dtypeBytes : scheme.bits / 8;
+    const { experts, hidden, inner } = expertSizes(module);
+    const index: Pieces = scheme.actOrder ? [['g_idx', 2 * experts * (hidden + inner) * int32]] : [];
+    return [...packed(module, context, group), ...packedZeros(module, group, zero), ...index];
+  },
+  nvfp4: (module, context) => {
+    const { first, second, experts } = expertSizes(module);
+    const group = context.scheme.group ?? 16;
     return [
       ['w13_weight', first / 2],
       ['w2_weight', second / 2],
       ['w13_weight_scale', first / group],
       ['w2_weight_scale', second / group],
       ['scalars', 8 * experts * fp32],
-      ...biases(module, dtypeBytes),
+      ...biases(module, context),
     ];
   },
-  mxfp4: (module, { dtypeBytes }) => {
-    const { first, second } = sizes(module);
+  mxfp4: mxfp4Experts,
+  mxfp8: (module, context) => {
+    const { first, second } = expertSizes(module);
     return [
-      ['w13_weight', first / 2],
-      ['w2_weight', second / 2],
+      ...bytes(module),
       ['w13_weight_scale', first / 32],
       ['w2_weight_scale', second / 32],
-      ...biases(module, dtypeBytes),
+      ...biases(module, context),
     ];
   },
-  mxfp8: (module, { dtypeBytes }) => {
-    const { first, second } = sizes(module);
-    return [
-      ...bytes8(module),
-      ['w13_weight_scale', first / 32],
-      ['w2_weight_scale', second / 32],
-      ...biases(module, dtypeBytes),
-    ];
+  'bnb-4bit': (module, context) => {
+    const { first, second } = expertSizes(module);
+    return [['w13_weight', first / 2], ['w2_weight', second / 2], ...biases(module, context)];
   },
-  'bnb-4bit': (module, { dtypeBytes }) => {
-    const { first, second } = sizes(module);
-    return [['w13_weight', first / 2], ['w2_weight', second / 2], ...biases(module, dtypeBytes)];
-  },
-  'bnb-8bit': (module, { dtypeBytes }) => [...bytes8(module), ...biases(module, dtypeBytes)],
-  gguf: (module, { scheme, dtypeBytes }) => {
-    const { first, second } = sizes(module);
-    const bits = scheme.bitsPerWeight ?? scheme.bits;
+  'bnb-8bit': (module, context) => [...bytes(module), ...biases(module, context)],
+  gguf: (module, context) => {
+    const { first, second } = expertSizes(module);
+    const bits = context.scheme.bitsPerWeight ?? context.scheme.bits;
     return [
       ['w13_qweight', Math.ceil((first * bits) / 8)],
       ['w2_qweight', Math.ceil((second * bits) / 8)],
-      ...biases(module, dtypeBytes),
+      ...biases(module, context),
     ];
   },
 };
 
-interface Sizes {
-  experts: number;
-  hidden: number;
-  inner: number;
-  /** Output rows of w13. */
-  rows13: number;
-  /** Elements of w13 and w2 over all experts. */
-  first: number;
-  second: number;
-}
-
-export function sizes(module: ExpertsModule): Sizes {
-  const { experts, hidden, inner } = module;
-  const rows13 = (module.gated ? 2 : 1) * inner;
-  return { experts, hidden, inner, rows13, first: experts * rows13 * hidden, second: experts * hidden * inner };
-}
-
-function bytes8(module: ExpertsModule): Pieces {
-  const { first, second } = sizes(module);
+function bytes(module: ExpertsModule): Pieces {
+  const { first, second } = expertSizes(module);
   return [
     ['w13_weight', first],
     ['w2_weight', second],
   ];
+}
+
+function biases(module: ExpertsModule, { dtypeBytes }: LayoutContext): Pieces {
+  return expertBiases(module, dtypeBytes);
+}
+
+/** FP8 experts: the scheme's own scales, or 16-bit scales per row where Marlin serves them. */
+function fp8(module: ExpertsModule, context: LayoutContext, scales: Pieces): Pieces {
+  const { experts, rows13, hidden } = expertSizes(module);
+  const rows: Pieces = [['weight_scales', experts * (rows13 + hidden) * context.dtypeBytes]];
+  return [...bytes(module), ...(fp8Marlin(context) ? rows : scales), ...biases(module, context)];
 }
 
 function perExpert(module: ExpertsModule, count: number): Pieces {
@@ -123,39 +123,68 @@ function perExpert(module: ExpertsModule, count: number): Pieces {
 }
 
 function perChannel(module: ExpertsModule): Pieces {
-  const { experts, rows13, hidden } = sizes(module);
+  const { experts, rows13, hidden } = expertSizes(module);
   return [
     ['w13_weight_scale', experts * rows13 * fp32],
     ['w2_weight_scale', experts * hidden * fp32],
   ];
 }
 
-function packed(module: ExpertsModule, { scheme, dtypeBytes }: LayoutContext): Pieces {
-  const { first, second } = sizes(module);
-  const group = scheme.group && scheme.group > 0 ? scheme.group : undefined;
-  const { experts, hidden, inner, rows13 } = sizes(module);
+/**
+ * The block of the scales. A shard that cuts blocks is refused, or (0.29 on) its scales are refined to the greatest block of
+ * at least 32 that divides blocks, intermediate and hidden size (fused_moe/oracle/fp8.py).
+ */
+function blockOf({ inner, hidden }: ExpertSizes, { scheme, rules }: LayoutContext): [number, number] {
+  const [outputs, inputs] = scheme.block ?? [128, 128];
+  if (inner % outputs === 0 && inner % inputs === 0) return [outputs, inputs];
+  const fine = gcd(gcd(outputs, inputs), gcd(inner, hidden));
+  if (rules['weights.fp8BlockRefined'] && fine >= 32) return [fine, fine];
+  return refuse(
+    `ValueError: The output_size of gate's and up's weight = ${inner} is not divisible by weight quantization block_n = ${outputs}.`,
+  );
+}
+
+function blockScales(sizes: ExpertSizes, block: [number, number], context: LayoutContext): Pieces {
+  const { experts, rows13, hidden, inner } = sizes;
+  const [outputs, inputs] = block;
+  const per = (rows: number, columns: number): number => {
+    const along = divCeil(columns, inputs);
+    if (fp8Marlin(context)) return along * rows * context.dtypeBytes;
+    if (deepGemmScales(context)) return alignUp(rows, 4) * divCeil(along, 4) * int32;
+    return divCeil(rows, outputs) * along * fp32;
+  };
+  return [
+    ['w13_weight_scale_inv', experts * per(rows13, hidden)],
+    ['w2_weight_scale_inv', experts * per(hidden, inner)],
+  ];
+}
+
+/** Group size of 4 and 8 bit experts: halved for the fallback kernel until it divides the shard (quantization/moe_wna16.py). */
+function groupFor(module: ExpertsModule, { scheme }: LayoutContext): number {
+  let group = scheme.group ?? 0;
+  if (group <= 0) return 0;
+  while (group > 32 && (module.inner % group !== 0 || module.hidden % group !== 0)) group /= 2;
+  return group;
+}
+
+function packed(module: ExpertsModule, { scheme, dtypeBytes }: LayoutContext, group: number): Pieces {
+  const { first, second, experts, hidden, inner, rows13 } = expertSizes(module);
   return [
     ['w13_qweight', (first * scheme.bits) / 8],
     ['w2_qweight', (second * scheme.bits) / 8],
-    ['w13_scales', experts * (group ? divCeil(hidden, group) : 1) * rows13 * dtypeBytes],
-    ['w2_scales', experts * (group ? divCeil(inner, group) : 1) * hidden * dtypeBytes],
+    ['w13_scales', experts * groups(hidden, group) * rows13 * dtypeBytes],
+    ['w2_scales', experts * groups(inner, group) * hidden * dtypeBytes],
   ];
 }
 
-function packedZeros(module: ExpertsModule, { scheme }: LayoutContext): Pieces {
-  const { experts, hidden, inner, rows13 } = sizes(module);
-  const group = scheme.group && scheme.group > 0 ? scheme.group : undefined;
+function packedZeros(module: ExpertsModule, group: number, zeroBytes: number): Pieces {
+  const { experts, hidden, inner, rows13 } = expertSizes(module);
   return [
-    ['w13_qzeros', (experts * (group ? divCeil(hidden, group) : 1) * rows13 * scheme.bits) / 8],
-    ['w2_qzeros', (experts * (group ? divCeil(inner, group) : 1) * hidden * scheme.bits) / 8],
+    ['w13_qzeros', experts * groups(hidden, group) * rows13 * zeroBytes],
+    ['w2_qzeros', experts * groups(inner, group) * hidden * zeroBytes],
   ];
 }
 
-function biases(module: ExpertsModule, dtypeBytes: number): Pieces {
-  if (!module.bias) return [];
-  const { experts, rows13, hidden } = sizes(module);
-  return [
-    ['w13_bias', experts * rows13 * dtypeBytes],
-    ['w2_bias', experts * hidden * dtypeBytes],
-  ];
+function groups(inputs: number, group: number): number {
+  return group > 0 ? divCeil(inputs, group) : 1;
 }

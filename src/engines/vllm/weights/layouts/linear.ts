@@ -1,11 +1,13 @@
 // Bytes of one linear layer in every weight format, after post-processing. Law: the *LinearMethod classes of vLLM
 // model_executor/layers/quantization/ and the kernels they choose; K inputs, N outputs of the rank, fp32 scales unless said.
 import type { WeightFormat } from '../../../../spec/quantization.ts';
-import { divCeil } from '../../../../units.ts';
+import { alignUp, divCeil } from '../../../../units.ts';
 import type { LinearModule } from '../types.ts';
+import { deepGemmScales, fp4Marlin, fp8BlockMarlin, fp8Marlin, machete, marlinShape } from './kernels.ts';
 import type { LayoutContext, LinearLayout, Pieces } from './types.ts';
 
 const fp32 = 4;
+const int32 = 4;
 
 /** Weight and bias in the model's dtype. */
 export function plainLinear(module: LinearModule, dtypeBytes: number): Pieces {
@@ -16,104 +18,147 @@ export function plainLinear(module: LinearModule, dtypeBytes: number): Pieces {
 export const linearLayouts: Readonly<Record<WeightFormat, LinearLayout>> = {
   none: (module, { dtypeBytes }) => plainLinear(module, dtypeBytes),
   /** One scale for the merged matrix: it is made from the merged 16-bit weight. */
-  'fp8-online': (module, { dtypeBytes }) => [
-    ['weight', module.inputs * module.outputs],
-    ['weight_scale', fp32],
-    ...bias(module, dtypeBytes),
-  ],
-  'fp8-tensor': (module, { dtypeBytes, scheme }) => [
-    ['weight', module.inputs * module.outputs],
-    ['weight_scale', fp32],
-    ...(scheme.staticActivations ? ([['input_scale', fp32]] as Pieces) : []),
-    ...bias(module, dtypeBytes),
-  ],
-  'fp8-channel': channelScaled,
+  'fp8-online': (module, context) =>
+    fp8Marlin(context)
+      ? marlinFp8(module, context, 1)
+      : [...byte(module), ['weight_scale', fp32], ...biasOf(module, context)],
+  'fp8-tensor': (module, context) => {
+    if (fp8Marlin(context)) return marlinFp8(module, context, 1);
+    const input: Pieces = context.scheme.staticActivations ? [['input_scale', fp32]] : [];
+    return [...byte(module), ['weight_scale', fp32], ...input, ...biasOf(module, context)];
+  },
+  'fp8-channel': (module, context) =>
+    fp8Marlin(context) ? marlinFp8(module, context, 1) : channelScaled(module, context),
   'int8-channel': channelScaled,
-  'fp8-block': (module, { dtypeBytes, scheme }) => {
-    const [outputs, inputs] = scheme.block ?? [128, 128];
-    return [
-      ['weight', module.inputs * module.outputs],
-      ['weight_scale_inv', divCeil(module.outputs, outputs) * divCeil(module.inputs, inputs) * fp32],
-      ...bias(module, dtypeBytes),
-    ];
+  'fp8-block': (module, context) => {
+    const [outputs, inputs] = context.scheme.block ?? [128, 128];
+    if (fp8BlockMarlin(context)) return marlinFp8(module, context, divCeil(module.inputs, inputs));
+    const columns = divCeil(module.inputs, inputs);
+    const suits = module.outputs % 64 === 0 && module.inputs % 128 === 0;
+    const scales =
+      deepGemmScales(context) && suits
+        ? alignUp(module.outputs, 4) * divCeil(columns, 4) * int32
+        : divCeil(module.outputs, outputs) * columns * fp32;
+    return [...byte(module), ['weight_scale_inv', scales], ...biasOf(module, context)];
   },
   'int-group': (module, context) => {
     const { dtypeBytes, scheme } = context;
-    const groups = groupCount(module, context);
+    const { outputs, inputs } = kernelShape(module, context);
+    const groups = groupCount(inputs, context);
     return [
-      ['weight_packed', (module.inputs * module.outputs * scheme.bits) / 8],
-      ['weight_scale', groups * module.outputs * dtypeBytes],
-      ...(scheme.zeroPoints ? ([['weight_zero_point', (groups * module.outputs * scheme.bits) / 8]] as Pieces) : []),
+      ['weight_packed', (inputs * outputs * scheme.bits) / 8],
+      ['weight_scale', groups * outputs * dtypeBytes],
+      ...(scheme.zeroPoints ? ([['weight_zero_point', (groups * outputs * scheme.bits) / 8]] as Pieces) : []),
       ['weight_shape', 2 * 8],
-      ...bias(module, dtypeBytes),
+      ...biasOf(module, context),
     ];
   },
   awq: (module, context) => {
     const { dtypeBytes, scheme } = context;
-    const groups = groupCount(module, context);
+    const { outputs, inputs } = kernelShape(module, context);
+    const groups = groupCount(inputs, context);
     return [
-      ['qweight', (module.inputs * module.outputs * scheme.bits) / 8],
-      ['qzeros', groups * module.outputs * awqZeroBytes(context)],
-      ['scales', groups * module.outputs * dtypeBytes],
-      ...bias(module, dtypeBytes),
+      ['qweight', (inputs * outputs * scheme.bits) / 8],
+      ['qzeros', groups * outputs * awqZeroBytes(module, context)],
+      ['scales', groups * outputs * dtypeBytes],
+      ...biasOf(module, context),
     ];
   },
   gptq: (module, context) => {
     const { dtypeBytes, scheme } = context;
-    const groups = groupCount(module, context);
+    const { outputs, inputs } = kernelShape(module, context);
+    const groups = groupCount(inputs, context);
     return [
-      ['qweight', (module.inputs * module.outputs * scheme.bits) / 8],
-      ['scales', groups * module.outputs * dtypeBytes],
+      ['qweight', (inputs * outputs * scheme.bits) / 8],
+      ['scales', groups * outputs * dtypeBytes],
       ['qzeros', (groups * module.outputs * scheme.bits) / 8],
-      ...(scheme.actOrder ? ([['g_idx', module.inputs * 4]] as Pieces) : []),
-      ...bias(module, dtypeBytes),
+      ...groupIndex(module, context),
+      ...biasOf(module, context),
     ];
   },
-  nvfp4: (module, { dtypeBytes, scheme }) => [
-    ['weight', (module.inputs * module.outputs) / 2],
-    ['weight_scale', (module.inputs / (scheme.group ?? 16)) * module.outputs],
-    ['scalars', 5 * fp32],
-    ...bias(module, dtypeBytes),
-  ],
-  mxfp4: (module, { dtypeBytes }) => [
+  nvfp4: (module, context) => {
+    const { scheme } = context;
+    const group = scheme.group ?? 16;
+    const { outputs, inputs } = fp4Marlin(context)
+      ? marlinShape({ ...module, group }, context)
+      : { outputs: alignUp(module.outputs, 32), inputs: alignUp(module.inputs, 32) };
+    const scales = fp4Marlin(context) ? (inputs / group) * outputs : alignUp(inputs / group, 4) * alignUp(outputs, 128);
+    return [
+      ['weight', (inputs * outputs) / 2],
+      ['weight_scale', scales],
+      ['scalars', 5 * fp32],
+      ...biasOf(module, context),
+    ];
+  },
+  mxfp4: (module, context) => [
     ['weight', (module.inputs * module.outputs) / 2],
     ['weight_scale', (module.inputs / 32) * module.outputs],
-    ...bias(module, dtypeBytes),
+    ...biasOf(module, context),
   ],
-  mxfp8: (module, { dtypeBytes }) => [
-    ['weight', module.inputs * module.outputs],
+  mxfp8: (module, context) => [
+    ...byte(module),
     ['weight_scale', (module.inputs / 32) * module.outputs],
-    ...bias(module, dtypeBytes),
+    ...biasOf(module, context),
   ],
-  'bnb-4bit': (module, { dtypeBytes }) => [
-    ['weight', (module.inputs * module.outputs) / 2],
-    ...bias(module, dtypeBytes),
-  ],
-  'bnb-8bit': (module, { dtypeBytes }) => [['weight', module.inputs * module.outputs], ...bias(module, dtypeBytes)],
-  gguf: (module, { dtypeBytes, scheme }) => [
-    ['qweight', Math.ceil((module.inputs * module.outputs * (scheme.bitsPerWeight ?? scheme.bits)) / 8)],
-    ...bias(module, dtypeBytes),
+  'bnb-4bit': (module, context) => [['weight', (module.inputs * module.outputs) / 2], ...biasOf(module, context)],
+  'bnb-8bit': (module, context) => [...byte(module), ...biasOf(module, context)],
+  gguf: (module, context) => [
+    [
+      'qweight',
+      Math.ceil((module.inputs * module.outputs * (context.scheme.bitsPerWeight ?? context.scheme.bits)) / 8),
+    ],
+    ...biasOf(module, context),
   ],
 };
 
-function channelScaled(module: LinearModule, { dtypeBytes }: LayoutContext): Pieces {
+function byte(module: LinearModule): Pieces {
+  return [['weight', module.inputs * module.outputs]];
+}
+
+/** Marlin W8A16: padded weight, scales per row in 16 bit, `groups` of them along the inputs. */
+function marlinFp8(module: LinearModule, context: LayoutContext, groups: number): Pieces {
+  const { outputs, inputs } = marlinShape(module, context);
   return [
-    ['weight', module.inputs * module.outputs],
-    ['weight_scale', module.outputs * fp32],
-    ...bias(module, dtypeBytes),
+    ['weight', inputs * outputs],
+    ['weight_scale', groups * outputs * context.dtypeBytes],
+    ...biasOf(module, context),
   ];
+}
+
+function channelScaled(module: LinearModule, context: LayoutContext): Pieces {
+  return [...byte(module), ['weight_scale', module.outputs * fp32], ...biasOf(module, context)];
+}
+
+function biasOf(module: LinearModule, { dtypeBytes }: LayoutContext): Pieces {
+  return bias(module, dtypeBytes);
 }
 
 function bias(module: LinearModule, dtypeBytes: number): Pieces {
   return module.bias > 0 ? [['bias', module.bias * dtypeBytes]] : [];
 }
 
+/** Machete and plain kernels keep the shape, Marlin pads it. */
+function kernelShape(module: LinearModule, context: LayoutContext): { outputs: number; inputs: number } {
+  if (context.capability === 0 || machete(context, module.outputs, module.inputs)) return module;
+  const { group } = context.scheme;
+  return marlinShape({ ...module, ...(group && group > 0 ? { group } : {}) }, context);
+}
+
 /** Scale groups along the inputs; one per channel when the group size is -1. */
-function groupCount(module: LinearModule, { scheme }: LayoutContext): number {
-  return scheme.group && scheme.group > 0 ? divCeil(module.inputs, scheme.group) : 1;
+function groupCount(inputs: number, { scheme }: LayoutContext): number {
+  return scheme.group && scheme.group > 0 ? divCeil(inputs, scheme.group) : 1;
 }
 
 /** Zero points stay packed, except where the Machete kernel takes them as 16-bit values (capability 9.0, 0.20 on). */
-function awqZeroBytes({ capability, dtypeBytes, scheme, rules }: LayoutContext): number {
-  return rules['weights.awqZeros'] === 'machete-16-bit' && capability === 90 ? dtypeBytes : scheme.bits / 8;
+function awqZeroBytes(module: LinearModule, context: LayoutContext): number {
+  const wide =
+    context.rules['weights.awqZeros'] === 'machete-16-bit' && machete(context, module.outputs, module.inputs);
+  return wide ? context.dtypeBytes : context.scheme.bits / 8;
+}
+
+/** The group of every input: kept by Machete as loaded, by Marlin only with activation order; gone from 0.30. */
+function groupIndex(module: LinearModule, context: LayoutContext): Pieces {
+  if (!context.rules['weights.gptqGroupIndex']) return [];
+  if (!context.scheme.actOrder && !machete(context, module.outputs, module.inputs)) return [];
+  return [['g_idx', module.inputs * int32]];
 }

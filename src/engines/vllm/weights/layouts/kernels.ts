@@ -1,0 +1,47 @@
+// Which kernel family serves a quantized layer on this GPU in this release, as far as the layout in memory depends on it, and
+// how Marlin pads shapes. Law: vLLM model_executor/kernels/linear/ (before 0.20 layers/quantization/kernels/),
+// quantization/utils/marlin_utils.py.
+import { alignUp, lcm } from '../../../../units.ts';
+import type { LayoutContext } from './types.ts';
+
+/** FP8 arithmetic starts at capability 8.9; below, weights are repacked for 16-bit activations (Marlin). */
+export function fp8Marlin({ capability }: LayoutContext): boolean {
+  return capability > 0 && capability < 89;
+}
+
+/** Block FP8 linears: the lowest capability that is not served by Marlin is a rule of the release. */
+export function fp8BlockMarlin({ capability, rules }: LayoutContext): boolean {
+  return capability > 0 && capability < (rules['weights.fp8BlockMarlinBelow'] ?? 89);
+}
+
+/** DeepGEMM takes block scales on Blackwell per row, four exponents in an int32. */
+export function deepGemmScales({ capability, rules }: LayoutContext): boolean {
+  return rules['weights.deepGemmPackedScales'] === true && capability >= 100 && capability < 120;
+}
+
+/** NVFP4 arithmetic starts at capability 10.0; below, Marlin. */
+export function fp4Marlin({ capability }: LayoutContext): boolean {
+  return capability > 0 && capability < 100;
+}
+
+/** Machete serves 4 and 8 bit integer weights on capability 9.0 when the shape suits it. */
+export function machete({ capability }: LayoutContext, outputs: number, inputs: number): boolean {
+  return capability === 90 && outputs % 128 === 0 && inputs % 64 === 0;
+}
+
+/**
+ * Marlin's thread tiles want (outputs % 64, inputs % 128) or (outputs % 128, inputs % 64); other shapes are padded to the
+ * smaller of both, inputs to whole groups (0.24 on).
+ */
+export function marlinShape(
+  shape: { outputs: number; inputs: number; group?: number },
+  { rules }: LayoutContext,
+): { outputs: number; inputs: number } {
+  const { outputs, inputs, group = 1 } = shape;
+  if (!rules['weights.marlinPadding']) return { outputs, inputs };
+  const tall = { outputs: alignUp(outputs, 64), inputs: alignUp(inputs, lcm(128, group)) };
+  const wide = { outputs: alignUp(outputs, 128), inputs: alignUp(inputs, lcm(64, group)) };
+  const [a, b] = [tall.outputs * tall.inputs, wide.outputs * wide.inputs];
+  if (a !== b) return a < b ? tall : wide;
+  return tall.outputs + tall.inputs <= wide.outputs + wide.inputs ? tall : wide;
+}
