@@ -156,6 +156,7 @@ const blockSizesOf: Readonly<Record<string, BlockSizes>> = {
   FLASHINFER_MLA_SPARSE_SM120: { multipleOf: 64 },
   FLASHINFER_MLA_SPARSE: { multipleOf: 32 },
   DEEPSEEK_V32_INDEXER: { multipleOf: 64 },
+  MINIMAX_M3_SPARSE_INDEXER: { sizes: [128] },
 };
 
 /** Kernel block sizes of a backend; those not listed take any multiple of 16. */

@@ -148,7 +148,7 @@ function draftsWithModel({ speculativeConfig }: ResolvedOptions): boolean {
 }
 
 function backendOf(layout: CacheLayout, input: KvSpecsInput): string | undefined {
-  if (layout.kind === 'indexer') return indexerBackend;
+  if (layout.kind === 'indexer') return layout.plain ? 'MINIMAX_M3_SPARSE_INDEXER' : indexerBackend;
   return attentionBackend(layout, questionOf(input), input.profile);
 }
 
