@@ -166,9 +166,11 @@ function yamlFiles(dir: string): string[] {
 /** The rules of all files of an engine; a name belongs to one file, a history runs upwards. */
 function rules(dir: string): RuleBook {
   const book: Record<string, RuleHistory> = {};
+  const homes = new Map<string, string>();
   for (const path of yamlFiles(dir)) {
     for (const [name, history] of Object.entries(load<{ rules?: RuleBook }>(path)?.rules ?? {})) {
-      if (book[name]) problem(path, `the rule ${name} is also in another file`);
+      if (homes.has(name)) problem(path, `the rule ${name} is also in ${homes.get(name)}`);
+      homes.set(name, path);
       book[name] = history;
       const versions = history.map((entry) => parseVersion(entry.from));
       versions.forEach((version, i) => {

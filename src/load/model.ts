@@ -102,7 +102,14 @@ async function fromDirectory(directory: string, shown: string, context: LoadCont
   const checkpoint = readCheckpoint(directory, context, option);
   if (!checkpoint) return { ...loaded, from: 'config' };
   const diagnostics = [...loaded.diagnostics, ...(await checked(loaded.spec, checkpoint))];
+  diagnostics.push(readNote(checkpoint));
   return { spec: loaded.spec, checkpoint, diagnostics, from: 'config' };
+}
+
+function readNote({ files, tensors, bytes }: Checkpoint): Diagnostic {
+  const where = files.length === 1 ? files[0]! : `${files.length} files`;
+  const message = `read the headers of ${printable(where)}: ${tensors.length} tensors, ${bytes} bytes`;
+  return { severity: 'note', code: 'VRAM120', message, path: option };
 }
 
 /** A quantized checkpoint stores other tensors than the expansion lists; only 16-bit ones are compared by name. */

@@ -57,7 +57,7 @@ describe('a checkpoint', () => {
       expect(checkpoint!.bytes).toBe(values * 2);
       expect(checkpoint!.bytesByDtype).toEqual({ BF16: values * 2 });
       expect(checkpoint!.tensors).toHaveLength(Object.keys(tensors).length);
-      expect(diagnostics).toEqual([]);
+      expect(diagnostics.map(({ severity, code }) => [severity, code])).toEqual([['note', 'VRAM120']]);
     });
   });
 
@@ -76,7 +76,7 @@ describe('a checkpoint', () => {
     };
     await inTemporary(files, async (cwd) => {
       const { checkpoint, diagnostics } = await resolveModel('config.json', { cwd });
-      expect([checkpoint!.files, diagnostics]).toEqual([names, []]);
+      expect([checkpoint!.files, diagnostics.map(({ code }) => code)]).toEqual([names, ['VRAM120']]);
     });
     await inTemporary({ ...files, [names[1]!]: '' }, async (cwd) => {
       expect((await problemsOf(resolveModel('.', { cwd })))[0]!.message).toContain('too short');
@@ -92,7 +92,7 @@ describe('a checkpoint', () => {
     const changed = { ...rest, 'lm_head.weight': [250, 64], 'extra.weight': [3] };
     await inTemporary({ 'config.json': config, 'model.safetensors': file(changed) }, async (cwd) => {
       const { diagnostics } = await resolveModel('.', { cwd });
-      expect(diagnostics.map((diagnostic) => diagnostic.message)).toEqual([
+      expect(diagnostics.filter(({ severity }) => severity === 'warning').map(({ message }) => message)).toEqual([
         'a tensor does not have the shape its configuration says: lm_head.weight is [250,64], expected [256,64]',
         'a tensor is in the configuration but not in the files: model.norm.weight',
         'a tensor is in the files but not in the configuration: extra.weight',
