@@ -15,7 +15,7 @@ import {
   type TextOptions,
 } from './parts.ts';
 
-export interface MixtralTraits {
+interface MixtralTraits {
   /** Class default of tie_word_embeddings. */
   tied?: boolean;
   qkvBias?: boolean;

@@ -19,13 +19,13 @@ import {
   type TextOptions,
 } from './parts.ts';
 
-export interface MlaTraits {
+interface MlaTraits {
   /** Class defaults where the configuration is silent. */
   routerDtype?: 'float32';
   correctionBias?: boolean;
 }
 
-export interface MlaSizes {
+interface MlaSizes {
   heads: number;
   /** Rank of the query's low-rank pair; undefined when q is one matrix. */
   qLoraRank?: number;
@@ -215,7 +215,7 @@ function mlaCaches(config: ModelConfig, sizes: MlaSizes, layer: number): CacheLa
  * A layer that takes the choice of an earlier layer's indexer builds none and keeps no keys: index_topk_pattern ("S"), else
  * every layer past index_skip_topk_offset but one in index_topk_freq (vllm deepseek_v2.py DeepseekV2MLAAttention, 0.22 on).
  */
-export function sharesIndexer(config: ModelConfig, layer: number): boolean {
+function sharesIndexer(config: ModelConfig, layer: number): boolean {
   const pattern = config.indexTopkPattern;
   if (typeof pattern === 'string' || Array.isArray(pattern)) return pattern[layer] === 'S';
   const frequency = need(config, 'indexTopkFreq', 1);
