@@ -2,7 +2,7 @@
 // 1 does not, 2 input, 3 environment, 70 our fault). Commands are loaded on demand, one small bundle each.
 import { pathToFileURL } from 'node:url';
 import type { CommandModule } from './commands/command.ts';
-import { type Diagnostic, InputError, VramError } from './diagnostics.ts';
+import { type Diagnostic, isInputError, isVramError } from './diagnostics.ts';
 import type { Io } from './io.ts';
 import { diagnosticLines } from './render/diagnostics.ts';
 
@@ -31,11 +31,11 @@ async function main(argv: readonly string[]): Promise<void> {
 }
 
 function report(error: unknown, io: Io): number {
-  if (error instanceof InputError) {
+  if (isInputError(error)) {
     io.err(diagnosticLines(error.diagnostics, { colour: io.errColour, columns: io.columns }));
     return 2;
   }
-  if (error instanceof VramError) {
+  if (isVramError(error)) {
     const diagnostic: Diagnostic = { severity: 'error', code: error.code, message: error.message, hint: error.hint };
     io.err(diagnosticLines([diagnostic], { colour: io.errColour, columns: io.columns }));
     return 3;

@@ -35,6 +35,15 @@ export class VramError extends Error {
   }
 }
 
+/** By name, not by class: each command is a bundle of its own and brings its own copy of the classes. */
+export function isInputError(error: unknown): error is InputError {
+  return error instanceof Error && error.name === 'InputError';
+}
+
+export function isVramError(error: unknown): error is VramError {
+  return error instanceof Error && error.name === 'VramError';
+}
+
 export function inputError(code: string, message: string, extra: { hint?: string; path?: string } = {}): InputError {
   return new InputError([{ severity: 'error', code, message, ...extra }]);
 }
