@@ -6,7 +6,7 @@ import type { ZodType } from 'zod';
 import type { Diagnostic } from '../src/diagnostics.ts';
 import { compareVersions, parseVersion, type RuleBook, type RuleHistory } from '../src/engines/vllm/profile.ts';
 import { gpuKey, modelKey } from '../src/load/names.ts';
-import type { PresetIndex, VariantBook } from '../src/load/presets.ts';
+import type { ModelTypeFacts, PresetIndex, VariantBook } from '../src/load/presets.ts';
 import { parseYaml } from '../src/load/yaml.ts';
 import { configKeys } from '../src/spec/config-keys.ts';
 import type { GpuSpec } from '../src/spec/gpu.ts';
@@ -59,7 +59,7 @@ function buildModels(): void {
     }
   });
   writeIndexed('models', models, names);
-  writeJson('model-types.json', commonestArchitectures(models));
+  writeJson('model-types.json', modelTypes(models));
   const book = checked<VariantBook>(variantFile, variantBookSchema);
   if (!book) return;
   checkVariants(book, models, names);
@@ -99,16 +99,18 @@ function buildGpus(): void {
   writeIndexed('gpus', gpus, names);
 }
 
-/** Per model_type the class that most presets have. */
-function commonestArchitectures(models: readonly ModelSpec[]): Record<string, string> {
-  const counts: Record<string, Record<string, number>> = {};
-  for (const { modelType, architecture } of models) {
-    counts[modelType] ??= {};
-    counts[modelType][architecture] = (counts[modelType][architecture] ?? 0) + 1;
+/** Per model_type the class that most presets have, and the sizes that all of them state. */
+function modelTypes(models: readonly ModelSpec[]): Record<string, ModelTypeFacts> {
+  const table: Record<string, ModelTypeFacts> = {};
+  for (const { modelType } of models) {
+    if (table[modelType]) continue;
+    const same = models.filter((model) => model.modelType === modelType);
+    const count = (architecture: string) => same.filter((model) => model.architecture === architecture).length;
+    const [architecture] = same.map((model) => model.architecture).sort((a, b) => count(b) - count(a));
+    const required = ['layers', 'heads', 'intermediateSize'].filter((key) => same.every(({ config }) => key in config));
+    table[modelType] = { architecture: architecture!, required };
   }
-  return Object.fromEntries(
-    Object.entries(counts).map(([type, table]) => [type, Object.entries(table).sort((a, b) => b[1] - a[1])[0]![0]]),
-  );
+  return table;
 }
 
 type Names = PresetIndex['names'];

@@ -4,9 +4,10 @@ import { type Diagnostic, InputError } from '../diagnostics.ts';
 import type { JsonObject, ModelSpec } from '../spec/model.ts';
 import { modelSpecFromConfig } from '../spec/normalize.ts';
 import { expandModel } from '../spec/runs.ts';
+import { sizeProblems } from './check-sizes.ts';
 import { parseJsonObject } from './json.ts';
 import { printable } from './names.ts';
-import { modelTypeArchitecture } from './presets.ts';
+import { modelTypeFacts } from './presets.ts';
 
 export interface LoadedSpec {
   spec: ModelSpec;
@@ -28,7 +29,7 @@ export async function specFromConfigText(
   const diagnostics: Diagnostic[] = [];
   let { architecture } = normalized;
   if (architecture === undefined) {
-    architecture = modelTypeArchitecture(normalized.modelType) ?? 'unknown';
+    architecture = modelTypeFacts(normalized.modelType)?.architecture ?? 'unknown';
     diagnostics.push({
       severity: 'note',
       code: 'VRAM115',
@@ -37,6 +38,7 @@ export async function specFromConfigText(
     });
   }
   const spec: ModelSpec = { ...normalized, architecture, source: printable(file, 300) };
+  refuseBadSizes(spec, file);
   const named = source._name_or_path;
   if (typeof named === 'string' && /^[\w.-]+\/[\w.-]+$/.test(named)) spec.hfId = named;
   if (!spec.quantization && options.quantText !== undefined) {
@@ -50,7 +52,14 @@ export async function specFromYaml(text: string, file: string): Promise<LoadedSp
   const [{ parseYaml }, { modelSchema }] = await Promise.all([import('./yaml.ts'), import('../spec/schema.ts')]);
   const { value, diagnostics } = parseYaml<ModelSpec>(text, printable(file, 300), modelSchema);
   if (value === undefined) throw new InputError(diagnostics);
-  return { spec: expandModel(value), diagnostics: [] };
+  const spec = expandModel(value);
+  refuseBadSizes(spec, file);
+  return { spec, diagnostics: [] };
+}
+
+function refuseBadSizes(spec: ModelSpec, file: string): void {
+  const problems = sizeProblems(spec, file);
+  if (problems.length > 0) throw new InputError(problems);
 }
 
 function looksLikeConfig(source: JsonObject): boolean {

@@ -3,6 +3,9 @@ import { inputError } from '../diagnostics.ts';
 import type { JsonObject } from '../spec/model.ts';
 import { printable } from './names.ts';
 
+/** No configuration nests like that, and everything that walks one does so by recursion. */
+export const maxJsonDepth = 64;
+
 export function parseJsonObject(text: string, file: string): JsonObject {
   let value: unknown;
   try {
@@ -14,7 +17,22 @@ export function parseJsonObject(text: string, file: string): JsonObject {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw inputError('VRAM103', `${printable(file)}: expected a JSON object at the top`, { path: printable(file) });
   }
+  if (isDeeperThan(value, maxJsonDepth)) {
+    throw inputError('VRAM103', `${printable(file)} is nested more than ${maxJsonDepth} deep`, {
+      path: printable(file),
+    });
+  }
   return value as JsonObject;
+}
+
+/** Level by level, so that a hostile depth costs no stack. */
+function isDeeperThan(root: unknown, limit: number): boolean {
+  let level: unknown[] = [root];
+  for (let depth = 0; level.length > 0; depth++) {
+    if (depth > limit) return true;
+    level = level.flatMap((value) => (typeof value === 'object' && value !== null ? Object.values(value) : []));
+  }
+  return false;
 }
 
 /** Longer texts come from programs, not people: no place is looked for in them. */

@@ -97,9 +97,16 @@ export function presetNames(kind: PresetKind): string[] {
   return Object.keys(presetIndex(kind).names);
 }
 
-/** The architecture class that the presets of a model_type have, for a config.json that names none. */
-export function modelTypeArchitecture(modelType: string): string | undefined {
-  const table = readJson('model-types.json') as Record<string, string>;
+/** What the presets of one model_type have in common. */
+export interface ModelTypeFacts {
+  /** The class that most of them have, for a config.json that names none. */
+  architecture: string;
+  /** Sizes that all of them state. */
+  required: string[];
+}
+
+export function modelTypeFacts(modelType: string): ModelTypeFacts | undefined {
+  const table = readJson('model-types.json') as Record<string, ModelTypeFacts>;
   return Object.hasOwn(table, modelType) ? table[modelType] : undefined;
 }
 

@@ -26,10 +26,9 @@ export function parseYaml<Value>(text: string, file: string, schema?: z.ZodType)
     return `${file}:${line}:${col}`;
   };
   if (document.errors.length > 0) {
-    const diagnostics = document.errors
-      .slice(0, 20)
-      .map((error) => problem('VRAM102', error.message.split('\n')[0]!, at(error.pos[0])));
-    return { diagnostics };
+    const all = document.errors.map((error) => problem('VRAM102', syntaxMessage(error.message), at(error.pos[0])));
+    const tooDeep = all.find((diagnostic) => diagnostic.message === nestedTooDeeply);
+    return { diagnostics: tooDeep ? [tooDeep] : all.slice(0, 20) };
   }
   let value: unknown;
   try {
@@ -43,6 +42,15 @@ export function parseYaml<Value>(text: string, file: string, schema?: z.ZodType)
   return {
     diagnostics: issuesToDiagnostics(result.error.issues, schema, (path, key) => at(offsetOf(document, path, key))),
   };
+}
+
+const nestedTooDeeply = 'the file is nested too deeply';
+
+/** The parser's message in words of ours where it speaks to programmers. */
+function syntaxMessage(message: string): string {
+  if (/call stack/.test(message)) return nestedTooDeeply;
+  if (/multiple documents/.test(message)) return 'the file holds several documents (---), expected one';
+  return message.split('\n')[0]!;
 }
 
 /** Schema problems as diagnostics; `locate` gives the place of a path, or of an unknown key below it. */
@@ -72,6 +80,7 @@ function messageOf(issue: Issue): string {
     const inner = issue.errors.flat().find((error) => error.code !== 'invalid_type') ?? issue.errors[0]?.[0];
     if (inner) return messageOf(inner);
   }
+  if (issue.code === 'invalid_type' && issue.path.length === 0) return 'expected a mapping of keys to values';
   if (issue.code === 'invalid_type' && issue.input === undefined && /received undefined/.test(issue.message)) {
     return `is required (${issue.expected})`;
   }

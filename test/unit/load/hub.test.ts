@@ -11,6 +11,7 @@ const config = JSON.stringify({
   hidden_size: 64,
   num_hidden_layers: 2,
   num_attention_heads: 4,
+  intermediate_size: 128,
   vocab_size: 256,
 });
 

@@ -24,6 +24,7 @@ config:
   hiddenSize: 64
   layers: 2
   heads: 4
+  intermediateSize: 128
   vocabSize: 256
 `;
 
@@ -172,7 +173,7 @@ describe('bad files', () => {
       'an unknown key',
       { 'a.yaml': `${yaml}  hiddenSizes: 3\n` },
       'a.yaml',
-      { path: 'a.yaml:9:3', hint: 'did you mean hiddenSize?', message: 'config.hiddenSizes: unknown key' },
+      { path: 'a.yaml:10:3', hint: 'did you mean hiddenSize?', message: 'config.hiddenSizes: unknown key' },
     ],
     ['zero heads', { 'a.yaml': yaml.replace('heads: 4', 'heads: 0') }, 'a.yaml', { path: 'a.yaml:7:10' }],
     ['1e99 layers', { 'a.yaml': yaml.replace('layers: 2', 'layers: 1e99') }, 'a.yaml', { path: 'a.yaml:6:11' }],
@@ -212,6 +213,43 @@ describe('bad files', () => {
       },
       'a.yaml',
       { code: 'VRAM102', message: expect.stringContaining('alias') },
+    ],
+    [
+      'several documents',
+      { 'a.yaml': `${yaml}---\n${yaml}` },
+      'a.yaml',
+      { code: 'VRAM102', message: expect.stringContaining('several documents') },
+    ],
+    [
+      'a hostile depth of YAML',
+      { 'a.yaml': `a: ${'['.repeat(200_000)}` },
+      'a.yaml',
+      { code: 'VRAM102', message: 'the file is nested too deeply' },
+    ],
+    [
+      'a hostile depth of JSON',
+      { 'a.json': `{"model_type":"llama","x":${'{"a":'.repeat(200_000)}1${'}'.repeat(200_000)}}` },
+      'a.json',
+      { code: 'VRAM103', message: 'a.json is nested more than 64 deep' },
+    ],
+    ['a YAML text', { 'a.yaml': 'just words' }, 'a.yaml', { message: 'expected a mapping of keys to values' }],
+    [
+      'no layers in a config.json',
+      { 'a.json': JSON.stringify({ ...config, num_hidden_layers: undefined }) },
+      'a.json',
+      { message: 'config.layers (num_hidden_layers) is required for model_type llama' },
+    ],
+    [
+      'KV heads that do not divide',
+      { 'a.json': JSON.stringify({ ...config, num_key_value_heads: 3 }) },
+      'a.json',
+      { message: '3 KV heads do not divide 4 heads' },
+    ],
+    [
+      'control characters in the class',
+      { 'a.json': JSON.stringify({ ...config, architectures: ['Llama\u001b[2J'] }) },
+      'a.json',
+      { code: 'VRAM121' },
     ],
     [
       'zero layers in a config.json',
