@@ -30,7 +30,7 @@ export function graphPool(input: MemoryInput): Amount {
   const layers = input.architecture.caches.length / input.options.pipelineParallelSize;
   const expertLayers = (input.architecture.forward.moe?.layers ?? 0) / input.options.pipelineParallelSize;
   const perGraph = law.perLayerGraphKib * layers + law.perExpertLayerGraphKib * expertLayers;
-  const largest = Math.max(0, ...input.options.captureSizes);
+  const largest = Math.min(Math.max(0, ...input.options.captureSizes), input.options.maxNumSeqs);
   const bytes = Math.round(law.baseMib * MiB + law.perCapturedTokenKib * KiB * largest + graphs * perGraph * KiB);
   return {
     bytes,
@@ -54,5 +54,16 @@ export function graphEstimate(input: MemoryInput, pool: Amount): { bytes: number
   if (second && profile['memory.graphEstimateSecondRunner'] !== 'captured') return { bytes: 0, logged: false };
   const asked = options.env?.VLLM_MEMORY_PROFILER_ESTIMATE_CUDAGRAPHS;
   const subtracted = asked === undefined ? rule === 'subtracted' : asked === '1';
-  return { bytes: subtracted ? pool.bytes : 0, logged: !second };
+  const bytes = pool.bytes + stateTransientBytes(input);
+  return { bytes: subtracted ? bytes : 0, logged: !second };
+}
+
+/**
+ * From 0.26 the first FULL sample of the first runner runs a long sequence, and the transients of recurrent layers, which grow
+ * with the tokens of a step, count as graph memory. vLLM v1/worker/gpu_model_runner.py profile_cudagraph_memory, issue 50780.
+ */
+function stateTransientBytes({ architecture, options, profile }: MemoryInput): number {
+  const stateful = architecture.caches.some((entry) => entry.caches.some((cache) => cache.kind === 'state'));
+  if (!stateful || options.runner === 'v2') return 0;
+  return (profile['memory.stateGraphTransientKib'] * KiB * options.maxNumBatchedTokens) / options.tensorParallelSize;
 }

@@ -13,20 +13,20 @@ export type { MemoryRules } from './rules.ts';
 export type { MemoryBudget, MemoryInput, MemoryItem } from './types.ts';
 
 export function memoryBudget(input: MemoryInput): MemoryBudget {
-  const { options, profile, gpu } = input;
+  const { gpu } = input;
   const loraBytes = loraSlotBytes(input);
   const weights = { ...input.weights, loadedBytes: input.weights.loadedBytes + loraBytes, loraBytes };
   const totalBytes = input.totalBytes ?? gpu.cudaTotalBytes;
   const requestedBytes = requested(totalBytes, input);
   const peak = activationPeak(input);
-  const activations = activationAmount(peak);
+  const activations = activationAmount(peak, otherSamplerPeak(input));
   const outside = outsideTorch(input);
   const graphs = graphPool(input);
   const estimate = graphEstimate(input, graphs);
   const buffers = runnerBuffers(input);
   const charged = chargedBytes(input, {
     loadedBytes: weights.loadedBytes,
-    peak,
+    activations,
     ...outside,
     buffers,
     estimate: estimate.bytes,
@@ -55,10 +55,7 @@ export function memoryBudget(input: MemoryInput): MemoryBudget {
       nonTorchBytes: outside.nonTorch.bytes,
       ...(consumedRule ? { consumedBytes: consumed } : {}),
     },
-    freeShortfallBytes:
-      profile['memory.checksFreeMemory'] && options.kvCacheMemoryBytes === undefined
-        ? Math.max(0, requestedBytes - initialFreeBytes)
-        : 0,
+    freeShortfallBytes: freeShortfall(input, totalBytes, requestedBytes, outside),
   };
 }
 
@@ -119,7 +116,7 @@ function inside(amount: Amount): Amount {
 
 interface Charged {
   loadedBytes: number;
-  peak: PeakTerms;
+  activations: Amount;
   nonTorch: Amount;
   buffers: Amount;
   estimate: number;
@@ -128,19 +125,42 @@ interface Charged {
 /** What the release takes off the requested memory before it sizes the KV cache. */
 function chargedBytes(
   input: MemoryInput,
-  { loadedBytes, peak, nonTorch, buffers, estimate }: Charged,
+  { loadedBytes, activations, nonTorch, buffers, estimate }: Charged,
 ): { bytes: number; lowBytes: number; highBytes: number } {
-  const fixed = loadedBytes + peak.total + estimate;
+  const fixed = loadedBytes + estimate;
   const kept = input.profile['memory.buffersCharged'] ? buffers.bytes : 0;
   const low = Math.round(estimate / 2);
   return {
-    bytes: fixed + kept + nonTorch.bytes,
-    lowBytes: fixed - low + kept + nonTorch.lowBytes,
-    highBytes: fixed + estimate + kept + nonTorch.highBytes,
+    bytes: fixed + kept + activations.bytes + nonTorch.bytes,
+    lowBytes: fixed - low + kept + activations.lowBytes + nonTorch.lowBytes,
+    highBytes: fixed + estimate + kept + activations.highBytes + nonTorch.highBytes,
   };
 }
 
-function activationAmount(peak: PeakTerms): Amount {
+/**
+ * Up to 0.11.0 the sampler depends on whether FlashInfer is installed: the peak with the other one, where the user did not say.
+ */
+function otherSamplerPeak(input: MemoryInput): number | undefined {
+  const { options, profile } = input;
+  if (!profile['memory.samplerFlashInfer'] || options.env?.VLLM_USE_FLASHINFER_SAMPLER !== undefined) return undefined;
+  const value = profile['memory.flashInferSamplerAssumed'] ? '0' : '1';
+  const env = { ...options.env, VLLM_USE_FLASHINFER_SAMPLER: value };
+  return activationPeak({ ...input, options: { ...options, env } }).total;
+}
+
+/** vLLM refuses when less is free than it asks for; what the context takes is given the benefit of the doubt. */
+function freeShortfall(
+  input: MemoryInput,
+  totalBytes: number,
+  requestedBytes: number,
+  { context, communication }: Pick<MemoryBudget, 'context' | 'communication'>,
+): number {
+  if (!input.profile['memory.checksFreeMemory'] || input.options.engine === 'v0') return 0;
+  const free = input.freeBytes ?? totalBytes - context.lowBytes - communication.lowBytes;
+  return Math.max(0, requestedBytes - free);
+}
+
+function activationAmount(peak: PeakTerms, other: number | undefined): Amount {
   const extras = [
     peak.workspace > 0 ? 'expert workspace' : '',
     peak.encoder > 0 ? 'encoder inputs and outputs' : '',
@@ -149,8 +169,8 @@ function activationAmount(peak: PeakTerms): Amount {
   const leadsEncoder = peak.total > Math.max(peak.sampler, peak.forward) + peak.workspace + peak.encoder + peak.cublas;
   return {
     bytes: Math.round(peak.total),
-    lowBytes: Math.round(peak.total),
-    highBytes: Math.round(peak.total),
+    lowBytes: Math.round(Math.min(peak.total, other ?? peak.total)),
+    highBytes: Math.round(Math.max(peak.total, other ?? peak.total)),
     formula: leadsEncoder
       ? 'forward pass of the encoder + cuBLAS workspace'
       : `${peak.sampler >= peak.forward ? 'sampler' : 'forward pass'}${extras.map((extra) => ` + ${extra}`).join('')}`,

@@ -27,6 +27,7 @@ function applies(law: MeasuredLaw, { gpu, options }: MemoryInput): boolean {
     (law.dataParallel === undefined || law.dataParallel === (options.dataParallelSize > 1 ? 'many' : 'one')) &&
     (law.link === undefined || law.link === link) &&
     (law.vendor === undefined || law.vendor === gpu.vendor) &&
+    (law.capability === undefined || law.capability === Math.floor(Number(gpu.computeCapability ?? 0))) &&
     (law.integrated === undefined || law.integrated === (gpu.integrated === true)) &&
     (law.minTensorParallel === undefined || tp >= law.minTensorParallel)
   );

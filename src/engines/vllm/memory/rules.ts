@@ -37,6 +37,8 @@ export interface MeasuredLaw {
   link?: 'nvlink' | 'pcie';
   vendor?: string;
   integrated?: boolean;
+  /** Major compute capability. */
+  capability?: number;
   minTensorParallel?: number;
   dataParallel?: 'one' | 'many';
   lowMib: number;
@@ -47,7 +49,7 @@ export interface MeasuredLaw {
 /** Memory that captured graphs take: a constant plus a part per layer and captured graph. */
 export interface GraphPoolLaw {
   baseMib: number;
-  /** Activations of the largest captured batch, shared by all graphs. */
+  /** Activations of the largest captured decode batch, shared by all graphs. */
   perCapturedTokenKib: number;
   perLayerGraphKib: number;
   /** Extra per mixture-of-experts layer and graph. */
@@ -96,6 +98,8 @@ export interface MemoryRules {
   'memory.graphEstimateSecondRunner': 'none' | 'zero' | 'captured';
   'memory.graphEstimateOnAmd': boolean;
   'memory.graphPool': GraphPoolLaw;
+  /** Per token of a step, for models with recurrent layers. */
+  'memory.stateGraphTransientKib': number;
   'memory.nonTorch': readonly MeasuredLaw[];
   'memory.nonTorchV0': readonly MeasuredLaw[];
   'memory.context': readonly MeasuredLaw[];
