@@ -1,10 +1,11 @@
 // Judges the library against a file of what released vLLMs answer about themselves (format vram-vllm-oracle/1, one case a
 // line): weight bytes per rank, KV blocks, tokens and concurrency per pool, refusals. Prints one line per failing case, a
 // summary per family and per scheme, and last "N passed, N failed".
-//   npm run oracle -- FILE [--only REGEX] [--weights-only | --kv-only] [--worst N]
+//   npm run oracle -- FILE [--only REGEX] [--weights-only | --kv-only] [--quiet]
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { judgeLine, type OracleLine, type Verdict } from './oracle/judge.ts';
+import { judgeLine, type Verdict } from './oracle/judge.ts';
+import type { OracleLine } from './oracle/line.ts';
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -26,7 +27,7 @@ const lines = readFileSync(file, 'utf8')
 
 const verdicts: Verdict[] = [];
 for (const line of lines) {
-  const verdict = await judgeLine(line, { weights: !values['kv-only'], kv: !values['weights-only'] });
+  const verdict = judgeLine(line, { weights: !values['kv-only'], kv: !values['weights-only'] });
   verdicts.push(verdict);
   if (!values.quiet) for (const failure of verdict.failures) console.log(`${line.id}: ${failure}`);
 }
