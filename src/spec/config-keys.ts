@@ -257,6 +257,7 @@ export const configKeys: readonly string[] = [
   'useQkvBias',
   'useRoutingBias',
   'useSlidingWindow',
+  'useThumbnail',
   'vHeadDim',
   'visionFeatureLayer',
   'visionFeatureSelectStrategy',
