@@ -23,6 +23,8 @@ interface Tool {
   command: string;
   args: readonly string[];
   read: (output: string) => SeenGpu[];
+  /** Asked too, where a listing by device says more; it may fail. */
+  listing?: { args: readonly string[]; read: (output: string, seen: readonly SeenGpu[]) => SeenGpu[] };
 }
 
 const tools: readonly Tool[] = [
@@ -30,6 +32,7 @@ const tools: readonly Tool[] = [
     command: 'nvidia-smi',
     args: ['--query-gpu=name,memory.total,memory.used', '--format=csv,noheader,nounits'],
     read: readNvidiaSmi,
+    listing: { args: ['-L'], read: readMigListing },
   },
   {
     command: 'rocm-smi',
@@ -48,10 +51,10 @@ const timeoutMs = 20_000;
 export async function detectGpus(context: LoadContext): Promise<ResolvedGpus> {
   const troubles: string[] = [];
   for (const tool of tools) {
-    const output = await runTool(tool, context, troubles);
+    const output = await runTool(tool.command, tool.args, context, troubles);
     if (output === undefined) continue;
     const seen = tool.read(output);
-    if (seen.length > 0) return matched(seen);
+    if (seen.length > 0) return matched(await listed(tool, seen, context));
     troubles.push(`${tool.command} lists no GPU`);
   }
   const tried = tools.map((tool) => tool.command).join(', ');
@@ -62,17 +65,27 @@ export async function detectGpus(context: LoadContext): Promise<ResolvedGpus> {
   );
 }
 
+async function listed(tool: Tool, seen: SeenGpu[], context: LoadContext): Promise<SeenGpu[]> {
+  const output = tool.listing && (await runTool(tool.command, tool.listing.args, context, []));
+  return output === undefined ? seen : tool.listing!.read(output, seen);
+}
+
 /** Standard output of a tool; undefined when it is not there or fails, with the reason noted. */
-function runTool(tool: Tool, context: LoadContext, troubles: string[]): Promise<string | undefined> {
+function runTool(
+  command: string,
+  args: readonly string[],
+  context: LoadContext,
+  troubles: string[],
+): Promise<string | undefined> {
   const env = (context.env ?? process.env) as NodeJS.ProcessEnv;
   return new Promise((done) => {
     const options = { env: { ...env, LC_ALL: 'C' }, timeout: timeoutMs, maxBuffer: 8 * 2 ** 20 };
-    execFile(tool.command, [...tool.args], options, (error, stdout, stderr) => {
+    execFile(command, [...args], options, (error, stdout, stderr) => {
       if (!error) return done(stdout);
       if ((error as NodeJS.ErrnoException).code !== 'ENOENT') {
         const first = `${stderr}\n${stdout}`.split('\n').find((line) => line.trim() !== '');
         const reason = error.killed ? 'took too long' : (first ?? error.message);
-        troubles.push(`${tool.command}: ${printable(reason.trim(), 160)}`);
+        troubles.push(`${command}: ${printable(reason.trim(), 160)}`);
       }
       done(undefined);
     });
@@ -88,6 +101,25 @@ export function readNvidiaSmi(output: string): SeenGpu[] {
     const name = parts.slice(0, -2).join(', ');
     return [{ name, vendor: 'nvidia' as const, ...bytesOf(total, used) }];
   });
+}
+
+/**
+ * Lines "GPU 0: NVIDIA H100 80GB HBM3 (UUID: ...)", under a partitioned one "  MIG 1g.10gb     Device  0: (UUID: ...)": such a
+ * GPU is its slices, each of which CUDA sees as a device of its own.
+ */
+export function readMigListing(output: string, seen: readonly SeenGpu[]): SeenGpu[] {
+  const slices = new Map<number, SeenGpu[]>();
+  let at = -1;
+  for (const line of output.split('\n')) {
+    const gpu = /^GPU (\d+): /.exec(line);
+    if (gpu) at = Number(gpu[1]);
+    const profile = /^\s+MIG (\S+)\s+Device/.exec(line)?.[1];
+    const parent = seen[at];
+    if (profile === undefined || !parent) continue;
+    const slice: SeenGpu = { name: `${parent.name} MIG ${profile}`, vendor: 'nvidia' };
+    slices.set(at, [...(slices.get(at) ?? []), slice]);
+  }
+  return seen.flatMap((gpu, i) => slices.get(i) ?? [gpu]);
 }
 
 function mebibytes(text: string): number | undefined {

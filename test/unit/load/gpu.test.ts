@@ -1,7 +1,7 @@
 import { chmodSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { VramError } from '../../../src/diagnostics.ts';
-import { readNvidiaSmi, readRocmSmi, readSystemProfiler } from '../../../src/load/detect.ts';
+import { readMigListing, readNvidiaSmi, readRocmSmi, readSystemProfiler } from '../../../src/load/detect.ts';
 import { resolveGpus, withGpuMemory } from '../../../src/load/gpu.ts';
 import { loadPreset, loadPresets } from '../../../src/load/presets.ts';
 import { GiB, MiB } from '../../../src/units.ts';
@@ -109,6 +109,20 @@ describe('what the tools print', () => {
     });
     expect(readNvidiaSmi('NVIDIA GB10, [N/A], [N/A]\n')).toEqual([{ name: 'NVIDIA GB10', vendor: 'nvidia' }]);
     expect(readNvidiaSmi('\n')).toEqual([]);
+  });
+  it('nvidia-smi -L with MIG', async () => {
+    const listing = `GPU 0: NVIDIA H100 80GB HBM3 (UUID: GPU-1c1b)
+  MIG 3g.40gb     Device  0: (UUID: MIG-2f1a)
+  MIG 1g.10gb     Device  1: (UUID: MIG-77ce)
+GPU 1: NVIDIA H100 80GB HBM3 (UUID: GPU-9d02)
+`;
+    const names = readMigListing(listing, readNvidiaSmi(nvidiaSmi)).map((gpu) => gpu.name);
+    expect(names).toEqual([
+      'NVIDIA H100 80GB HBM3 MIG 3g.40gb',
+      'NVIDIA H100 80GB HBM3 MIG 1g.10gb',
+      'NVIDIA H100 80GB HBM3',
+    ]);
+    expect(await idsOf(names[0]!)).toEqual(['h100-80gb-mig-3g.40gb']);
   });
   it('rocm-smi', () => {
     expect(readRocmSmi(`WARNING: AMD GPU device(s) is/are in a low-power state\n${rocmSmi}`)).toEqual([
