@@ -36,7 +36,8 @@ export function resolveLength(
   const asked = options.maxModelLen;
   const { derived, key } = derivedLength(spec, profile);
   if (asked === undefined || asked === 'auto') {
-    return { maxModelLen: defaultLength(spec, derived, profile), auto: asked === 'auto' };
+    const auto = asked === 'auto' && profile['defaults.autoMaxModelLen'];
+    return { maxModelLen: defaultLength(spec, derived, profile), auto };
   }
   if (key === undefined || asked <= derived) return { maxModelLen: asked, auto: false };
   const modelMaxLength = numberOf(spec.config.modelMaxLength);

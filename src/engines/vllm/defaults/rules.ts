@@ -51,7 +51,6 @@ export interface DefaultsRules {
   'defaults.tokensClippedToSequences': boolean;
   'defaults.sequencesClippedToTokens': boolean;
   'defaults.prefixLmRaisesTokens': boolean;
-  'defaults.batchedMoeTokens': number | null;
   'defaults.hybridPrefixCaching': boolean;
   'defaults.statePrefixMode': 'unsupported' | 'all-only' | 'all-or-align' | 'align-with-speculation' | 'align';
   'defaults.allModeArchitectures': readonly string[];

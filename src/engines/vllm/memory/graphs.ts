@@ -45,17 +45,18 @@ export function graphPool(input: MemoryInput): Amount {
 }
 
 /** What is taken off the budget for graphs, and whether the start-up log shows an estimate. */
-export function graphEstimate(input: MemoryInput, pool: Amount): { bytes: number; logged: boolean } {
+export function graphEstimate(input: MemoryInput, pool: Amount): { bytes: number; estimate: number; logged: boolean } {
   const { options, profile, gpu } = input;
   const rule = profile['memory.graphEstimate'];
-  if (pool.bytes === 0 || options.engine === 'v0' || rule === 'none') return { bytes: 0, logged: false };
-  if (gpu.vendor === 'amd' && !profile['memory.graphEstimateOnAmd']) return { bytes: 0, logged: false };
+  if (pool.bytes === 0 || options.engine === 'v0' || rule === 'none') return { bytes: 0, estimate: 0, logged: false };
+  if (gpu.vendor === 'amd' && !profile['memory.graphEstimateOnAmd']) return { bytes: 0, estimate: 0, logged: false };
   const second = options.runner === 'v2';
-  if (second && profile['memory.graphEstimateSecondRunner'] !== 'captured') return { bytes: 0, logged: false };
+  if (second && profile['memory.graphEstimateSecondRunner'] !== 'captured')
+    return { bytes: 0, estimate: 0, logged: false };
   const asked = options.env?.VLLM_MEMORY_PROFILER_ESTIMATE_CUDAGRAPHS;
   const subtracted = asked === undefined ? rule === 'subtracted' : asked === '1';
   const bytes = pool.bytes + stateTransientBytes(input);
-  return { bytes: subtracted ? bytes : 0, logged: !second };
+  return { bytes: subtracted ? bytes : 0, estimate: bytes, logged: !second };
 }
 
 /**

@@ -46,6 +46,7 @@ export function memoryBudget(input: MemoryInput): MemoryBudget {
     buffers,
     graphs,
     graphEstimateBytes: estimate.bytes,
+    graphEstimate: estimate.estimate,
     graphEstimateLogged: estimate.logged,
     availableBytes: requestedBytes - charged.bytes,
     availableLowBytes: requestedBytes - charged.highBytes,

@@ -87,6 +87,8 @@ export interface MemoryBudget {
   graphs: Amount;
   /** What the release subtracts for graphs before sizing the KV cache, 0 where it subtracts nothing. */
   graphEstimateBytes: number;
+  /** The estimate itself, and whether the start-up log shows it. */
+  graphEstimate: number;
   graphEstimateLogged: boolean;
   /** Room for the KV cache as the engine computes it; negative when nothing is left. */
   availableBytes: number;

@@ -1,8 +1,9 @@
 // The lines that a release prints about memory while it starts, with the plan's figures in them. Durations are not predicted:
 // they stand as "...". vLLM v1/worker/gpu_worker.py, v1/core/kv_cache_utils.py, v1/worker/gpu_model_runner.py.
 import type { GpuSpec } from '../../../spec/gpu.ts';
-import { divFloor, GiB } from '../../../units.ts';
+import { divFloor, GiB, MiB } from '../../../units.ts';
 import type { KvPlan } from '../kv/types.ts';
+import type { MemoryRules } from '../memory/rules.ts';
 import type { MemoryBudget } from '../memory/types.ts';
 import type { Profile } from '../profile.ts';
 import type { ResolvedOptions } from '../resolved.ts';
@@ -46,6 +47,7 @@ export function startupLog({ profile, resolved, ranks, kv, kvCache }: LogFigures
     loadLine(context),
     ...(resolved.engine === 'v0' ? v0Lines(context) : v1Lines(context)),
     ...graphLines(context),
+    ...summaryLine(context),
   ];
 }
 
@@ -118,9 +120,7 @@ function memoryLines({ rules, resolved, budget, kvBytes }: Context): string[] {
       ? weights.loadedBytes + printed.nonTorchBytes + peak.total
       : printed.consumedBytes + peak.total - peak.kept;
   return [
-    ...(budget.graphEstimateLogged
-      ? optional(rules['messages.graphsEstimate'], { estimate: gib(budget.graphs.bytes) })
-      : []),
+    ...estimateLines(rules, resolved, budget),
     ...optional(rules['messages.profile'], {
       seconds: '...',
       total: gib(total),
@@ -131,6 +131,49 @@ function memoryLines({ rules, resolved, budget, kvBytes }: Context): string[] {
     }),
     ...optional(rules['messages.kvBytes'], { kv: gib(kvBytes) }),
   ];
+}
+
+/** Printed by the first model runner only: how many graphs of each kind, and what two samples of each foretell. */
+function estimateLines(rules: Context['rules'], resolved: ResolvedOptions, budget: MemoryBudget): string[] {
+  if (!budget.graphEstimateLogged) return [];
+  const sizes = resolved.captureSizes;
+  const decode = sizes.filter((size) => size <= resolved.maxNumSeqs * (1 + resolved.speculativeTokens));
+  const modes = [
+    resolved.cudagraphMode.includes('PIECEWISE') ? `PIECEWISE=${sizes.length} (largest=${sizes.at(-1) ?? 0})` : '',
+    resolved.cudagraphMode.includes('FULL') ? `FULL=${decode.length} (largest=${decode.at(-1) ?? 0})` : '',
+  ].filter((word) => word !== '');
+  return [
+    ...optional(rules['messages.graphsProfiling'], { modes: modes.join(', ') }),
+    ...optional(rules['messages.graphsEstimate'], { estimate: gib(budget.graphEstimate) }),
+  ];
+}
+
+/** What the release suggests to set instead of a utilization: what it used, with a margin, taken off. */
+function summaryLine({ rules, resolved, budget, kvBytes }: Context): string[] {
+  if (resolved.engine === 'v0' || resolved.kvCacheMemoryBytes !== undefined) return [];
+  const { printed, weights, graphs } = budget;
+  const margin = ((rules as Partial<MemoryRules>)['memory.suggestionMarginMib'] ?? 0) * MiB;
+  const held = printed.consumedBytes ?? weights.loadedBytes + printed.nonTorchBytes;
+  const used = held + printed.activationBytes + graphs.bytes + margin;
+  const requestedLimit = Math.trunc(budget.requestedBytes - used);
+  const gpuLimit = Math.trunc(budget.initialFreeBytes - used);
+  return optional(rules['messages.summary'], {
+    free: gib(budget.initialFreeBytes),
+    total: gib(budget.totalBytes),
+    utilization: String(resolved.gpuMemoryUtilization),
+    requested: gib(budget.requestedBytes),
+    weights: gib(weights.loadedBytes),
+    consumed: gib(printed.consumedBytes ?? 0),
+    activations: gib(printed.activationBytes),
+    nonTorch: gib(printed.nonTorchBytes),
+    graphs: gib(graphs.bytes),
+    requestedLimit,
+    requestedLimitGib: gib(requestedLimit),
+    gpuLimit,
+    gpuLimitGib: gib(gpuLimit),
+    kvBytes: Math.trunc(kvBytes),
+    kv: gib(kvBytes),
+  });
 }
 
 function graphLines({ rules, resolved, budget }: Context): string[] {

@@ -15,12 +15,9 @@ export interface MessageRules {
   'messages.graphsProfiling': string | null;
   'messages.graphsEstimate': string | null;
   'messages.graphsDone': string;
-  'messages.graphsPool': string | null;
+  'messages.summary': string | null;
   'messages.override': string;
   'messages.fixedKvBytes': string | null;
-  'messages.hybridBlock': string | null;
-  'messages.hybridPadding': string | null;
-  'messages.paddingLayers': string | null;
   'messages.freeMemory': string | null;
   'messages.noMemory': string;
   'messages.tooLong': string;
