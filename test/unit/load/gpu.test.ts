@@ -1,8 +1,8 @@
 import { chmodSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { VramError } from '../../../src/diagnostics.ts';
-import { readMigListing, readNvidiaSmi, readRocmSmi, readSystemProfiler } from '../../../src/load/detect.ts';
 import { resolveGpus, withGpuMemory } from '../../../src/load/gpu.ts';
+import { readMigListing, readNvidiaSmi, readRocmSmi, readSystemProfiler } from '../../../src/load/gpu-tools.ts';
 import { loadPreset, loadPresets } from '../../../src/load/presets.ts';
 import { GiB, MiB } from '../../../src/units.ts';
 import { inTemporary, problemsOf } from './helpers.ts';
