@@ -179,3 +179,20 @@ const tooLong = {
   estimatedMaxLen: 26208,
   maxModelLen: 131072,
 } as const;
+
+describe('expert workspace and forward pass at 8192 tokens, eager, 0.19', () => {
+  // MiB counted by running the release's own profile run: workspace exact, forward pass with it to 7 %.
+  it.each([
+    ['mixtral-8x7b', 2, 672, 1008],
+    ['qwen3-30b-a3b', 1, 512, 824],
+    ['deepseek-v2-lite', 1, 456, 1129],
+    ['qwen1.5-moe-a2.7b', 1, 304, 697],
+    ['deepseek-v3', 8, 1792, 2464],
+    ['qwen3-next-80b-a3b', 2, 640, 1153],
+    ['gpt-oss-20b', 1, 0, 557],
+  ] as const)('%s on %d ranks', (model, tensorParallelSize, workspace, total) => {
+    const { peak } = memoryBudget(input('0.19.1', { tensorParallelSize, enforceEager: true }, { model }));
+    expect(peak.workspace / 2 ** 20).toBe(workspace);
+    expect(Math.abs((peak.forward + peak.workspace) / 2 ** 20 / total - 1)).toBeLessThan(0.07);
+  });
+});

@@ -9,7 +9,7 @@ import type { MemoryInput } from './types.ts';
  * 0.17. Triton experts; Marlin and CUTLASS have the same form. fused_moe/fused_moe.py, modular_kernel.py.
  */
 export function expertWorkspaceBytes(input: MemoryInput): number {
-  const shape = expertShape(input);
+  const shape = withoutWorkspace(input) ? undefined : routedRows(input);
   if (!shape) return 0;
   const { rowBytes, width, hiddenSize } = shape;
   return allocated(rowBytes * (Math.max(width, hiddenSize) + Math.max(2 * width, hiddenSize)));
@@ -20,7 +20,7 @@ export function expertWorkspaceBytes(input: MemoryInput): number {
  * buffer from 0.8 on. fused_moe/fused_moe.py fused_experts_impl.
  */
 export function transientExpertBytes(input: MemoryInput): number {
-  const shape = expertShape(input);
+  const shape = withoutWorkspace(input) ? undefined : routedRows(input);
   if (!shape) return 0;
   const { rowBytes, width, hiddenSize } = shape;
   const outer = input.profile['memory.moeCachesShared']
@@ -29,12 +29,21 @@ export function transientExpertBytes(input: MemoryInput): number {
   return outer + allocated(rowBytes * width);
 }
 
+/** MXFP4 experts without a workspace: activation I and output H of every routed row. triton_kernels matmul_ogs. */
+export function unkeptExpertBytes(input: MemoryInput): number {
+  const shape = withoutWorkspace(input) ? routedRows(input) : undefined;
+  return shape ? allocated(shape.rowBytes * shape.width) + allocated(shape.rowBytes * shape.hiddenSize) : 0;
+}
+
+function withoutWorkspace({ profile, spec }: MemoryInput): boolean {
+  return profile['memory.mxfp4WithoutWorkspace'] && spec.quantization?.method === 'mxfp4';
+}
+
 /** Bytes of one column over all routed rows of a chunk, and the columns' counts. */
-function expertShape(input: MemoryInput): { rowBytes: number; width: number; hiddenSize: number } | undefined {
-  const { architecture, options, profile, spec } = input;
+function routedRows(input: MemoryInput): { rowBytes: number; width: number; hiddenSize: number } | undefined {
+  const { architecture, options, profile } = input;
   const { moe, hiddenSize } = architecture.forward;
   if (!moe) return undefined;
-  if (profile['memory.mxfp4WithoutWorkspace'] && spec.quantization?.method === 'mxfp4') return undefined;
   const chunk = profile['memory.moeChunkTokens'] ?? Number.POSITIVE_INFINITY;
   const tokens = Math.min(options.maxNumBatchedTokens, chunk);
   const width = options.enableExpertParallel ? moe.intermediateSize : moe.intermediateSize / expertRanks(input);

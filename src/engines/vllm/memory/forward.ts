@@ -3,7 +3,7 @@
 import { sum } from '../../../units.ts';
 import { dtypeBytes } from '../resolved.ts';
 import { allocated } from './blocks.ts';
-import { transientExpertBytes } from './experts.ts';
+import { transientExpertBytes, unkeptExpertBytes } from './experts.ts';
 import type { MemoryInput } from './types.ts';
 
 export function forwardBytes(input: MemoryInput): number {
@@ -11,10 +11,11 @@ export function forwardBytes(input: MemoryInput): number {
   const { moe } = architecture.forward;
   const attention = attentionBytes(input);
   const dense = denseBytes(input);
-  const transient = moe && !profile['memory.moeWorkspaceKept'] ? transientExpertBytes(input) : 0;
+  const kept = profile['memory.moeWorkspaceKept'] && options.engine === 'v1';
+  const transient = kept ? unkeptExpertBytes(input) : transientExpertBytes(input);
   const experts = moe ? expertBlockBytes(input) + transient : 0;
   const benchmark = options.enforceEager || options.engine === 'v0' ? 0 : (input.gpu.l2CacheBytes ?? 0);
-  return Math.max(attention, dense > 0 ? dense + benchmark : 0, experts);
+  return Math.max(attention, recurrentBytes(input), dense > 0 ? dense + benchmark : 0, experts);
 }
 
 /**
@@ -71,6 +72,21 @@ function latentAttentionBytes(input: MemoryInput): number {
 
 function numberOf(value: unknown): number {
   return typeof value === 'number' ? value : 0;
+}
+
+/**
+ * Gated delta net: tokens x dtype x (4 H + 4 x (2 key heads x key size + 2 value heads x value size) / tp), counted on Qwen3-Next
+ * with 0.19. Other recurrent layers return early in the profile run. vLLM model_executor/models/qwen3_next.py.
+ */
+function recurrentBytes(input: MemoryInput): number {
+  const { architecture, options } = input;
+  const layout = architecture.caches
+    .flatMap((entry) => entry.caches)
+    .find((cache) => cache.kind === 'state' && cache.state.type === 'gdn');
+  if (layout?.kind !== 'state' || layout.state.type !== 'gdn') return 0;
+  const { keyHeads, valueHeads, keyDim, valueDim } = layout.state;
+  const projection = (2 * keyHeads * keyDim + 2 * valueHeads * valueDim) / options.tensorParallelSize;
+  return rows(input, [...repeat(architecture.forward.hiddenSize, 4), ...repeat(projection, 4)]);
 }
 
 /** tokens x dtype x (3 I of the shared experts / tp + 4 H). */
