@@ -29,10 +29,29 @@ export function isQuantized(module: LinearModule | ExpertsModule, context: Quant
 
 function isPlainModule(module: LinearModule, { architecture, rules }: QuantizeContext): boolean {
   const patterns = rules['weights.plainModules']?.[architecture];
-  return patterns?.some((pattern) => new RegExp(pattern).test(module.name)) ?? false;
+  return patterns?.some((pattern) => expression(pattern).test(module.name)) ?? false;
 }
 
+const verdicts = new WeakMap<QuantizationScheme, Map<string, boolean>>();
+
+/** Ignore lists are long and modules many: one verdict per scheme and module name, whatever the model. */
 function ignored(module: LinearModule | ExpertsModule, context: QuantizeContext): boolean {
+  const scheme = context.scheme!;
+  let known = verdicts.get(scheme);
+  if (!known) {
+    known = new Map();
+    verdicts.set(scheme, known);
+  }
+  const key = `${context.moe} ${module.name} ${module.members.map((member) => member.name).join(' ')}`;
+  let verdict = known.get(key);
+  if (verdict === undefined) {
+    verdict = inIgnoreList(module, context);
+    known.set(key, verdict);
+  }
+  return verdict;
+}
+
+function inIgnoreList(module: LinearModule | ExpertsModule, context: QuantizeContext): boolean {
   const scheme = context.scheme!;
   const ignore = context.moe ? [...scheme.ignore, ...(scheme.ignoreWithExperts ?? [])] : scheme.ignore;
   const names = [module.name, ...module.members.map((member) => member.name)];
@@ -65,7 +84,7 @@ function underPrefix(name: string, entry: string): boolean {
 
 /** compressed-tensors: an exact name, or "re:" and an expression that matches from the start. */
 function matchesTarget(name: string, entry: string): boolean {
-  if (entry.startsWith('re:')) return new RegExp(`^(?:${entry.slice(3)})`).test(name);
+  if (entry.startsWith('re:')) return expression(`^(?:${entry.slice(3)})`).test(name);
   return underModule(name, entry);
 }
 
@@ -73,5 +92,16 @@ function matchesTarget(name: string, entry: string): boolean {
 function matchesGlob(name: string, entry: string): boolean {
   if (!entry.includes('*')) return name.includes(entry);
   const escaped = entry.replace(/[.+^${}()|[\]\\?]/g, '\\$&').replaceAll('*', '.*');
-  return new RegExp(`^${escaped}$`).test(name) || (entry.endsWith('*') && name.startsWith(entry.slice(0, -1)));
+  return expression(`^${escaped}$`).test(name) || (entry.endsWith('*') && name.startsWith(entry.slice(0, -1)));
+}
+
+const expressions = new Map<string, RegExp>();
+
+function expression(source: string): RegExp {
+  let compiled = expressions.get(source);
+  if (!compiled) {
+    compiled = new RegExp(source);
+    expressions.set(source, compiled);
+  }
+  return compiled;
 }
