@@ -93,7 +93,7 @@ function checkPool(pool: OraclePool, { kvCache, verdict }: Plan, check: Check): 
   );
 }
 
-function planOf(line: OracleLine, pool?: OraclePool): { plan: Plan } {
+export function planOf(line: OracleLine, pool?: OraclePool): { plan: Plan } {
   const spec = models.get(line.model);
   if (!spec) throw new Error(`no preset ${line.model}`);
   const { version, release, profile } = resolveEngineRef(line.engine);

@@ -44,21 +44,41 @@ export function causalMask({ spec }: WeightsInput, rules: Partial<WeightRules>):
 }
 
 /**
- * Copies of the absorbed matrices: W_UK and W_UV, kv_lora x heads x (nope + v) in 16 bit per layer, where kv_b is quantized
- * (from 0.8 on; with a 16-bit kv_b they are views of it).
+ * What MLA makes of its matrices. 0.7 absorbs W_UK into the query projection and W_UV into the output projection and keeps
+ * both beside the originals. From 0.8 on W_UK and W_UV, kv_lora x heads x (nope + v), are copies in 16 bit where kv_b is
+ * quantized, and views of it otherwise.
  */
 export function absorbedMatrices(
   modules: readonly Module[],
   input: WeightsInput,
   context: QuantizeContext,
 ): DeviceTensor[] {
-  if (context.rules['weights.mlaAbsorbed'] !== 'copies-when-quantized') return [];
+  const rule = context.rules['weights.mlaAbsorbed'] ?? 'none';
+  if (rule === 'none') return [];
   if (!input.architecture.caches.some((entry) => entry.caches.some((cache) => cache.kind === 'mla'))) return [];
   const out: DeviceTensor[] = [];
   for (const module of modules) {
-    if (module.kind !== 'linear' || module.members[0]?.role !== 'kv-b' || !isQuantized(module, context)) continue;
-    const bytes = module.inputs * module.outputs * dtypeBytes[input.options.dtype];
-    out.push({ name: `${module.name} absorbed`, bytes, part: 'attention' });
+    if (module.kind !== 'linear' || module.members[0]?.role !== 'kv-b') continue;
+    const quantized = isQuantized(module, context);
+    const copies = module.inputs * module.outputs * dtypeBytes[input.options.dtype];
+    if (quantized) out.push({ name: `${module.name} absorbed`, bytes: copies, part: 'attention' });
+    if (rule === 'absorbed') out.push(...absorbedProjections(module.name, input, quantized));
   }
   return out;
+}
+
+/** W_Q_UK [heads x kv_lora, q_lora or H], W_UV_O [H, heads x kv_lora], both in the weights' format; W_QR in 16 bit. */
+function absorbedProjections(name: string, { spec, options }: WeightsInput, quantized: boolean): DeviceTensor[] {
+  const { config } = spec;
+  const heads = config.heads / options.tensorParallelSize;
+  const [latent, rope] = [Number(config.kvLoraRank ?? 0), Number(config.qkRopeHeadDim ?? 0)];
+  const queries = Number(config.qLoraRank ?? config.hiddenSize);
+  const bytes = dtypeBytes[options.dtype];
+  const weight = quantized ? 1 : bytes;
+  const part = 'attention';
+  return [
+    { name: `${name} W_Q_UK`, bytes: queries * heads * latent * weight, part },
+    { name: `${name} W_UV_O`, bytes: heads * latent * config.hiddenSize * weight, part },
+    { name: `${name} W_QR`, bytes: queries * heads * rope * bytes, part },
+  ];
 }

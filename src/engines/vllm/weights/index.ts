@@ -28,7 +28,9 @@ export function rankWeights(input: WeightsInput): RankWeights | { error: string 
     const tensors = rankTensors(input);
     const rules = input.profile as Partial<WeightRules>;
     const parts: Record<string, number> = {};
-    for (const tensor of tensors) parts[tensor.part] = (parts[tensor.part] ?? 0) + tensor.bytes;
+    for (const tensor of tensors) {
+      if (!tensor.loaderState) parts[tensor.part] = (parts[tensor.part] ?? 0) + tensor.bytes;
+    }
     const blocks = allocatedBytes(
       tensors.map((tensor) => tensor.bytes),
       rules['weights.allocatorSplitLimitBytes'],
@@ -112,7 +114,12 @@ function place(module: Module, quantized: boolean, layout: LayoutContext, tp: nu
     module.kind === 'linear'
       ? linearLayouts[format](module, layout)
       : expertsLayouts[quantized ? (layout.scheme.expertFormat ?? format) : format](module, layout);
-  return pieces.map(([suffix, bytes]) => ({ name: `${module.name}.${suffix}`, bytes, part: module.part }));
+  return pieces.map(([suffix, bytes, kept]) => ({
+    name: `${module.name}.${suffix}`,
+    bytes,
+    part: module.part,
+    ...(kept ? { loaderState: true } : {}),
+  }));
 }
 
 function modulePlan(input: WeightsInput): ModulePlan {

@@ -26,7 +26,7 @@ export interface WeightRules {
   /** What the kernels make of AWQ's zero points on capability 9.0. */
   'weights.awqZeros': 'packed' | 'machete-16-bit';
   /** 16-bit copies of the absorbed MLA matrices for a quantized kv_b. */
-  'weights.mlaAbsorbed': 'none' | 'copies-when-quantized' | 'v0-absorbed';
+  'weights.mlaAbsorbed': 'none' | 'copies-when-quantized' | 'absorbed';
   /** Workspace that importing the MLA backends allocates. */
   'weights.mlaWorkspaceBytes'?: number;
   /** Classes whose routers take the quantization configuration. */
@@ -57,6 +57,8 @@ export interface WeightRules {
   'weights.gptqGroupIndex': boolean;
   /** Element type of the zero points of GPTQ experts: int32, or the model's dtype. */
   'weights.gptqExpertZeros': 'int32' | 'dtype';
+  /** How bitsandbytes' scales are kept. */
+  'weights.bnbScales': 'nested' | 'float32';
   /** Kernel of gpt-oss experts by the lowest capability it serves, times ten. */
   'weights.mxfp4Kernels'?: Record<string, 'marlin' | 'triton' | 'trtllm'>;
   'weights.mxfp4Triton'?: { step: number; inputs: number; keepsLoaded: boolean };

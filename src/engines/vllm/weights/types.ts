@@ -36,6 +36,8 @@ export interface DeviceTensor {
   name: string;
   bytes: number;
   part: string;
+  /** Made while the checkpoint is read and kept by the loader's own objects: printed, but not a tensor of the model. */
+  loaderState?: boolean;
 }
 
 export type Parallel = 'column' | 'row' | 'replicated';

@@ -5,7 +5,7 @@ import { alignUp, divCeil, gcd } from '../../../../units.ts';
 import { type ExpertsModule, refuse } from '../types.ts';
 import { deepGemmScales, fp8Marlin } from './kernels.ts';
 import { mxfp4Experts } from './mxfp4.ts';
-import { type ExpertSizes, expertBiases, expertSizes } from './sizes.ts';
+import { bnbStateBytes, type ExpertSizes, expertBiases, expertSizes } from './sizes.ts';
 import type { ExpertsLayout, LayoutContext, Pieces } from './types.ts';
 
 const fp32 = 4;
@@ -85,7 +85,12 @@ export const expertsLayouts: Readonly<Record<WeightFormat, ExpertsLayout>> = {
   },
   'bnb-4bit': (module, context) => {
     const { first, second } = expertSizes(module);
-    return [['w13_weight', first / 2], ['w2_weight', second / 2], ...biases(module, context)];
+    return [
+      ['w13_weight', first / 2],
+      ['w2_weight', second / 2],
+      ['quant_state', bnbStateBytes(first + second, context), 'loader-state'],
+      ...biases(module, context),
+    ];
   },
   'bnb-8bit': (module, context) => [...bytes(module), ...biases(module, context)],
   gguf: (module, context) => {

@@ -4,6 +4,7 @@ import type { WeightFormat } from '../../../../spec/quantization.ts';
 import { alignUp, divCeil } from '../../../../units.ts';
 import type { LinearModule } from '../types.ts';
 import { deepGemmScales, fp4Marlin, fp8BlockMarlin, fp8Marlin, machete, marlinShape } from './kernels.ts';
+import { bnbStateBytes } from './sizes.ts';
 import type { LayoutContext, LinearLayout, Pieces } from './types.ts';
 
 const fp32 = 4;
@@ -100,7 +101,11 @@ export const linearLayouts: Readonly<Record<WeightFormat, LinearLayout>> = {
     ['weight_scale', (module.inputs / 32) * module.outputs],
     ...biasOf(module, context),
   ],
-  'bnb-4bit': (module, context) => [['weight', (module.inputs * module.outputs) / 2], ...biasOf(module, context)],
+  'bnb-4bit': (module, context) => [
+    ['weight', (module.inputs * module.outputs) / 2],
+    ['quant_state', bnbStateBytes(module.inputs * module.outputs, context), 'loader-state'],
+    ...biasOf(module, context),
+  ],
   'bnb-8bit': (module, context) => [...byte(module), ...biasOf(module, context)],
   gguf: (module, context) => [
     [

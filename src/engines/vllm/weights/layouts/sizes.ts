@@ -1,6 +1,6 @@
 // Sizes of the merged expert tensors: w13 [E, 2I or I, H] and w2 [E, H, I].
 import type { ExpertsModule } from '../types.ts';
-import type { Pieces } from './types.ts';
+import type { LayoutContext, Pieces } from './types.ts';
 
 export interface ExpertSizes {
   experts: number;
@@ -26,4 +26,14 @@ export function expertBiases(module: ExpertsModule, bytes: number): Pieces {
     ['w13_bias', experts * rows13 * bytes],
     ['w2_bias', experts * hidden * bytes],
   ];
+}
+
+/**
+ * bitsandbytes' scales: one per 64 values. Nested they are a byte each with a float32 per 256 of them (up to 0.8); later
+ * loaders expand them to float32 (model_loader/bitsandbytes_loader.py dequantize_dq).
+ */
+export function bnbStateBytes(values: number, { rules, scheme }: LayoutContext): number {
+  const blocks = values / 64;
+  const nested = scheme.nestedScales === true && rules['weights.bnbScales'] === 'nested';
+  return Math.ceil(nested ? blocks + (4 * blocks) / 256 : 4 * blocks);
 }

@@ -13,6 +13,7 @@ export interface LayoutContext {
   scheme: QuantizationScheme;
 }
 
-export type Pieces = [suffix: string, bytes: number][];
+/** `loader-state`: printed with the weights, but held by the loader's objects and not by the module. */
+export type Pieces = [suffix: string, bytes: number, kept?: 'loader-state'][];
 export type LinearLayout = (module: LinearModule, context: LayoutContext) => Pieces;
 export type ExpertsLayout = (module: ExpertsModule, context: LayoutContext) => Pieces;
