@@ -37,7 +37,7 @@ export function weightsOf({
   gpu,
   place,
 }: Subject & { gpu: GpuSpec; place: { tensorRank: number; stage: number } }): RankWeights | { error: string } {
-  const key = `${commonKey(request, resolved, gpu)}/${place.stage}/${place.tensorRank}`;
+  const key = `${optionsKey(request, resolved)}/${place.stage}/${place.tensorRank}/${weightsGpuKey(request, architecture, gpu)}`;
   return remember(weights, request.spec, key, () =>
     rankWeights({
       spec: request.spec,
@@ -53,7 +53,8 @@ export function weightsOf({
 
 export function stagesOf({ request, architecture, resolved }: Subject): KvSpecs {
   const gpu = request.gpus[0]!;
-  return remember(stages, request.spec, commonKey(request, resolved, gpu), () =>
+  const key = `${optionsKey(request, resolved)}/${request.options.kvCacheDtype}/${gpu.vendor}/${gpu.computeCapability}`;
+  return remember(stages, request.spec, key, () =>
     kvLayerSpecs({
       model: request.spec,
       architecture,
@@ -65,9 +66,27 @@ export function stagesOf({ request, architecture, resolved }: Subject): KvSpecs 
   );
 }
 
-function commonKey(request: PlanRequest, resolved: ResolvedOptions, gpu: GpuSpec): string {
-  const { captureSizes, cudagraphMode, gpuMemoryUtilization, kvCacheMemoryBytes, ...rest } = resolved;
-  return `${request.release}/${request.scheme?.id ?? ''}/${gpu.vendor}/${gpu.computeCapability}/${gpu.multiprocessors}/${JSON.stringify(rest)}`;
+/**
+ * 16-bit weights are the same on every GPU, but for the workspaces that latent and sparse attention backends bring along;
+ * the layout of quantized ones goes by the kernel, so by capability, and Marlin's workspace by multiprocessors.
+ */
+function weightsGpuKey({ scheme }: PlanRequest, architecture: Architecture, gpu: GpuSpec): string {
+  if (scheme) return `${gpu.vendor}/${gpu.computeCapability}/${gpu.multiprocessors}`;
+  return architecture.attention === 'mla' ? `${gpu.vendor}/${gpu.computeCapability}` : '';
+}
+
+/** Every option but those that neither weights nor cache layouts read, and that move with the memory of a GPU. */
+function optionsKey({ release, scheme }: PlanRequest, resolved: ResolvedOptions): string {
+  const {
+    captureSizes,
+    cudagraphMode,
+    gpuMemoryUtilization,
+    kvCacheMemoryBytes,
+    maxNumSeqs,
+    autoMaxModelLen,
+    ...read
+  } = resolved;
+  return `${release}/${scheme?.id ?? ''}/${JSON.stringify(read)}`;
 }
 
 function remember<Value>(
