@@ -72,6 +72,7 @@ export function rankTensors(input: WeightsInput): DeviceTensor[] {
   const rotary = hasAttention ? distinctTables(architecture.rotary) : [];
   const mla = architecture.caches.some((entry) => entry.caches.some((cache) => cache.kind === 'mla'));
   return [
+    ...secondEmbedding(modules, input, rules),
     ...modules.flatMap((module) => place(module, isLaidOut(module, context), layout, plan.tp)),
     ...rotary.map((table, i) => ({
       name: `rotary ${i}`,
@@ -98,6 +99,18 @@ function withExpertFormat({ scheme, spec }: WeightsInput): QuantizationScheme {
   if (!scheme) return { id: 'none', method: 'none', format: 'none', bits: 16, ignore: [], match: 'exact' };
   const isFp4 = scheme.method === 'fp8' && scheme.format === 'fp8-block' && spec.config.expertDtype === 'fp4';
   return isFp4 ? { ...scheme, expertFormat: 'mxfp4' } : scheme;
+}
+
+/** The embedding once more, for classes that build their own beside the language model's. */
+function secondEmbedding(
+  modules: readonly Module[],
+  { spec }: WeightsInput,
+  rules: Partial<WeightRules>,
+): DeviceTensor[] {
+  if (!rules['weights.secondEmbedding']?.includes(spec.architecture)) return [];
+  const own = modules.find((module) => module.kind === 'plain' && module.role === 'embedding');
+  if (own?.kind !== 'plain') return [];
+  return [{ name: 'embed_tokens', bytes: own.elements * own.elementBytes, part: own.part }];
 }
 
 function isLaidOut(module: Module, context: Parameters<typeof isQuantized>[1]): boolean {

@@ -43,6 +43,8 @@ export interface WeightRules {
   'weights.marlinPadding': boolean;
   /** Linears that a class keeps whole on every rank under some methods, as name pattern. */
   'weights.wholeUnderMethods': { classes: string[]; methods: string[]; pattern: string }[];
+  /** Classes that build a second embedding beside the language model's. */
+  'weights.secondEmbedding': string[];
   /** Classes that keep a square causal mask of bools, max_position_embeddings wide (on the Transformers backend). */
   'weights.causalMask': string[];
   /** Capability times ten below which block FP8 linears are repacked for Marlin. */
