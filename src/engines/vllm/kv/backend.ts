@@ -58,8 +58,9 @@ export function attentionBackend(
   profile: Profile<AttentionRules>,
 ): string | undefined {
   const name = caseOf(layout, question);
+  if (packedIsRefused(layout, question)) return undefined;
   const prefix = profile['attention.prefixLm'];
-  if (question.prefixLm && prefix && question.capability && 'headDim' in layout && layout.headDim % 256 === 0) {
+  if (question.prefixLm && prefix && question.capability && isWide(layout)) {
     const backends = atCapability(prefix, question.capability);
     if (backends) return backends[0];
   }
@@ -76,7 +77,21 @@ export function lacksBackend(
 ): boolean {
   const name = caseOf(layout, question);
   if (!name || question.capability === undefined) return false;
+  if (packedIsRefused(layout, question)) return profile['attention.sink'] !== undefined;
   return candidatesOf(name, question.capability, profile)?.length === 0;
+}
+
+/** The backends of packed caches know no images that attend in both directions, and sinks only FlashInfer's on 10.x. */
+function packedIsRefused(layout: CacheLayout, { cacheDtype, capability, prefixLm }: BackendQuestion): boolean {
+  const isTurboquant = cacheDtype.startsWith('turboquant_');
+  if (!isTurboquant && !cacheDtype.startsWith('nvfp4')) return false;
+  if (prefixLm && isWide(layout)) return true;
+  const hasSinks = 'sinks' in layout && layout.sinks === true;
+  return hasSinks && (isTurboquant || capability?.split('.')[0] !== '10');
+}
+
+function isWide(layout: CacheLayout): boolean {
+  return 'headDim' in layout && layout.headDim % 256 === 0;
 }
 
 function candidatesOf(

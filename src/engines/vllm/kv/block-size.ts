@@ -17,6 +17,8 @@ export interface BlockSizeInput {
   sparse: boolean;
   qkNopeHeadDim: number | undefined;
   headDim: number;
+  /** Bytes of one token in quantized and in unquantized layers, where a release aligns the two. */
+  skippedTokenBytes?: { own: number; plain: number } | undefined;
   /** Largest state page of the model, absent without state layers. */
   stateBytes?: number | undefined;
   /** Bytes of one token in an attention layer. */
@@ -39,9 +41,22 @@ export interface BlockSize {
 
 export function resolveBlockSize(input: BlockSizeInput): BlockSize {
   const logLines: string[] = [];
-  const base = baseBlockSize(input, logLines);
+  const base = alignToSkipped(input, baseBlockSize(input, logLines), logLines);
   if (!input.stateBytes || input.profile['kv.blockAlignment'] === 'none') return { blockSize: base, logLines };
   return alignToState(input, base, logLines);
+}
+
+/** Layers left unquantized share the pool: the quantized page must hold theirs. _align_heterogeneous_kv_block_size, 0.25+. */
+function alignToSkipped({ skippedTokenBytes, backends }: BlockSizeInput, base: number, logLines: string[]): number {
+  if (!skippedTokenBytes || skippedTokenBytes.own === skippedTokenBytes.plain) return base;
+  const smallest = smallestBlock(backends[0]);
+  const alignment = Math.max(smallest, base);
+  const needed = alignment * divCeil(skippedTokenBytes.plain * smallest, alignment * skippedTokenBytes.own);
+  if (needed <= base) return base;
+  logLines.push(
+    `Setting attention block size to ${needed} tokens so the quantized primary KV page covers the higher-precision padded-spec page.`,
+  );
+  return needed;
 }
 
 /** The block size without regard to state layers. */

@@ -96,10 +96,11 @@ function knowsValueHeadDim(kind: KvLayerSpec['kind'], rule: 'asKey' | 'ownInFull
   return rule === 'own' || (rule === 'ownInFull' && kind === 'full');
 }
 
-/** TurboQuant leaves the first and last two layers unquantized. vllm/engine/arg_utils.py (0.20 and later). */
-function layerCacheDtype(layer: number, { options, profile, layers = 0 }: CacheFacts): string {
+/** TurboQuant leaves the first and last two layers unquantized, unless the model has state layers. vllm/engine/arg_utils.py (0.20 and later). */
+function layerCacheDtype(layer: number, { options, architecture, layers = 0 }: CacheFacts): string {
   const dtype = options.kvCacheDtype;
-  if (!dtype.startsWith('turboquant_') || profile['kv.turboquantSkips'] !== 'firstAndLastTwo') return dtype;
+  const isHybrid = architecture.attention === 'hybrid-mamba';
+  if (!dtype.startsWith('turboquant_') || isHybrid) return dtype;
   const skipped = Math.min(2, Math.floor(layers / 2));
   return layer < skipped || layer >= layers - skipped ? options.dtype : dtype;
 }

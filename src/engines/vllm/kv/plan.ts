@@ -71,7 +71,8 @@ export function groupingOf(rules: KvProfile, input: KvPlanInput): KvGrouping | K
 
 /**
  * Requests of maximal length that the pool holds at once. From 0.27: blocks / sum over groups of a request's blocks; 0.9 to
- * 0.26 the request's bytes over the page of the first group, which differs only where pages do; before, tokens / length.
+ * 0.26 the request's bytes over the page of the first group (0.24 to 0.26: of the first layer of each group), which differs
+ * only where pages do; before, tokens / length.
  */
 function concurrency(
   rules: KvProfile,
@@ -87,6 +88,11 @@ function concurrency(
       let bytes = 0;
       for (const group of groups) bytes += requestBlocks([group], length, context) * group.pageBytes;
       return numBlocks / Math.ceil(bytes / groups[0]!.pageBytes);
+    }
+    case 'bytesOverFirstLayer': {
+      let bytes = 0;
+      for (const group of groups) bytes += requestBlocks([group], length, context) * group.specs[0]!.pageBytes;
+      return numBlocks / Math.ceil(bytes / groups[0]!.specs[0]!.pageBytes);
     }
     case 'blocksOverRequestBlocks':
       return numBlocks / requestBlocks(groups, length, context);

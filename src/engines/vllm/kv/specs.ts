@@ -9,7 +9,7 @@ import type { ResolvedOptions } from '../resolved.ts';
 import { attentionBackend, type BackendQuestion, lacksBackend } from './backend.ts';
 import { type BlockSize, resolveBlockSize } from './block-size.ts';
 import { type CacheFacts, layerSpec } from './layer.ts';
-import { attentionTokenBytes, latentTokenBytes } from './pages.ts';
+import { attentionTokenBytes, elementBytes, latentTokenBytes } from './pages.ts';
 import { stageBounds } from './stages.ts';
 import { checkpoint, stateBytes } from './state.ts';
 import type { KvLayerSpec, KvProfile } from './types.ts';
@@ -93,6 +93,15 @@ function refusalOf(
       return { error: `AssertionError: DeepseekV4 only supports fp8 kv-cache format for now, got ${dtype}` };
     }
   }
+  if (options.kvCacheDtype.startsWith('turboquant_') && profile['kv.turboquant'] === 'dense' && isHybrid(layouts)) {
+    return {
+      error:
+        'NotImplementedError: TurboQuant KV cache is not supported for hybrid (attention + Mamba) models. ' +
+        'Boundary layer protection requires uniform attention layers.',
+    };
+  }
+  const tooOld = tritonRefusesFp8(input, backends);
+  if (tooOld) return { error: tooOld };
   const refused = layouts.find((layout) => !backends.has(layout) && lacksBackend(layout, questionOf(input), profile));
   if (!refused) return {};
   const headDim = refused.kind === 'mla' ? refused.latentDim : 'headDim' in refused ? refused.headDim : 0;
@@ -190,6 +199,26 @@ export function cacheDtypeOf(layout: CacheLayout, backend: string | undefined, i
   }
 }
 
+/** Triton's kernels read fp8 natively from capability 8.9 on; later releases say so instead of failing to compile. */
+function tritonRefusesFp8(
+  { gpu, options, profile }: KvSpecsInput,
+  backends: ReadonlyMap<CacheLayout, string>,
+): string | undefined {
+  if (!options.kvCacheDtype.startsWith('fp8') || gpu.vendor !== 'nvidia') return undefined;
+  if (gpu.computeCapability === undefined || Number(gpu.computeCapability) >= 8.9) return undefined;
+  const backend = [...backends.values()].find((name) => profile['kv.tritonFp8Checks'].includes(name));
+  if (!backend) return undefined;
+  const name = backend === 'TRITON_MLA' ? 'Triton MLA' : 'Triton attention';
+  return (
+    `ValueError: FP8 KV cache is not supported by the ${name} backend on ${gpu.printedNames?.[0] ?? gpu.name} ` +
+    `(compute capability ${gpu.computeCapability}); native FP8 (fp8e4nv) requires SM89+.`
+  );
+}
+
+function isHybrid(layouts: readonly CacheLayout[]): boolean {
+  return layouts.some((layout) => layout.kind === 'state') && layouts.some((layout) => layout.kind !== 'state');
+}
+
 function blockSizeOf(input: KvSpecsInput, layers: readonly LayerCaches[], backends: readonly string[]): BlockSize {
   const { model, gpu, options, profile } = input;
   const layouts = layers.flatMap((entry) => entry.caches);
@@ -205,6 +234,7 @@ function blockSizeOf(input: KvSpecsInput, layers: readonly LayerCaches[], backen
   const block = resolveBlockSize({
     profile,
     capability: gpu.computeCapability,
+    skippedTokenBytes: skippedTokenBytes(input, attention, states.length > 0),
     asked: options.blockSize ?? (isCompressed ? 256 : wideHeadBlock(input, layouts, backends)),
     backends,
     mla: attention?.kind === 'mla',
@@ -220,6 +250,23 @@ function blockSizeOf(input: KvSpecsInput, layers: readonly LayerCaches[], backen
       : 1,
   });
   return block;
+}
+
+/**
+ * With TurboQuant the first and last layers stay unquantized. From 0.25 the block grows until a page of the first layer's
+ * backend, reckoned at one byte a value, holds a page of theirs.
+ */
+function skippedTokenBytes(
+  { options, profile }: KvSpecsInput,
+  layout: CacheLayout | undefined,
+  hasStates: boolean,
+): { own: number; plain: number } | undefined {
+  if (!options.kvCacheDtype.startsWith('turboquant_') || !profile['kv.alignsSkippedLayers'] || hasStates)
+    return undefined;
+  if (layout?.kind !== 'full' && layout?.kind !== 'sliding') return undefined;
+  const heads = Math.max(1, Math.floor(layout.kvHeads / options.tensorParallelSize));
+  const values = 2 * heads * layout.headDim;
+  return { own: values, plain: values * elementBytes(options.dtype, options.dtype) };
 }
 
 /** The tile of FlashAttention 4 on capability 9 over an fp8 cache of head size 512. */

@@ -91,7 +91,7 @@ export interface KvRules {
   'kv.uniformGroupOnStage': 'wholeModel' | 'stage';
   'kv.localFallback': boolean;
   'kv.tokensLine': 'none' | 'blocksTimesBlockSize' | 'blocksOverGroups' | 'concurrencyTimesLength';
-  'kv.concurrency': 'tokensOverLength' | 'bytesOverFirstPage' | 'blocksOverRequestBlocks';
+  'kv.concurrency': 'tokensOverLength' | 'bytesOverFirstPage' | 'bytesOverFirstLayer' | 'blocksOverRequestBlocks';
   'kv.capacityCheck': 'tokens' | 'layers' | 'firstGroup' | 'groups' | 'groupsAndNullBlock';
   'kv.capacityScope': 'worker' | 'wholeModel';
   'kv.windowReserve': 'oneBatch' | 'batchesInFlight';
@@ -117,7 +117,11 @@ export interface KvRules {
   'kv.deltaNetScanDtype': boolean;
   'kv.nemotronScanDtype': string;
   'kv.prefillCheckpoints'?: Readonly<Record<string, PrefillCheckpoint | undefined>>;
-  'kv.turboquantSkips': 'firstAndLastTwo' | 'none';
+  /** TurboQuant for dense models only, or for models with state layers too. */
+  'kv.turboquant'?: 'dense' | 'all';
+  'kv.alignsSkippedLayers': boolean;
+  /** Backends that refuse an fp8 cache below capability 8.9. */
+  'kv.tritonFp8Checks': readonly string[];
   'kv.inclusiveWindows': boolean;
   'kv.crossIsFull': readonly string[];
   'kv.wideHeadFp8Block'?: number;
