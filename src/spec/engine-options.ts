@@ -247,6 +247,20 @@ export const engineOptionTable: readonly EngineOptionEntry[] = [
     description: 'batch sizes to capture, comma-separated',
     read: sizes,
   },
+  {
+    group: 'Features',
+    key: 'maxCudagraphCaptureSize',
+    flags: '--max-cudagraph-capture-size <n>',
+    description: 'largest batch size to capture',
+    read: count,
+  },
+  {
+    group: 'Features',
+    key: 'compilationConfig',
+    flags: '--compilation-config <json>',
+    description: 'cudagraph_mode and capture sizes are read',
+    read: parseJsonObject,
+  },
 ];
 
 /** Booleans that also exist as --no-...; the others are plain switches. */

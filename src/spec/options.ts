@@ -38,6 +38,9 @@ export interface EngineOptions extends ParallelOptions {
   mambaSsmCacheDtype?: string;
   disableHybridKvCacheManager?: boolean;
   cudagraphCaptureSizes?: number[];
+  maxCudagraphCaptureSize?: number;
+  /** Of it, cudagraph_mode and the capture sizes move memory. */
+  compilationConfig?: JsonObject;
   mmEncoderTpMode?: 'weights' | 'data';
   /** Environment variables that the user states (VLLM_...). */
   env?: Record<string, string>;

@@ -25,6 +25,8 @@ export function resolveGraphMode(input: GraphInput): ResolvedOptions['cudagraphM
   const { options, traits, profile, engine } = input;
   if (options.enforceEager) return 'NONE';
   if (engine === 'v0') return 'FULL_DECODE_ONLY';
+  const stated = statedMode(options.compilationConfig);
+  if (stated) return stated;
   if (traits.pooling || traits.encoderDecoder) return 'PIECEWISE';
   return traits.hybrid ? profile['defaults.hybridCudagraphMode'] : profile['defaults.cudagraphMode'];
 }
@@ -32,9 +34,10 @@ export function resolveGraphMode(input: GraphInput): ResolvedOptions['cudagraphM
 /** 1, 2, 4, then multiples of 8, from 256 on of the release's step, up to the largest size. */
 export function captureSizes(input: GraphInput): number[] {
   const { options, profile, engine, maxNumBatchedTokens } = input;
-  if (options.enforceEager) return [];
-  if (options.cudagraphCaptureSizes) {
-    return [...new Set(options.cudagraphCaptureSizes)]
+  if (options.enforceEager || statedMode(options.compilationConfig) === 'NONE') return [];
+  const listed = options.cudagraphCaptureSizes ?? options.compilationConfig?.cudagraph_capture_sizes;
+  if (Array.isArray(listed)) {
+    return [...new Set(listed.map(Number))]
       .filter((size) => size <= maxNumBatchedTokens)
       .sort((a, b) => a - b);
   }
@@ -50,8 +53,22 @@ export function captureSizes(input: GraphInput): number[] {
   return sizes;
 }
 
-function largestSize({ spec, gpu, profile, maxNumSeqs, speculativeTokens }: GraphInput): number {
+/** cudagraph_mode of --compilation-config, or its switches before 0.10.1 (vllm/config/compilation.py). */
+function statedMode(config: EngineOptions['compilationConfig']): ResolvedOptions['cudagraphMode'] | undefined {
+  if (!config) return undefined;
+  const named = String(config.cudagraph_mode ?? '').toUpperCase();
+  const mode = graphModes.find((known) => known === named);
+  if (mode) return mode;
+  if (config.use_cudagraph === false) return 'NONE';
+  return config.full_cuda_graph === true ? 'FULL' : undefined;
+}
+
+const graphModes = ['NONE', 'PIECEWISE', 'FULL', 'FULL_DECODE_ONLY', 'FULL_AND_PIECEWISE'] as const;
+
+function largestSize({ options, spec, gpu, profile, maxNumSeqs, speculativeTokens }: GraphInput): number {
   const rule = profile['defaults.captureSizes'];
+  const stated = options.maxCudagraphCaptureSize ?? options.compilationConfig?.max_cudagraph_capture_size;
+  if (typeof stated === 'number') return stated;
   const wider = profile['defaults.widerCapture'].find((entry) => entry.architecture === spec.architecture);
   if (wider) return wider.max;
   const ceiling = Math.floor(capabilityOf(gpu)) === 10 ? rule.blackwellCeiling : rule.ceiling;
