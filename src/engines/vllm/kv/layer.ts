@@ -4,18 +4,18 @@ import type { CacheLayout } from '../../../architecture/types.ts';
 import { alignUp } from '../../../units.ts';
 import { kernelBlocks, readsByStride, smallestBlock } from './backend.ts';
 import type { BlockSize } from './block-size.ts';
+import { cacheDtypeOf } from './caches.ts';
+import type { KvSpecsInput } from './input.ts';
 import { attentionTokenBytes, elementBytes, indexerTokenBytes, latentTokenBytes } from './pages.ts';
 import { specialSpec } from './special.ts';
-import type { KvSpecsInput } from './specs.ts';
 import { stateBytes, statesPerRequest, stateVariant } from './state.ts';
 import type { KvLayerSpec } from './types.ts';
 
 export interface CacheFacts extends KvSpecsInput {
   block: BlockSize;
   backends: ReadonlyMap<CacheLayout, string>;
-  cacheDtype: (layout: CacheLayout, backend: string | undefined, input: KvSpecsInput) => string;
   /** Decoder layers of the model. */
-  layers?: number;
+  layers: number;
 }
 
 /** undefined: the release keeps nothing for this layout in the block pool (states in V0). */
@@ -97,7 +97,7 @@ function knowsValueHeadDim(kind: KvLayerSpec['kind'], rule: 'asKey' | 'ownInFull
 }
 
 /** TurboQuant leaves the first and last two layers unquantized, unless the model has state layers. vllm/engine/arg_utils.py (0.20 and later). */
-function layerCacheDtype(layer: number, { options, architecture, layers = 0 }: CacheFacts): string {
+function layerCacheDtype(layer: number, { options, architecture, layers }: CacheFacts): string {
   const dtype = options.kvCacheDtype;
   const isHybrid = architecture.attention === 'hybrid-mamba';
   if (!dtype.startsWith('turboquant_') || isHybrid) return dtype;
@@ -130,7 +130,7 @@ function windowBlock({ profile, block }: CacheFacts, backend: string | undefined
 function latentSpec(layer: number, layout: Extract<CacheLayout, { kind: 'mla' }>, facts: CacheFacts): KvLayerSpec {
   const { options, profile, block } = facts;
   const backend = facts.backends.get(layout);
-  const cacheDtype = facts.cacheDtype(layout, backend, facts);
+  const cacheDtype = cacheDtypeOf(layout, backend, facts);
   const isPadded = options.engine === 'v0' && profile['kv.paddedLatent'];
   const latentDim = isPadded
     ? alignUp(layout.latentDim, 256 / elementBytes(cacheDtype, options.dtype))
