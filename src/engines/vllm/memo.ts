@@ -47,6 +47,7 @@ export function weightsOf({
       gpu,
       options: resolved,
       place,
+      ...(request.draft ? { draft: { ...request.draft, architecture: architectureOf(request.draft.spec) } } : {}),
     }),
   );
 }

@@ -1,77 +1,62 @@
-// Weight bytes of Llama ranks against what released vLLMs hold (test/ground-truth/vllm-oracle.jsonl holds the lines).
+// Weight bytes of Llama ranks: against what released vLLMs' own classes hold and against published start-ups.
 import { describe, expect, it } from 'vitest';
-import { expandArchitecture } from '../../../src/architecture/index.ts';
-import { resolveProfile } from '../../../src/engines/vllm/profile.ts';
-import type { ResolvedOptions } from '../../../src/engines/vllm/resolved.ts';
 import { rankWeights } from '../../../src/engines/vllm/weights/index.ts';
-import { loadPresets } from '../../../src/load/presets.ts';
-import { findScheme } from '../../../src/spec/quantization.ts';
+import { GiB } from '../../../src/units.ts';
+import { type RankOf, weightsInput } from './input.ts';
 
-const options = (over: Partial<ResolvedOptions> = {}): ResolvedOptions => ({
-  tensorParallelSize: 1,
-  pipelineParallelSize: 1,
-  dataParallelSize: 1,
-  decodeContextParallelSize: 1,
-  enableExpertParallel: false,
-  engine: 'v1',
-  runner: 'v1',
-  dtype: 'bfloat16',
-  maxModelLen: 8192,
-  autoMaxModelLen: false,
-  maxNumSeqs: 256,
-  maxNumBatchedTokens: 8192,
-  gpuMemoryUtilization: 0.9,
-  kvCacheDtype: 'auto',
-  enforceEager: true,
-  cudagraphMode: 'NONE',
-  captureSizes: [],
-  enablePrefixCaching: true,
-  enableChunkedPrefill: true,
-  asyncScheduling: true,
-  maxConcurrentBatches: 2,
-  mambaCacheMode: 'none',
-  speculativeTokens: 0,
-  ...over,
-});
-
-function plan(
-  model: string,
-  version: string,
-  over: Partial<ResolvedOptions> & { scheme?: string; stage?: number } = {},
-) {
-  const { scheme, stage = 0, ...rest } = over;
-  const spec = loadPresets('models').find((entry) => entry.id === model)!;
-  return rankWeights({
-    spec,
-    architecture: expandArchitecture(spec),
-    scheme: scheme ? findScheme(loadPresets('quantizations'), scheme) : undefined,
-    profile: resolveProfile(loadPresets('vllm-rules'), version),
-    gpu: { computeCapability: '9.0', multiprocessors: 132, vendor: 'nvidia' },
-    options: options(rest),
-    place: { tensorRank: 0, stage },
-  });
-}
+const planned = (of: RankOf) => rankWeights(weightsInput(of));
 
 describe('weights of a Llama rank', () => {
-  it.each([
-    ['llama-1-7b', '0.33.0', { dtype: 'float16' as const }, 13477356288],
-    ['llama-3.1-8b', '0.33.0', {}, 16094077696],
-    ['llama-3.1-8b', '0.33.0', { scheme: 'fp8' }, 9114756352],
-    ['llama-3.1-8b', '0.33.0', { scheme: 'gptq' }, 5761409792],
-    ['llama-3.1-8b', '0.20.2', { scheme: 'gptq-act' }, 5764817792],
-  ])('%s in %s %o', (model, version, over, bytes) => {
-    const planned = plan(model, version, over);
-    expect('error' in planned ? planned.error : planned.tensorBytes).toBe(bytes);
+  it.each<[RankOf, number]>([
+    [{ model: 'llama-1-7b', version: '0.33.0' }, 13477356288],
+    [{ model: 'llama-3.1-8b', version: '0.33.0' }, 16094077696],
+    [{ model: 'llama-3.1-8b', version: '0.26.0' }, 16094078080],
+    [{ model: 'llama-3.1-8b', version: '0.11.0' }, 16094077824],
+    [{ model: 'llama-3.1-8b', version: '0.33.0', scheme: 'fp8' }, 9114756352],
+    [{ model: 'llama-3.1-8b', version: '0.33.0', scheme: 'fp8-static' }, 9114756864],
+    [{ model: 'llama-3.1-8b', version: '0.33.0', scheme: 'fp8-block' }, 9116459776],
+    [{ model: 'llama-3.1-8b', version: '0.33.0', scheme: 'fp8-block', capability: '10.0' }, 9169281792],
+    [{ model: 'llama-3.1-8b', version: '0.33.0', scheme: 'fp8-dynamic' }, 9120260864],
+    [{ model: 'llama-3.1-8b', version: '0.33.0', scheme: 'w8a8' }, 9120260864],
+    [{ model: 'llama-3.1-8b', version: '0.33.0', scheme: 'w4a16' }, 5734148864],
+    [{ model: 'llama-3.1-8b', version: '0.33.0', scheme: 'nvfp4' }, 6061304576],
+    [{ model: 'llama-3.1-8b', version: '0.33.0', scheme: 'awq' }, 5843198720],
+    [{ model: 'llama-3.1-8b', version: '0.33.0', scheme: 'gptq' }, 5761409792],
+    [{ model: 'llama-3.1-8b', version: '0.20.2', scheme: 'gptq-act' }, 5764817792],
+    [{ model: 'llama-3.1-8b', version: '0.20.2', scheme: 'bitsandbytes' }, 5625095040],
+  ])('%o: %i bytes', (of, bytes) => {
+    const result = planned(of);
+    expect('error' in result ? result.error : result.tensorBytes).toBe(bytes);
   });
 
-  it('prints blocks of the allocator, as the start-up line of 0.6.4 does', () => {
-    const planned = plan('llama-3.1-8b', '0.6.4');
-    expect('error' in planned ? 0 : planned.loadedBytes / 2 ** 30).toBeCloseTo(14.9888, 3);
+  it('prints blocks of the allocator: 14.9888 GiB in a start of 0.6.4', () => {
+    const result = planned({ model: 'llama-3.1-8b', version: '0.6.4' });
+    expect('error' in result ? 0 : result.loadedBytes / GiB).toBeCloseTo(14.9888, 4);
+  });
+
+  it('keeps the absorbed matrices of 0.7: DeepSeek-R1 printed 83.88 GiB on each of 8 GPUs', () => {
+    const options = { tensorParallelSize: 8 };
+    const result = planned({ model: 'deepseek-r1', version: '0.7.3', options });
+    expect('error' in result ? 0 : result.loadedBytes / GiB).toBeCloseTo(83.88, 1);
   });
 
   it('refuses heads that do not divide', () => {
-    expect(plan('qwen2.5-0.5b', '0.33.0', { tensorParallelSize: 4 })).toEqual({
+    const options = { tensorParallelSize: 4 };
+    expect(planned({ model: 'qwen2.5-0.5b', version: '0.33.0', options })).toEqual({
       error: 'Total number of attention heads (14) must be divisible by tensor parallel size (4).',
     });
+  });
+
+  it('refuses shards that cut groups and blocks', () => {
+    const options = { tensorParallelSize: 2 };
+    const error = (scheme: string) => planned({ model: 'qwen2.5-72b', version: '0.33.0', scheme, options });
+    expect(error('fp8-block')).toHaveProperty('error', expect.stringContaining('14784'));
+    expect(error('w4a16')).toHaveProperty('error', expect.stringContaining('group_size=128'));
+    expect(error('nvfp4')).not.toHaveProperty('error');
+  });
+
+  it('refuses methods that a release no longer has', () => {
+    expect(planned({ model: 'llama-3.1-8b', version: '0.28.0', scheme: 'bitsandbytes' })).toHaveProperty('error');
+    expect(planned({ model: 'llama-3.1-8b', version: '0.30.0', scheme: 'gptq-act' })).toHaveProperty('error');
   });
 });

@@ -61,7 +61,7 @@ export function absorbedMatrices(
     if (module.kind !== 'linear' || module.members[0]?.role !== 'kv-b') continue;
     const quantized = isQuantized(module, context);
     const copies = module.inputs * module.outputs * dtypeBytes[input.options.dtype];
-    if (quantized) out.push({ name: `${module.name} absorbed`, bytes: copies, part: 'attention' });
+    if (quantized) out.push({ name: `${module.name} absorbed`, bytes: copies, part: module.part });
     if (rule === 'absorbed') out.push(...absorbedProjections(module.name, input, quantized));
   }
   return out;

@@ -6,10 +6,12 @@ import { sum } from '../../../units.ts';
 import { dtypeBytes } from '../resolved.ts';
 import { allocatedBytes } from './allocator.ts';
 import { absorbedMatrices, attentionScalars, causalMask } from './attention.ts';
+import { draftInput, draftsWithOwnLayers, draftTensors } from './draft.ts';
 import { expertsLayouts } from './layouts/experts.ts';
 import { linearLayouts } from './layouts/linear.ts';
 import type { LayoutContext, Pieces } from './layouts/types.ts';
 import { buildModules, type ModulePlan } from './modules.ts';
+import { withoutOffloaded } from './offload.ts';
 import { stageRange } from './pipeline.ts';
 import { isQuantized } from './quantize.ts';
 import { checkInput, checkLinear } from './refusals.ts';
@@ -25,7 +27,7 @@ export type { RankWeights, WeightsInput } from './types.ts';
 export function rankWeights(input: WeightsInput): RankWeights | { error: string } {
   try {
     checkInput(input);
-    const tensors = rankTensors(input);
+    const tensors = onDevice(input);
     const rules = input.profile as Partial<WeightRules>;
     const parts: Record<string, number> = {};
     for (const tensor of tensors) {
@@ -39,12 +41,21 @@ export function rankWeights(input: WeightsInput): RankWeights | { error: string 
       tensorBytes: sum(Object.values(parts)),
       loadedBytes: blocks + workspaceBytes(input),
       parts,
-      confidence: 'exact',
+      confidence: input.options.cpuOffloadBytes || input.draft ? 'derived' : 'exact',
     };
   } catch (error) {
     if (error instanceof Refusal) return { error: error.message };
     throw error;
   }
+}
+
+/** The rank's tensors with the drafter's, without those that stay in host memory. */
+function onDevice(input: WeightsInput): DeviceTensor[] {
+  const tensors = rankTensors(input);
+  const draft = draftInput(input, modulePlan(input));
+  if (draft) tensors.push(...draftTensors(rankTensors(draft), input));
+  const budget = input.options.cpuOffloadBytes ?? 0;
+  return budget > 0 ? withoutOffloaded(tensors, budget) : tensors;
 }
 
 /** Every tensor on the device after post-processing, in construction order. */
@@ -119,7 +130,7 @@ function isLaidOut(module: Module, context: Parameters<typeof isQuantized>[1]): 
 
 function place(module: Module, quantized: boolean, layout: LayoutContext, tp: number): DeviceTensor[] {
   if (module.kind === 'plain') {
-    return [{ name: module.name, bytes: module.elements * module.elementBytes, part: module.part }];
+    return [{ name: module.name, bytes: module.elements * module.elementBytes, part: module.part, ...layerOf(module) }];
   }
   if (quantized && module.kind === 'linear') checkLinear(module, layout, tp);
   const format = quantized ? layout.scheme.format : 'none';
@@ -131,8 +142,13 @@ function place(module: Module, quantized: boolean, layout: LayoutContext, tp: nu
     name: `${module.name}.${suffix}`,
     bytes,
     part: module.part,
+    ...layerOf(module),
     ...(kept ? { loaderState: true } : {}),
   }));
+}
+
+function layerOf({ layer }: Module): { layer?: number } {
+  return layer === undefined ? {} : { layer };
 }
 
 function modulePlan(input: WeightsInput): ModulePlan {
@@ -170,6 +186,7 @@ function modulePlan(input: WeightsInput): ModulePlan {
       minimumInner: rules['weights.expertMinimumInner']?.[spec.architecture] ?? 0,
     },
     replicatedTowers: wholeTower(input),
+    draftLayers: draftsWithOwnLayers(input),
     idleKv: rules['weights.idleKv'] ?? true,
   };
 }

@@ -27,6 +27,8 @@ export interface ModulePlan extends ShardContext {
   };
   /** Towers are whole on every rank. */
   replicatedTowers: boolean;
+  /** The target's multi-token-prediction layers draft. */
+  draftLayers: boolean;
   /** K and V of layers that read another layer's cache are built all the same. */
   idleKv: boolean;
   /** Linears that this class keeps whole on every rank under the scheme at hand, by name. */
@@ -69,7 +71,7 @@ function isDecoderLayer(group: TensorGroup): boolean {
 
 /** Does the stage hold a tensor outside the decoder layers? Drafting layers are loaded only by drafts. */
 function onStage(group: TensorGroup, plan: ModulePlan, position: 'before' | 'after'): boolean {
-  if (group.part === 'mtp') return false;
+  if (group.part === 'mtp') return plan.draftLayers && plan.lastStage && !isShared(group);
   if (group.part !== 'text') return plan.towerStage;
   if (group.role === 'embedding' && plan.embeddingStages !== 'usual') return true;
   if (group.role === 'position-embedding' && plan.embeddingStages === 'every') return true;
@@ -78,6 +80,11 @@ function onStage(group: TensorGroup, plan: ModulePlan, position: 'before' | 'aft
   if (group.role === 'embedding' || group.role === 'position-embedding') return plan.firstStage;
   if (group.role === 'lm-head') return plan.lastStage;
   return position === 'before' ? plan.firstStage : plan.lastStage;
+}
+
+/** Drafting layers use the embedding and the head of the model itself. */
+function isShared(group: TensorGroup): boolean {
+  return group.role === 'embedding' || group.role === 'lm-head';
 }
 
 /** Modules of one decoder layer (or of the tensors outside the layers), merging what vLLM merges. */
@@ -162,7 +169,7 @@ function addExpert(
     const module: ExpertsModule = {
       kind: 'experts',
       name: key,
-      part: 'experts',
+      part: group.part === 'mtp' ? 'draft' : 'experts',
       members,
       experts: share,
       fullExperts: group.experts ?? 1,
@@ -258,5 +265,6 @@ const rolePart: Partial<Record<TensorRole, string>> = {
 /** The part of the model under which a tensor is reported. */
 export function partOf(group: TensorGroup): string {
   if (group.part === 'vision' || group.part === 'audio' || group.part === 'projector') return 'vision';
+  if (group.part === 'mtp') return 'draft';
   return rolePart[group.role] ?? 'attention';
 }

@@ -36,6 +36,8 @@ export interface DeviceTensor {
   name: string;
   bytes: number;
   part: string;
+  /** Decoder layer it belongs to. */
+  layer?: number;
   /** Made while the checkpoint is read and kept by the loader's own objects: printed, but not a tensor of the model. */
   loaderState?: boolean;
 }

@@ -87,7 +87,7 @@ export const linearLayouts: Readonly<Record<WeightFormat, LinearLayout>> = {
     return [
       ['weight', (inputs * outputs) / 2],
       ['weight_scale', scales],
-      ['scalars', 5 * fp32],
+      ['scalars', 4 * fp32],
       ...biasOf(module, context),
     ];
   },

@@ -1,0 +1,39 @@
+// What speculation adds to a rank: the target's own multi-token-prediction layers, or a draft model of its own. Law: vLLM
+// v1/spec_decode/ (llm_base_proposer.py): the drafter runs on the last pipeline stage; its embedding is the target's where
+// that stage has one, its head always.
+import type { ModulePlan } from './modules.ts';
+import type { DeviceTensor, WeightsInput } from './types.ts';
+
+/** Does the release draft with layers of the target's own checkpoint? */
+export function draftsWithOwnLayers({ options }: WeightsInput): boolean {
+  const { method, model } = options.speculativeConfig ?? {};
+  return typeof method === 'string' && /(^|_)mtp$/.test(method) && model === undefined;
+}
+
+/** The drafter's input for the same rank, with its own model in the target's place; undefined without a draft model. */
+export function draftInput(input: WeightsInput, plan: ModulePlan): WeightsInput | undefined {
+  if (!input.draft || !plan.lastStage) return undefined;
+  const { draft, ...target } = input;
+  const size = input.options.speculativeConfig?.draft_tensor_parallel_size;
+  return {
+    ...target,
+    ...draft,
+    scheme: draft.scheme,
+    options: {
+      ...input.options,
+      speculativeConfig: undefined,
+      pipelineParallelSize: 1,
+      ...(typeof size === 'number' ? { tensorParallelSize: size } : {}),
+    },
+    place: { ...input.place, stage: 0 },
+  };
+}
+
+/** The drafter's tensors as part of the target's rank; EAGLE heads and MTP layers use the target's embedding and head. */
+export function draftTensors(tensors: readonly DeviceTensor[], input: WeightsInput): DeviceTensor[] {
+  const method = String(input.options.speculativeConfig?.method ?? '');
+  const shares = method.startsWith('eagle') || method.endsWith('mtp');
+  return tensors
+    .filter((tensor) => !(shares && (tensor.part === 'embedding' || tensor.part === 'lm_head')))
+    .map((tensor) => ({ ...tensor, name: `draft ${tensor.name}`, part: 'draft' }));
+}
