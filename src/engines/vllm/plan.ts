@@ -73,7 +73,7 @@ export function planVllm(request: PlanRequest, registry: readonly RegistryEntry[
     devices,
     kvCache,
     workload,
-    startupLog: [...startupLog({ profile, resolved, ranks, kv, kvCache }), ...specs.logLines],
+    startupLog: [...startupLog({ profile, resolved, ranks, kv, kvCache }), ...specs.logLines, ...kv.logLines],
     flags: [],
     command: '',
     suggestions: [],

@@ -116,6 +116,7 @@ export function start({ model, version, gpu = 'h100-sxm', options = {} }: Start)
       stages: at.stages,
       availableBytes: at.stages.map(() => availableBytes),
       maxModelLen,
+      autoMaxModelLen: resolved.autoMaxModelLen,
       maxNumBatchedTokens: resolved.maxNumBatchedTokens,
       maxConcurrentBatches: resolved.maxConcurrentBatches,
       decodeContextParallelSize: resolved.decodeContextParallelSize,

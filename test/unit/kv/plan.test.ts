@@ -5,15 +5,16 @@ import { GiB } from '../../../src/units.ts';
 import { start } from './oracle.ts';
 
 describe('planning', () => {
-  it('takes the longest length that fits with --max-model-len auto, one block less from 0.29', () => {
-    const longest = (version: string) => {
-      const { resolved, specs, pool } = start({ model: 'llama-3.1-8b', version, options: { maxModelLen: 'auto' } });
-      expect(resolved.autoMaxModelLen).toBe(true);
-      expect(specs.stages).toHaveLength(1);
-      return pool(5 * GiB).refusal;
-    };
-    expect(longest('0.24.0')).toMatchObject({ kind: 'too-long', estimatedMaxLen: 40960 });
-    expect(longest('0.33.0')).toMatchObject({ kind: 'too-long', estimatedMaxLen: 40944 });
+  it.each([
+    ['0.24.0', 40960, 'to fit in available GPU memory (5.0 GiB available for KV cache)'],
+    ['0.33.0', 40944, 'to fit in available KV cache memory (5.0 GiB GPU)'],
+  ])('%s takes the longest length that fits with --max-model-len auto: %i', (version, length, where) => {
+    const { pool } = start({ model: 'llama-3.1-8b', version, options: { maxModelLen: 'auto' } });
+    const plan = pool(5 * GiB);
+    expect(plan).toMatchObject({ refusal: null, maxModelLen: length });
+    expect(plan.logLines).toEqual([`Auto-fit max_model_len: reduced from 131072 to ${length} ${where}`]);
+    expect(pool(30 * GiB).logLines[0]).toContain('full model context length 131072 fits');
+    expect(pool(1000).refusal).toMatchObject({ kind: 'unsupported' });
   });
 
   it('an override replaces the blocks and, from 0.20, what the check compares', () => {

@@ -1,6 +1,7 @@
 // The engine's own check that one request of maximal length fits, the estimate it prints when it does not, and the search of
 // --max-model-len auto. Source: vllm/v1/core/kv_cache_utils.py check_enough_kv_cache_memory, 0.7 to 0.32;
 // kv_cache_planning.py in 0.33; V0: worker/worker.py raise_if_cache_size_invalid.
+import { GiB } from '../../../units.ts';
 import { groupBlocks, layerBlocks, longestLength, type RequestContext, requestBlocks } from './need.ts';
 import type { KvGrouping, KvPlanInput, KvProfile, KvRefusal } from './types.ts';
 
@@ -38,15 +39,36 @@ export function capacityCheck(check: CapacityInput & { maxModelLen: number }): K
   return null;
 }
 
-/** The longest length up to input.maxModelLen that every worker can hold; 0 when not even one token fits. */
-export function fitLength(check: CapacityInput): number {
+/** What --max-model-len auto comes to: the longest length up to input.maxModelLen that every worker can hold. */
+export interface AutoLength {
+  /** 0 when not even one token fits. */
+  length: number;
+  /** Memory of the worker that sets it. */
+  limitingBytes: number;
+}
+
+export function fitLength(check: CapacityInput): AutoLength {
+  const { input } = check;
+  let fit: AutoLength = { length: input.maxModelLen, limitingBytes: input.availableBytes[0] ?? 0 };
   if (check.rules['kv.capacityCheck'] === 'tokens') {
-    return Math.min(check.input.maxModelLen, check.numBlocks * (check.grouping.groups[0]?.blockSize ?? 0));
+    const capacity = check.numBlocks * (check.grouping.groups[0]?.blockSize ?? 0);
+    return { ...fit, length: Math.min(input.maxModelLen, capacity) };
   }
-  const all = workers(check);
-  return longestLength(check.input.maxModelLen, (length) =>
-    all.every((worker) => worker.needed(length) <= worker.availableBytes),
-  );
+  for (const { availableBytes, needed } of workers(check)) {
+    const length = longestLength(input.maxModelLen, (tokens) => needed(tokens) <= availableBytes);
+    if (length < fit.length) fit = { length, limitingBytes: availableBytes };
+  }
+  return fit;
+}
+
+/** The line that the engine logs about the length it found. */
+export function autoLengthLine(rules: KvProfile, asked: number, { length, limitingBytes }: AutoLength): string {
+  const template = rules['kv.autoLengthLines'];
+  const gib = Math.round((limitingBytes / GiB) * 100) / 100;
+  return (length >= asked ? template.full : template.reduced)
+    .replace('{asked}', String(asked))
+    .replace('{length}', String(length))
+    .replace('{gib}', Number.isInteger(gib) ? `${gib}.0` : String(gib));
 }
 
 interface Worker {

@@ -1,7 +1,7 @@
 // From layer specs and memory to blocks, tokens and concurrency, as the engine computes and prints them, and whether it
 // would start. Source: vllm/v1/core/kv_cache_utils.py get_kv_cache_configs and its report, 0.7 to 0.32; kv_cache_planning.py
 // in 0.33; V0: worker/worker.py determine_num_available_blocks, 0.6 to 0.10.
-import { capacityCheck, fitLength } from './capacity.ts';
+import { autoLengthLine, capacityCheck, fitLength } from './capacity.ts';
 import { groupLayers, isUngroupable } from './groups.ts';
 import { type RequestContext, requestBlocks, requestContext } from './need.ts';
 import type { KvGroup, KvGrouping, KvPlan, KvPlanInput, KvProfile, KvRefusal, KvUngroupable } from './types.ts';
@@ -19,7 +19,9 @@ export function planKvCache(input: KvPlanInput): KvPlan {
   const blocks = input.availableBytes.map((bytes, stage) => Math.floor(bytes / grouping.bytesPerBlock[stage]!));
   const numBlocks = input.numGpuBlocksOverride ?? Math.max(0, Math.min(...blocks));
   const check = { rules, input, grouping, context, numBlocks };
-  const maxModelLen = input.autoMaxModelLen ? fitLength(check) : input.maxModelLen;
+  const auto = input.autoMaxModelLen ? fitLength(check) : undefined;
+  if (auto?.length === 0) return refused(input, cannotFit);
+  const maxModelLen = auto?.length ?? input.maxModelLen;
   const refusal: KvRefusal | null =
     input.error === undefined ? capacityCheck({ ...check, maxModelLen }) : { kind: 'unsupported', error: input.error };
 
@@ -40,8 +42,13 @@ export function planKvCache(input: KvPlanInput): KvPlan {
     blocksPerRequest: perRequest,
     groups: grouping.groups,
     warnings: grouping.warnings,
+    logLines: auto ? [autoLengthLine(rules, input.maxModelLen, auto)] : [],
   };
 }
+
+const cannotFit =
+  'ValueError: Cannot auto-fit max_model_len: not enough GPU memory available to serve even a single token. ' +
+  'Try increasing `gpu_memory_utilization`.';
 
 /** The rules that hold for this start: V0 knows one kind of block and checks tokens against it. */
 export function rulesOf(input: Pick<KvPlanInput, 'profile' | 'engine'>): KvProfile {
@@ -155,5 +162,6 @@ function empty(input: KvPlanInput): KvPlan {
     blocksPerRequest: 0,
     groups: [],
     warnings: [],
+    logLines: [],
   };
 }

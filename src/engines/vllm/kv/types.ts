@@ -97,6 +97,7 @@ export interface KvRules {
   'kv.windowReserve': 'oneBatch' | 'batchesInFlight';
   'kv.contextParallelGroups': 'one' | 'several';
   'kv.overrideEntersCheck': boolean;
+  'kv.autoLengthLines': { full: string; reduced: string };
   'kv.pipelineRemainder': 'last' | 'beforeLast';
   'kv.blockSize': 'sixteen' | 'forced' | 'firstBackend' | 'allBackends';
   'kv.forcedMlaBlocks': readonly ForcedBlock[];
@@ -191,4 +192,6 @@ export interface KvPlan {
   blocksPerRequest: number;
   groups: readonly KvGroup[];
   warnings: readonly string[];
+  /** Other lines that the engine logs while planning. */
+  logLines: readonly string[];
 }
