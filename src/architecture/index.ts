@@ -15,17 +15,26 @@ export const families: Readonly<Record<string, ArchitectureFamily>> = {
   ...multimodalFamilies,
 };
 
-export function familyOf(spec: Pick<ModelSpec, 'modelType' | 'architecture'>): ArchitectureFamily | undefined {
-  return families[spec.architecture] ?? families[spec.modelType];
+export function familyOf(
+  spec: Pick<ModelSpec, 'modelType' | 'architecture' | 'assumedFamily'>,
+): ArchitectureFamily | undefined {
+  const names = spec.assumedFamily === undefined ? [spec.architecture, spec.modelType] : [spec.assumedFamily];
+  const known = names.find((name) => Object.hasOwn(families, name));
+  return known === undefined ? undefined : families[known];
 }
 
 /** Expands a model into its tensor and cache lists; refuses an unknown architecture. */
 export function expandArchitecture(spec: ModelSpec): Architecture {
   const family = familyOf(spec);
   if (!family) {
-    throw inputError('VRAM201', `unknown architecture ${spec.architecture} (model_type ${spec.modelType})`, {
-      hint: 'plan it as a known family with --assume-architecture llama (every figure then counts as estimated)',
-    });
+    throw inputError(
+      'VRAM201',
+      `the architecture ${spec.architecture} (model_type ${spec.modelType}) is unknown: which tensors and caches it has is missing`,
+      {
+        hint: 'plan it as a known family with --assume-architecture llama (every figure then counts as estimated)',
+        path: spec.source ?? '--model',
+      },
+    );
   }
   return family(spec);
 }

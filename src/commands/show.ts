@@ -10,6 +10,7 @@ import { thousands } from '../numbers.ts';
 import { plainTable } from '../render/table.ts';
 import { makeCommand, parseCommand } from './command.ts';
 import { kindOf } from './list.ts';
+import { unknownScheme } from './plan-checks.ts';
 
 interface ShowOptions {
   tensors?: boolean;
@@ -74,10 +75,7 @@ async function entryOf(kind: ReturnType<typeof kindOf>, ref: string, io: Io): Pr
       return engineEntry(ref);
     case 'quantizations': {
       const scheme = loadPresets('quantizations').find((entry) => entry.id === ref || entry.synonyms?.includes(ref));
-      if (!scheme)
-        throw inputError('VRAM157', `there is no quantization ${JSON.stringify(ref)}`, {
-          hint: 'vram list quantizations',
-        });
+      if (!scheme) throw unknownScheme(ref);
       return scheme;
     }
     case 'workloads':

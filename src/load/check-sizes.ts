@@ -22,6 +22,10 @@ export function sizeProblems(spec: ModelSpec, file: string): Diagnostic[] {
   if (typeof heads === 'number' && typeof kvHeads === 'number' && heads % kvHeads !== 0) {
     problems.push(`${kvHeads} KV heads do not divide ${heads} heads`);
   }
+  const { experts, expertsPerToken } = config;
+  if (typeof experts === 'number' && typeof expertsPerToken === 'number' && expertsPerToken > experts) {
+    problems.push(`expertsPerToken: a token cannot go to ${expertsPerToken} of ${experts} experts`);
+  }
   for (const text of [spec.architecture, modelType, spec.textModelType ?? '']) {
     if (printable(text, 200) !== text) problems.push(`"${printable(text)}" is no name of an architecture`);
   }

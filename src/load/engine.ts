@@ -19,7 +19,8 @@ export interface EngineRef {
 const profiles = new Map<string, Profile>();
 
 export function resolveEngineRef(ref: string | undefined): EngineRef {
-  const [id = '', asked] = (ref ?? 'vllm').trim().split('@', 2);
+  const [id = '', ...rest] = (ref ?? 'vllm').trim().split('@');
+  const asked = rest.length > 0 ? rest.join('@') : undefined;
   if (id.toLowerCase() !== 'vllm') {
     throw inputError('VRAM401', `engine ${JSON.stringify(id)} is not known to this version`, {
       hint: `use vllm, or vllm@${newestRelease}`,

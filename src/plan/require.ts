@@ -19,7 +19,7 @@ export interface RequirementOutcome {
 }
 
 export function parseRequirement(text: string): Requirement {
-  const match = /^\s*([A-Za-z][\w.-]*(?:\[\d+\][\w.-]*)*)\s*(>=|<=|==|!=|=|>|<)\s*(.+?)\s*$/.exec(text);
+  const match = /^\s*([A-Za-z][\w.-]*(?:\[\d+\][\w.-]*)*)\s*(>=|<=|==|!=|=|>|<)\s*([^\s=<>!].*?)\s*$/.exec(text);
   if (!match) {
     throw inputError('VRAM151', `cannot read the requirement ${JSON.stringify(text)}`, {
       hint: 'write a path, a comparison and a value, e.g. kvCache.maxConcurrency>=4 or verdict.headroomGiB>=1',

@@ -35,8 +35,8 @@ function rangeText(min: number, max: number): string {
 }
 
 export function parseFraction(text: string, option: string): number {
-  const value = Number(text);
-  if (text.trim() === '' || !Number.isFinite(value) || value <= 0 || value > 1) {
+  const value = readNumber(text);
+  if (!(value > 0 && value <= 1)) {
     throw inputError('VRAM143', `${option} must be above 0 and at most 1, not ${JSON.stringify(text)}`, {
       hint: 'it is the fraction of the GPU that the engine may use, e.g. 0.9',
       path: option,
@@ -46,13 +46,19 @@ export function parseFraction(text: string, option: string): number {
 }
 
 export function parseNumber(text: string, option: string, min = 0): number {
-  const value = Number(text);
-  if (text.trim() === '' || !Number.isFinite(value) || value < min) {
+  const value = readNumber(text);
+  if (!(value >= min)) {
     throw inputError('VRAM141', `${option} takes a number of at least ${min}, not ${JSON.stringify(text)}`, {
       path: option,
     });
   }
   return value;
+}
+
+/** A finite decimal number; NaN for anything else, hexadecimal and "inf" included. */
+function readNumber(text: string): number {
+  const value = /^\s*[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?\s*$/i.test(text) ? Number(text) : Number.NaN;
+  return Number.isFinite(value) ? value : Number.NaN;
 }
 
 export function parseJsonObject(text: string, option: string): Record<string, import('./model.ts').Json> {

@@ -62,6 +62,8 @@ export interface ModelSpec {
   /** The architecture class of config.json, e.g. LlamaForCausalLM. */
   architecture: string;
   modelType: string;
+  /** Family that an unknown architecture is planned as; every figure is then an estimate. */
+  assumedFamily?: string;
   /** model_type of the text part where the checkpoint is multimodal. */
   textModelType?: string;
   config: ModelConfig;

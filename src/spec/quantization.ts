@@ -78,7 +78,7 @@ export function findScheme(schemes: readonly QuantizationScheme[], id: string): 
 /** What a checkpoint's own quantization_config says, as a scheme. Undefined when its method is not known. */
 export function schemeOfCheckpoint(config: QuantizationConfig): QuantizationScheme | undefined {
   const method = config.method.toLowerCase().replaceAll('_', '-');
-  const reader = readers[method];
+  const reader = Object.hasOwn(readers, method) ? readers[method] : undefined;
   return reader ? { id: method, ...reader(config), method: config.method } : undefined;
 }
 

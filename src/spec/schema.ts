@@ -22,7 +22,7 @@ const date = z.string().regex(/^\d{4}(-\d{2}(-\d{2})?)?$/, 'a date is written as
 /** An integer within bounds that no real model or GPU exceeds; the message carries the bound. */
 const count = (max: number, min = 1) =>
   z
-    .number({ error: 'expected a number' })
+    .number({ error: ({ input }) => (input === undefined ? 'is required' : 'expected a number') })
     .int('expected an integer')
     .min(min, `must be at least ${min}`)
     .max(max, `is larger than anything plausible (limit ${max})`);
@@ -103,7 +103,11 @@ export const modelSchema = z.strictObject({
 });
 
 /** A normalized config.json: the same limits, any other key, and the sizes that no family can do without. */
-export const looseConfigSchema = z.looseObject({ ...coreConfig, hiddenSize: coreConfig.hiddenSize.unwrap() });
+export const looseConfigSchema = z.looseObject({
+  ...coreConfig,
+  hiddenSize: coreConfig.hiddenSize.unwrap(),
+  rope: z.looseObject(ropeNumbers).optional(),
+});
 
 const bytes = count(1e15);
 const rate = z.number().positive().max(1e18);
