@@ -37,7 +37,7 @@ export function weightsOf({
   gpu,
   place,
 }: Subject & { gpu: GpuSpec; place: { tensorRank: number; stage: number } }): RankWeights | { error: string } {
-  const key = `${optionsKey(request, resolved)}/${place.stage}/${place.tensorRank}/${weightsGpuKey(request, architecture, gpu)}`;
+  const key = `${optionsKey(request, resolved)}/${place.stage}/${place.tensorRank}/${weightsGpuKey(request, architecture, gpu, resolved)}`;
   return remember(weights, request.spec, key, () =>
     rankWeights({
       spec: request.spec,
@@ -68,12 +68,19 @@ export function stagesOf({ request, architecture, resolved }: Subject): KvSpecs 
 }
 
 /**
- * 16-bit weights are the same on every GPU, but for the workspaces that latent and sparse attention backends bring along;
+ * 16-bit weights are the same on every GPU, but for the buffers that latent and sparse attention and NVFP4 caches bring along;
  * the layout of quantized ones goes by the kernel, so by capability, and Marlin's workspace by multiprocessors.
  */
-function weightsGpuKey({ scheme }: PlanRequest, architecture: Architecture, gpu: GpuSpec): string {
+function weightsGpuKey(
+  { scheme }: PlanRequest,
+  architecture: Architecture,
+  gpu: GpuSpec,
+  { kvCacheDtype }: ResolvedOptions,
+): string {
   if (scheme) return `${gpu.vendor}/${gpu.computeCapability}/${gpu.multiprocessors}`;
-  return architecture.attention === 'mla' ? `${gpu.vendor}/${gpu.computeCapability}` : '';
+  return architecture.attention === 'mla' || kvCacheDtype.startsWith('nvfp4')
+    ? `${gpu.vendor}/${gpu.computeCapability}`
+    : '';
 }
 
 /** Every option but those that neither weights nor cache layouts read, and that move with the memory of a GPU. */

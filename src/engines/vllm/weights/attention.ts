@@ -36,6 +36,34 @@ function attentionLayers(entry: Architecture['caches'][number]): number {
   return entry.caches.filter((cache) => ['full', 'sliding', 'chunked', 'mla', 'cross'].includes(cache.kind)).length;
 }
 
+/**
+ * FlashInfer's TRTLLM kernels write FP8 from an NVFP4 cache: every attention layer keeps a buffer of batched tokens x query
+ * heads x head size, one byte each, from the moment it is built. v1/attention/backends/flashinfer.py FlashInferImpl.
+ */
+export function nvfp4Outputs(input: WeightsInput, layers: StageLayers): DeviceTensor[] {
+  const { architecture, options, spec, gpu } = input;
+  const rule = (input.profile as Partial<WeightRules>)['weights.nvfp4KvOutput'];
+  const capability = Number(gpu.computeCapability ?? 0);
+  if (!rule || !options.kvCacheDtype.startsWith('nvfp4') || capability < rule.from || capability >= rule.below)
+    return [];
+  const heads = spec.config.heads / options.tensorParallelSize;
+  return architecture.caches
+    .filter(({ layer }) => layer >= layers.start && layer < layers.end)
+    .flatMap(({ layer, caches }) =>
+      caches.flatMap((cache) =>
+        cache.kind === 'full' || cache.kind === 'sliding' || cache.kind === 'chunked'
+          ? [
+              {
+                name: `layer ${layer} nvfp4 output`,
+                bytes: options.maxNumBatchedTokens * heads * cache.headDim,
+                part: 'buffers',
+              },
+            ]
+          : [],
+      ),
+    );
+}
+
 /** A square mask of one byte per entry, as wide as the positions, where a class keeps one. */
 export function causalMask({ spec }: WeightsInput, rules: Partial<WeightRules>): DeviceTensor[] {
   if (!rules['weights.causalMask']?.includes(spec.architecture)) return [];

@@ -5,7 +5,7 @@ import type { QuantizationScheme } from '../../../spec/quantization.ts';
 import { sum } from '../../../units.ts';
 import { dtypeBytes } from '../resolved.ts';
 import { allocatedBytes } from './allocator.ts';
-import { absorbedMatrices, attentionScalars, causalMask } from './attention.ts';
+import { absorbedMatrices, attentionScalars, causalMask, nvfp4Outputs } from './attention.ts';
 import { draftInput, draftsWithOwnLayers, draftTensors } from './draft.ts';
 import { expertsLayouts } from './layouts/experts.ts';
 import { linearLayouts } from './layouts/linear.ts';
@@ -100,6 +100,7 @@ export function rankTensors(input: WeightsInput): DeviceTensor[] {
     ...towerBuffers(input),
     ...causalMask(input, rules),
     ...attentionScalars(architecture, plan.layers, rules),
+    ...nvfp4Outputs(input, plan.layers),
     ...sparseIndexTables(input, plan.layers),
     ...absorbedMatrices(modules, input, context),
   ];

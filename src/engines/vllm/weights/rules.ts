@@ -10,6 +10,8 @@ export interface WeightRules {
   'weights.allocatorSplitLimitBytes'?: number;
   /** Bytes of float32 scales and bounds of one attention layer: those kept as attributes, and as buffers. */
   'weights.attentionScalars': { attributes: number; buffers: number };
+  /** Compute capabilities whose attention layers keep an FP8 output buffer for an NVFP4 cache. */
+  'weights.nvfp4KvOutput'?: { from: number; below: number };
   /** Which rank takes the experts that do not divide. */
   'weights.expertRemainder': 'last' | 'first';
   /** The MoE layers' tensor parallelism spans the data-parallel ranks too. */
@@ -35,6 +37,8 @@ export interface WeightRules {
   'weights.plainModules': Record<string, string[]>;
   /** Index tables of sparse attention that are made with the model. */
   'weights.sparseIndices'?: SparseIndices;
+  /** Every Marlin layer keeps locks of its own. */
+  'weights.marlinLocksPerLayer': boolean;
   /** Classes that run on the Transformers backend: no rotary table, HF's own module names. */
   'weights.transformersBackend': string[];
   /** K and V of layers that read another layer's cache are built all the same. */
