@@ -11,6 +11,7 @@ import { shellQuote } from '../shell.ts';
 import type { GpuSpec } from '../spec/gpu.ts';
 import type { EngineOptions } from '../spec/options.ts';
 import type { QuantizationScheme } from '../spec/quantization.ts';
+import { flagWords } from './flag-words.ts';
 import { planMatrix } from './matrix.ts';
 import { type PlanInputEcho, type PlanOutput, planOutput } from './output.ts';
 import { pitfalls } from './pitfalls.ts';
@@ -22,6 +23,8 @@ export interface CompleteInput {
   request: PlanRequest;
   /** Options as the user gave them: what the command has to repeat. */
   given: Partial<EngineOptions>;
+  /** The repository or path that the command serves. */
+  served: string;
   engineName: string;
   gpuCount: number;
   matrix: boolean;
@@ -43,9 +46,10 @@ export function completePlan(input: CompleteInput): PlanOutput {
     quantizationFlag: quantizationFlag(request),
     flags: input.flags,
     release: request.release,
+    maxModelLen: plan.kvCache.maxModelLen,
   });
   plan.flags = emitted.flags;
-  plan.command = commandLine(request, emitted.flags);
+  plan.command = commandLine(input, emitted.flags);
   if (input.matrix) plan.matrix = planMatrix(planned, request);
   if (!plan.verdict.fits || plan.workload?.fits === false) plan.suggestions = suggestions(input, planned);
   const diagnostics = [
@@ -77,17 +81,14 @@ function reliedOn({ plan, resolved }: VllmPlanned): { key: keyof EngineOptions; 
 
 /** A checkpoint says its own scheme; only quantizing while loading needs the flag. */
 function quantizationFlag({ scheme }: PlanRequest): string | null {
-  return scheme?.online ? scheme.method : null;
+  return scheme?.online || scheme?.method === 'bitsandbytes' ? scheme.method : null;
 }
 
-function commandLine({ spec }: PlanRequest, flags: readonly FlagSuggestion[]): string {
-  const words = [
-    'vllm',
-    'serve',
-    spec.hfId ?? spec.id,
-    ...flags.flatMap(({ flag, value }) => (value === null ? [flag] : [flag, value])),
-  ];
-  return words.map(shellQuote).join(' ');
+/** Environment of an existing command that the engine reads stays before it. */
+function commandLine({ request, served }: CompleteInput, flags: readonly FlagSuggestion[]): string {
+  const environment = Object.entries(request.options.env ?? {}).filter(([name]) => name.startsWith('VLLM_'));
+  const assignments = environment.map(([name, value]) => `${name}=${shellQuote(value)}`);
+  return [...assignments, ...['vllm', 'serve', served, ...flagWords(flags)].map(shellQuote)].join(' ');
 }
 
 function suggestions(input: CompleteInput, { kv, resolved }: VllmPlanned): PlanOutput['result']['suggestions'] {
@@ -114,7 +115,7 @@ function servable(scheme: QuantizationScheme, capability: number): boolean {
 }
 
 function echo(
-  { request, engineName, gpuCount }: CompleteInput,
+  { request, served, engineName, gpuCount }: CompleteInput,
   { resolved, architecture }: VllmPlanned,
 ): PlanInputEcho {
   const { spec, scheme } = request;
@@ -126,6 +127,7 @@ function echo(
       id: spec.id,
       name: spec.name ?? spec.id,
       hfId: spec.hfId ?? null,
+      served,
       architecture: spec.architecture,
       parameters,
       activeParameters: activeParameters(architecture, parameters),
@@ -135,6 +137,7 @@ function echo(
     gpu: {
       id: gpu.id,
       name: gpu.name,
+      vendor: gpu.vendor,
       count: Math.max(gpuCount, tp * pp * dp),
       driverTotalBytes: gpu.driverTotalBytes,
       cudaTotalBytes: gpu.cudaTotalBytes,

@@ -9,6 +9,8 @@ export interface PlanInputEcho {
     id: string;
     name: string;
     hfId: string | null;
+    /** The repository or path that the generated command serves. */
+    served: string;
     architecture: string;
     parameters: number;
     activeParameters: number;
@@ -19,6 +21,7 @@ export interface PlanInputEcho {
   gpu: {
     id: string;
     name: string;
+    vendor: string;
     count: number;
     driverTotalBytes: number;
     cudaTotalBytes: number;

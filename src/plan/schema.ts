@@ -27,7 +27,12 @@ const device = z.strictObject({
   items: z.array(item).describe('leaves; they sum to totalBytes'),
 });
 
-const flag = z.strictObject({ flag: z.string(), value: z.string().nullable(), because: z.string() });
+const flag = z.strictObject({
+  flag: z.string(),
+  value: z.string().nullable(),
+  because: z.string(),
+  list: z.boolean().optional(),
+});
 
 const kvGroup = z.strictObject({ kind: z.string(), layers: count, blockSize: count, pageBytes: bytes, count });
 
@@ -81,6 +86,7 @@ const input = z.strictObject({
     id: z.string(),
     name: z.string(),
     hfId: z.string().nullable(),
+    served: z.string().describe('the repository or path that the generated command serves'),
     architecture: z.string(),
     parameters: count,
     activeParameters: count,
@@ -90,6 +96,7 @@ const input = z.strictObject({
   gpu: z.strictObject({
     id: z.string(),
     name: z.string(),
+    vendor: z.string(),
     count: count.min(1),
     driverTotalBytes: bytes,
     cudaTotalBytes: bytes,

@@ -88,6 +88,8 @@ export interface FlagSuggestion {
   flag: string;
   value: string | null;
   because: string;
+  /** The value is several words on a command line. */
+  list?: boolean;
 }
 
 export interface Suggestion {

@@ -1,12 +1,13 @@
 // The plan as something to run: one line of flags, a command, a config file, Docker, Compose, Kubernetes. Every word that came
 // from outside is quoted for its language; the reason of each flag stands beside it as a comment.
+import { flagWords, wordsOf } from '../plan/flag-words.ts';
 import type { PlanOutput } from '../plan/output.ts';
 import type { FlagSuggestion } from '../plan/types.ts';
 import { shellQuote } from '../shell.ts';
 import { visible } from './text.ts';
 
 export function flagsLine(output: PlanOutput): string {
-  return `${words(output.result.flags).map(shellQuote).join(' ')}\n`;
+  return `${flagWords(output.result.flags).map(shellQuote).join(' ')}\n`;
 }
 
 export function commandText(output: PlanOutput): string {
@@ -15,26 +16,35 @@ export function commandText(output: PlanOutput): string {
 }
 
 export function dockerText(output: PlanOutput): string {
-  const { image, gpus, model } = deployment(output);
+  const { image, gpus, model, environment, amd } = deployment(output);
+  const devices = amd
+    ? '--device /dev/kfd --device /dev/dri --group-add video --security-opt seccomp=unconfined'
+    : `--gpus ${gpus}`;
   const lines = [
-    `docker run --rm --gpus ${gpus === 'all' ? 'all' : gpus} --ipc=host -p 8000:8000`,
+    `docker run --rm ${devices} --ipc=host -p 8000:8000`,
     '-v "$HOME/.cache/huggingface:/root/.cache/huggingface"',
+    ...environment.map(([name, value]) => `-e ${name}=${shellQuote(value)}`),
     `--entrypoint vllm ${image}`,
     `serve ${shellQuote(model)}`,
-    ...pairs(output.result.flags).map((pair) => pair.map(shellQuote).join(' ')),
+    ...output.result.flags.map((flag) => wordsOf(flag).map(shellQuote).join(' ')),
   ];
-  return `${lines.join(' \\\n  ')}\n`;
+  const reasons = output.result.flags.map(({ flag, because }) => `# ${flag}: ${visible(because)}\n`).join('');
+  return `${reasons}${lines.join(' \\\n  ')}\n`;
 }
 
-/** A file for `vllm serve --config FILE`. */
+/** A file for `vllm serve --config FILE`. JSON stays text: releases up to 0.14 read no mappings there. */
 export async function vllmYaml(output: PlanOutput): Promise<string> {
   const { Document } = await import('yaml');
+  const { model, environment } = deployment(output);
   const document = new Document({});
-  document.commentBefore = ` vllm serve --config this-file.yaml   (vLLM ${output.input.engine.version})`;
-  document.set('model', modelName(output));
-  for (const { flag, value, because } of output.result.flags) {
-    const pair = document.createPair(positiveKey(flag), yamlValue(flag, value));
-    (pair.key as { commentBefore?: string }).commentBefore = ` ${visible(because)}`;
+  const assignments = environment.map(([name, value]) => `${name}=${shellQuote(value)} `).join('');
+  // Up to 0.7 the command line has to name the model itself.
+  document.commentBefore = ` ${assignments}vllm serve ${shellQuote(visible(model))} --config this-file.yaml   (vLLM ${output.input.engine.version})`;
+  document.set('model', model);
+  for (const { flag, value, because, list } of output.result.flags) {
+    const pair = document.createPair(flag.replace(/^--/, ''), yamlValue(value, list));
+    const key = pair.key as { commentBefore?: string };
+    key.commentBefore = ` ${visible(because)}`;
     document.add(pair);
   }
   return document.toString({ lineWidth: 0 });
@@ -42,17 +52,23 @@ export async function vllmYaml(output: PlanOutput): Promise<string> {
 
 export async function composeYaml(output: PlanOutput): Promise<string> {
   const { Document } = await import('yaml');
-  const { image, count, model } = deployment(output);
+  const { image, count, model, environment, amd } = deployment(output);
+  const devices = amd
+    ? { devices: ['/dev/kfd', '/dev/dri'], group_add: ['video'], security_opt: ['seccomp=unconfined'] }
+    : { deploy: { resources: { reservations: { devices: [{ driver: 'nvidia', count, capabilities: ['gpu'] }] } } } };
   const document = new Document({
     services: {
       vllm: {
         image,
         entrypoint: ['vllm', 'serve'],
-        command: [model, ...words(output.result.flags)].map(escapeDollar),
+        command: [model, ...flagWords(output.result.flags)].map(escapeDollar),
+        ...(environment.length > 0
+          ? { environment: Object.fromEntries(environment.map(([name, value]) => [name, escapeDollar(value)])) }
+          : {}),
         ipc: 'host',
         ports: ['8000:8000'],
         volumes: ['huggingface:/root/.cache/huggingface'],
-        deploy: { resources: { reservations: { devices: [{ driver: 'nvidia', count, capabilities: ['gpu'] }] } } },
+        ...devices,
       },
     },
     volumes: { huggingface: {} },
@@ -63,7 +79,7 @@ export async function composeYaml(output: PlanOutput): Promise<string> {
 
 export async function kubernetesYaml(output: PlanOutput): Promise<string> {
   const { Document } = await import('yaml');
-  const { image, count, model } = deployment(output);
+  const { image, count, model, environment, amd } = deployment(output);
   const name = kubernetesName(output.input.model.id);
   const document = new Document({
     apiVersion: 'apps/v1',
@@ -80,9 +96,12 @@ export async function kubernetesYaml(output: PlanOutput): Promise<string> {
               name: 'vllm',
               image,
               command: ['vllm', 'serve'],
-              args: [model, ...words(output.result.flags)].map(escapeKubernetes),
+              args: [model, ...flagWords(output.result.flags)].map(escapeKubernetes),
+              ...(environment.length > 0
+                ? { env: environment.map(([key, value]) => ({ name: key, value: escapeKubernetes(value) })) }
+                : {}),
               ports: [{ containerPort: 8000 }],
-              resources: { limits: { 'nvidia.com/gpu': count } },
+              resources: { limits: { [amd ? 'amd.com/gpu' : 'nvidia.com/gpu']: count } },
               volumeMounts: [{ name: 'shm', mountPath: '/dev/shm' }],
             },
           ],
@@ -95,37 +114,34 @@ export async function kubernetesYaml(output: PlanOutput): Promise<string> {
   return document.toString({ lineWidth: 0 });
 }
 
-function deployment(output: PlanOutput): { image: string; count: number; gpus: string; model: string } {
-  const { engine, gpu, parallel } = output.input;
-  const count = parallel.tp * parallel.pp;
+interface Deployment {
+  image: string;
+  count: number;
+  gpus: string;
+  model: string;
+  amd: boolean;
+  environment: [name: string, value: string][];
+}
+
+function deployment({ input }: PlanOutput): Deployment {
+  const { engine, gpu, parallel, model } = input;
+  const count = parallel.tp * parallel.pp * parallel.dp;
+  const amd = gpu.vendor === 'amd';
+  const env = Object.entries((engine.options.env ?? {}) as Record<string, string>);
   return {
-    image: `vllm/vllm-openai:v${engine.version}`,
+    image: `vllm/vllm-openai${amd ? '-rocm' : ''}:v${engine.version}`,
     count,
     gpus: count === gpu.count ? 'all' : String(count),
-    model: modelName(output),
+    model: model.served,
+    amd,
+    environment: env.filter(([name]) => name.startsWith('VLLM_')),
   };
 }
 
-function modelName({ input }: PlanOutput): string {
-  return input.model.hfId ?? input.model.id;
-}
-
-export function words(flags: readonly FlagSuggestion[]): string[] {
-  return pairs(flags).flat();
-}
-
-function pairs(flags: readonly FlagSuggestion[]): string[][] {
-  return flags.map(({ flag, value }) => (value === null ? [flag] : [flag, value]));
-}
-
-function positiveKey(flag: string): string {
-  return flag.replace(/^--/, '');
-}
-
-/** Switches are true; JSON values become mappings; numbers stay numbers. */
-function yamlValue(_flag: string, value: string | null): unknown {
+/** Switches are true, numbers stay numbers, lists become lists. */
+function yamlValue(value: string | null, list: boolean | undefined): unknown {
   if (value === null) return true;
-  if (/^[[{]/.test(value)) return JSON.parse(value);
+  if (list) return value.split(' ').map(Number);
   return /^-?\d+(\.\d+)?$/.test(value) ? Number(value) : value;
 }
 

@@ -16,6 +16,8 @@ export interface EmitRequest {
   quantizationFlag: string | null;
   flags: readonly FlagEntry[];
   release: string;
+  /** The planned length, for releases that cannot be told "auto". */
+  maxModelLen: number;
 }
 
 export interface Emitted {
@@ -60,20 +62,33 @@ function emitOne(
   if (typeof value === 'boolean') {
     const spelled = value ? flag.flag : negated(flag);
     if (spelled) emitted.flags.push({ flag: spelled, value: null, because });
+    else if (offIsNotDefault.has(entry.key)) emitted.diagnostics.push(notSpelled(name, 'false', flag, request));
     return;
   }
-  const text = valueText(entry, value);
-  if (flag.choices && flag.type.startsWith('str') && !flag.choices.includes(text)) {
-    emitted.diagnostics.push({
-      severity: 'warning',
-      code: 'VRAM412',
-      message: `${name} ${text} is not a value that vLLM ${request.release} takes; it is planned but not emitted`,
-      hint: `it takes ${flag.choices.join(', ')}`,
-      path: name,
-    });
+  const legal = legalValue(entry, value, flag, request);
+  const { because: reason = because } = legal;
+  if (flag.choices && !flag.choices.includes(legal.text)) {
+    emitted.diagnostics.push(notSpelled(name, legal.text, flag, request));
     return;
   }
-  emitted.flags.push({ flag: flag.flag, value: text, because });
+  emitted.flags.push({ flag: flag.flag, value: legal.text, because: reason, ...(legal.list ? { list: true } : {}) });
+}
+
+/** Switches that the engine decides itself when nothing is said: "off" has to be written. */
+const offIsNotDefault = new Set<keyof EngineOptions>([
+  'enablePrefixCaching',
+  'enableChunkedPrefill',
+  'asyncScheduling',
+]);
+
+function notSpelled(name: string, text: string, flag: FlagInRelease, { release }: EmitRequest): Diagnostic {
+  return {
+    severity: 'warning',
+    code: 'VRAM412',
+    message: `${name} ${text} is not a value that vLLM ${release} takes; it is planned but not emitted`,
+    ...(flag.choices ? { hint: `it takes ${flag.choices.join(', ')}` } : {}),
+    path: name,
+  };
 }
 
 function missingFlag(name: string, { flags, release }: EmitRequest): Diagnostic {
@@ -93,8 +108,29 @@ function negated(flag: FlagInRelease): string | undefined {
   return flag.aliases.find((alias) => /^--(no|disable)-/.test(alias));
 }
 
-function valueText(entry: EngineOptionEntry, value: unknown): string {
-  if (entry.key === 'cpuOffloadBytes') return String(Number(((value as number) / GiB).toFixed(4)));
-  if (Array.isArray(value)) return value.join(',');
-  return typeof value === 'object' ? JSON.stringify(value) : String(value);
+interface LegalValue {
+  text: string;
+  list?: boolean;
+  /** The reason, where the value is not what was given. */
+  because?: string;
+}
+
+/** The value as the type of that release spells it. */
+function legalValue(
+  entry: EngineOptionEntry,
+  value: unknown,
+  { type }: FlagInRelease,
+  request: EmitRequest,
+): LegalValue {
+  if (entry.key === 'cpuOffloadBytes') return { text: String(Number(((value as number) / GiB).toFixed(4))) };
+  if (value === 'auto' && entry.key === 'maxModelLen' && !type.includes('auto')) {
+    return { text: String(request.maxModelLen), because: 'the length that fits; this release does not search for it' };
+  }
+  if (Array.isArray(value)) return { text: value.join(' '), list: true };
+  if (typeof value !== 'object' || value === null) return { text: String(value) };
+  if (type.startsWith('key=value')) {
+    const pairs = Object.entries(value).map(([key, count]) => `${key}=${String(count)}`);
+    return { text: pairs.join(',') };
+  }
+  return { text: JSON.stringify(value) };
 }

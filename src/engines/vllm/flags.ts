@@ -58,6 +58,7 @@ function lastOf<Key extends 'type' | 'aliases'>(changes: readonly FlagChange[], 
   return undefined;
 }
 
+/** An empty list of choices says that any value is taken from then on. */
 function choicesAfter(changes: readonly FlagChange[]): string[] | undefined {
   let choices: string[] | undefined;
   for (const change of changes) {
@@ -65,7 +66,7 @@ function choicesAfter(changes: readonly FlagChange[]): string[] | undefined {
     if (change.choicesAdded) choices = [...(choices ?? []), ...change.choicesAdded];
     if (change.choicesRemoved) choices = choices?.filter((choice) => !change.choicesRemoved?.includes(choice));
   }
-  return choices;
+  return choices && choices.length > 0 ? choices : undefined;
 }
 
 /** Name or alias (also the --no- form of a bool) -> flag, for reading a command line of that release. */

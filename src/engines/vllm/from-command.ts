@@ -1,10 +1,21 @@
-// Reads an existing deployment: `vllm serve ...`, `python -m vllm.entrypoints.openai.api_server ...`, `docker run ...
-// vllm/vllm-openai:vX ...`, or the mapping of a config file. It yields flag-value pairs as that release's parser would see
-// them; what they mean is decided by the option table. Nothing is dropped silently: unknown flags are returned as such.
-import { parse as shellParse } from 'shell-quote';
-import { inputError } from '../../diagnostics.ts';
+// Reads the arguments of an existing deployment, `vllm serve ...` or the mapping of its config file, into flag-value pairs as
+// that release's parser would see them (vllm/utils/argparse_utils.py FlexibleArgumentParser); what they mean is decided by the
+// option table. Nothing is dropped silently: unknown flags and flags of other releases are returned as such.
 import type { Json } from '../../spec/model.ts';
 import { type FlagEntry, type FlagInRelease, findFlag, flagIndex } from './flags.ts';
+import { launched, versionInCommand } from './launcher.ts';
+import { inOurTerms } from './older-flags.ts';
+
+export { splitCommand, versionInCommand } from './launcher.ts';
+
+export interface ReadOption {
+  /** As that release names it. */
+  flag: string;
+  /** Raw; true or false for switches. */
+  value: string | boolean;
+  /** As it stood on the line. */
+  written: string;
+}
 
 export interface ReadCommand {
   model?: string;
@@ -12,46 +23,24 @@ export interface ReadCommand {
   version?: string;
   /** --gpus of docker run, CUDA_VISIBLE_DEVICES: how many devices. */
   gpuCount?: number;
+  /** --config FILE on the line: its flags come before those of the line. */
+  configFile?: string;
   env: Record<string, string>;
-  /** Flag (as that release names it) and raw value; true / false for switches. */
-  options: { flag: string; value: string | boolean; written: string }[];
+  options: ReadOption[];
   unknown: string[];
   /** Flags that another release has: name and what the table says. */
   otherRelease: { flag: string; since?: string; until?: string; use?: string }[];
 }
 
-/** Splits a command line into words as a POSIX shell would; variables stay literal. */
-export function splitCommand(text: string): string[] {
-  const joined = text.replace(/\\\r?\n/g, ' ');
-  const words: string[] = [];
-  for (const token of shellParse(joined, (name: string) => `$${name}`)) {
-    if (typeof token === 'string') words.push(token);
-    else if ('pattern' in token) words.push(token.pattern);
-    else if ('comment' in token) continue;
-    else if (token.op === ';' || token.op === '&&' || token.op === '|' || token.op === '&') {
-      if (words.some((word) => /vllm/.test(word))) break;
-      words.length = 0;
-    }
-  }
-  return words;
-}
-
-/** The release named by the image tag of a command, before its flags are read. */
-export function versionInCommand(words: readonly string[]): string | undefined {
-  for (const word of words) {
-    const tag = /vllm[\w/-]*:v?(\d+\.\d+(?:\.\d+)?(?:\.post\d+)?)/.exec(word);
-    if (tag) return tag[1];
-  }
-  return undefined;
-}
-
 export function readCommand(words: readonly string[], flags: readonly FlagEntry[], release: string): ReadCommand {
-  const result: ReadCommand = { env: {}, options: [], unknown: [], otherRelease: [] };
   const version = versionInCommand(words);
-  if (version) result.version = version;
-  const args = engineArguments(words, result);
-  readArguments(args, result, flags, release);
-  return result;
+  const { args, env, gpuCount } = launched(words);
+  return {
+    ...readArguments(args, flags, release),
+    ...(version ? { version } : {}),
+    ...(gpuCount === undefined ? {} : { gpuCount }),
+    env,
+  };
 }
 
 /** The mapping of a `vllm serve --config` file: keys are long flags without dashes. */
@@ -63,134 +52,178 @@ export function readConfigFile(
   const words = Object.entries(config).flatMap(([key, value]) => {
     const flag = `--${key.replaceAll('_', '-')}`;
     if (value === true) return [flag];
-    if (value === false || value === null) return [];
+    if (value === false) return [`--no-${key.replaceAll('_', '-')}`];
+    if (value === null || (Array.isArray(value) && value.length === 0)) return [];
+    if (Array.isArray(value)) return [flag, ...value.map(String)];
     return [flag, typeof value === 'object' ? JSON.stringify(value) : String(value)];
   });
+  return readArguments(words, flags, release);
+}
+
+/** A line over its config file: what the line says wins. */
+export function overConfig(line: ReadCommand, file: ReadCommand): ReadCommand {
+  return {
+    ...file,
+    ...line,
+    options: [...file.options, ...line.options],
+    unknown: [...file.unknown, ...line.unknown],
+    otherRelease: [...file.otherRelease, ...line.otherRelease],
+  };
+}
+
+function readArguments(args: readonly string[], flags: readonly FlagEntry[], release: string): ReadCommand {
   const result: ReadCommand = { env: {}, options: [], unknown: [], otherRelease: [] };
-  readArguments(words, result, flags, release);
-  return result;
-}
-
-/** Cuts the launcher off (env, python -m, docker run) and returns the arguments that vLLM sees. */
-function engineArguments(words: readonly string[], result: ReadCommand): string[] {
-  readEnvironment(words, result);
-  const image = words.findIndex(
-    (word, i) =>
-      words[0]?.match(/docker|podman|nerdctl/) &&
-      i > 0 &&
-      /vllm[\w/-]*(?::|$)/.test(word) &&
-      !word.startsWith('-') &&
-      !words[i - 1]!.match(/^(-v|--volume|--name|-e|--env|--mount)$/),
-  );
-  if (image > 0) {
-    readDockerGpus(words.slice(0, image), result);
-    const rest = words.slice(image + 1);
-    return rest[0] === 'vllm' && rest[1] === 'serve' ? rest.slice(2) : rest[0] === 'serve' ? rest.slice(1) : rest;
-  }
-  const serve = words.findIndex((word, i) => word === 'serve' && /(^|\/)vllm$/.test(words[i - 1] ?? ''));
-  if (serve > 0) return words.slice(serve + 1);
-  const module = words.findIndex((word, i) => words[i - 1] === '-m' && word.startsWith('vllm.entrypoints'));
-  if (module > 0) return words.slice(module + 1);
-  throw inputError('VRAM120', 'the command does not start vLLM', {
-    hint: 'give a line like: vllm serve MODEL --max-model-len 8192, python -m vllm.entrypoints.openai.api_server ..., or docker run ... vllm/vllm-openai:v0.19.0 ...',
-    path: '--from-command',
-  });
-}
-
-function readEnvironment(words: readonly string[], result: ReadCommand): void {
-  words.forEach((word, i) => {
-    const previous = words[i - 1];
-    const flagged = previous === '-e' || previous === '--env';
-    const assignment = /^(?:--env=|-e)?([A-Z][A-Z0-9_]*)=(.*)$/.exec(word);
-    if (
-      assignment &&
-      (flagged ||
-        word.startsWith('-e') ||
-        word.startsWith('--env=') ||
-        words.slice(0, i).every((w) => /^[A-Za-z_]\w*=|^(env|sudo|exec|export)$/.test(w)))
-    ) {
-      result.env[assignment[1]!] = assignment[2]!;
-    }
-  });
-  const visible = result.env.CUDA_VISIBLE_DEVICES;
-  if (visible && /^[\w-]+(,[\w-]+)*$/.test(visible)) result.gpuCount = visible.split(',').length;
-}
-
-function readDockerGpus(words: readonly string[], result: ReadCommand): void {
-  words.forEach((word, i) => {
-    const value = word === '--gpus' ? words[i + 1] : word.startsWith('--gpus=') ? word.slice(7) : undefined;
-    const listed = value?.replaceAll('"', '').match(/^(?:(\d+)|device=([\w,-]+))$/);
-    if (listed) result.gpuCount = listed[1] ? Number(listed[1]) : listed[2]!.split(',').length;
-  });
-}
-
-function readArguments(
-  args: readonly string[],
-  result: ReadCommand,
-  flags: readonly FlagEntry[],
-  release: string,
-): void {
   const index = flagIndex(flags, release);
-  for (let i = 0; i < args.length; i++) {
-    const word = args[i]!;
-    if (!word.startsWith('-')) {
+  const words = args.flatMap((word, i) => optimizationLevel(word, args[i + 1], index));
+  const nested = new Map<string, Record<string, Json>>();
+  for (let i = 0; i < words.length; i++) {
+    const word = words[i]!;
+    if (!/^-[A-Za-z-]/.test(word)) {
       if (result.model === undefined) result.model = word;
       else result.unknown.push(word);
       continue;
     }
     const { name, inline } = nameAndInline(word);
     const found = lookUp(index, name);
-    const next = args[i + 1];
-    const hasNext = next !== undefined && (!next.startsWith('-') || /^-\d/.test(next));
+    const next = words[i + 1];
+    const hasNext = next !== undefined && !/^-[A-Za-z-]/.test(next);
     if (!found) {
       noteForeign(name, flags, result);
-      if (inline === undefined && hasNext) i++;
+      if (inline === undefined && hasNext && (result.model !== undefined || i > 0)) i++;
       continue;
     }
-    if (isSwitch(found.flag)) {
-      const off = found.negated !== (inline === 'false' || inline === 'False');
-      result.options.push({ flag: found.flag.flag, value: !off, written: name });
+    if (found.path) {
+      const raw = inline ?? (hasNext ? words[++i]! : 'true');
+      setNested(nested, found.flag.flag, found.path, raw);
       continue;
     }
-    const values: string[] = inline === undefined ? [] : [inline];
+    const values = inline === undefined ? [] : [inline];
+    if (found.flag.type === 'bool') {
+      if (inline === undefined && next !== undefined && /^(true|false)$/i.test(next)) values.push(words[++i]!);
+      const stated = !/^(false|0)$/i.test(values[0] ?? '');
+      result.options.push({ flag: found.flag.flag, value: stated !== found.negated, written: name });
+      continue;
+    }
     if (inline === undefined && hasNext) {
-      values.push(args[++i]!);
-      if (found.flag.type.startsWith('list'))
-        while (args[i + 1] !== undefined && !args[i + 1]!.startsWith('-')) values.push(args[++i]!);
+      values.push(words[++i]!);
+      const list = found.flag.type.startsWith('list') || found.flag.type.startsWith('key=value');
+      while (list && words[i + 1] !== undefined && !words[i + 1]!.startsWith('-')) values.push(words[++i]!);
     }
     if (found.flag.flag === '--model') result.model = values[0];
+    else if (found.flag.flag === '--config') result.configFile = values[0];
     else
       result.options.push({ flag: found.flag.flag, value: values.length > 0 ? values.join(',') : true, written: name });
   }
+  for (const [flag, value] of nested) mergeJson(result.options, flag, value);
+  result.options = inOurTerms(result.options);
+  return result;
 }
 
+/** -O3, -O=3, -O 3: the optimization level, part of --compilation-config before 0.12. */
+function optimizationLevel(
+  word: string,
+  next: string | undefined,
+  index: ReadonlyMap<string, FlagInRelease>,
+): string[] {
+  const level = /^-O=?(\w+)$/.exec(word)?.[1];
+  if (level !== undefined)
+    return index.has('--optimization-level') ? ['--optimization-level', level] : [`-O.level=${level}`];
+  if (word === '-O' && next !== undefined)
+    return [/^\d$/.test(next) ? (index.has('--optimization-level') ? '--optimization-level' : '-O.level') : '-O'];
+  return [word];
+}
+
+/** Underscores count as dashes up to the first dot. */
 function nameAndInline(word: string): { name: string; inline?: string } {
   const equals = word.indexOf('=');
   const raw = equals > 0 ? word.slice(0, equals) : word;
-  const name = raw.startsWith('--') ? raw.replaceAll('_', '-') : raw;
+  const dot = raw.indexOf('.');
+  const head = dot > 0 ? raw.slice(0, dot) : raw;
+  const name = (head.startsWith('--') ? head.replaceAll('_', '-') : head) + raw.slice(head.length);
   return equals > 0 ? { name, inline: word.slice(equals + 1) } : { name };
 }
 
-function isSwitch(flag: FlagInRelease): boolean {
-  return flag.type === 'bool';
+interface Found {
+  flag: FlagInRelease;
+  negated: boolean;
+  /** Keys below a JSON flag: --compilation-config.cudagraph_mode. */
+  path?: string[];
 }
 
-/** Exact name, an opposite form, or a dotted JSON path (--compilation-config.level). */
-function lookUp(
-  index: ReadonlyMap<string, FlagInRelease>,
-  name: string,
-): { flag: FlagInRelease; negated: boolean } | undefined {
+/** Exact name, an opposite form, a dotted JSON path, or the beginning of exactly one flag. */
+function lookUp(index: ReadonlyMap<string, FlagInRelease>, name: string): Found | undefined {
+  const dot = name.indexOf('.');
+  if (dot > 0) {
+    const flag = lookUp(index, name.slice(0, dot))?.flag;
+    return flag
+      ? {
+          flag,
+          negated: false,
+          path: name
+            .slice(dot + 1)
+            .replace(/\+$/, '')
+            .split('.'),
+        }
+      : undefined;
+  }
   const exact = index.get(name);
-  if (exact)
-    return { flag: exact, negated: name !== exact.flag && /^--(no-|disable-)/.test(name) && exact.type === 'bool' };
+  if (exact) return { flag: exact, negated: exact.type === 'bool' && name !== exact.flag && opposes(name, exact.flag) };
+  if (name === '-O') {
+    const flag = index.get('--compilation-config');
+    return flag ? { flag, negated: false } : undefined;
+  }
   const positive = name.startsWith('--no-') ? index.get(`--${name.slice(5)}`) : undefined;
   if (positive?.type === 'bool') return { flag: positive, negated: true };
-  const dotted = name.includes('.') ? index.get(name.slice(0, name.indexOf('.'))) : undefined;
-  return dotted ? { flag: { ...dotted, flag: name }, negated: false } : undefined;
+  if (!name.startsWith('--') || name.length < 6) return undefined;
+  const begun = new Set([...index].filter(([long]) => long.startsWith(name)).map(([, flag]) => flag));
+  return begun.size === 1 ? { flag: [...begun][0]!, negated: false } : undefined;
+}
+
+/** --no-x, --disable-x of --enable-x, --enable-x of --disable-x; a short name does not oppose. */
+function opposes(name: string, flag: string): boolean {
+  if (name.startsWith('--no-') || /^--disable-/.test(name)) return true;
+  return name.startsWith('--enable-') && flag.startsWith('--disable-');
+}
+
+function setNested(
+  nested: Map<string, Record<string, Json>>,
+  flag: string,
+  path: readonly string[],
+  raw: string,
+): void {
+  let level = nested.get(flag) ?? {};
+  nested.set(flag, level);
+  for (const key of path.slice(0, -1)) {
+    const below = level[key];
+    const child = typeof below === 'object' && below !== null && !Array.isArray(below) ? below : {};
+    Object.defineProperty(level, key, { value: child, enumerable: true, configurable: true, writable: true });
+    level = child;
+  }
+  const value = { value: jsonOrText(raw), enumerable: true, configurable: true, writable: true };
+  Object.defineProperty(level, path.at(-1)!, value);
+}
+
+function jsonOrText(raw: string): Json {
+  try {
+    return JSON.parse(raw) as Json;
+  } catch {
+    return raw;
+  }
+}
+
+/** The parser adds dotted keys to the JSON of the same flag. */
+function mergeJson(options: ReadOption[], flag: string, value: Record<string, Json>): void {
+  const same = options.find((option) => option.flag === flag && typeof option.value === 'string');
+  const before = same ? jsonOrText(String(same.value)) : {};
+  const base = typeof before === 'object' && before !== null && !Array.isArray(before) ? before : {};
+  const merged = JSON.stringify({ ...base, ...value });
+  if (same) same.value = merged;
+  else options.push({ flag, value: merged, written: flag });
 }
 
 function noteForeign(name: string, flags: readonly FlagEntry[], result: ReadCommand): void {
-  const elsewhere = findFlag(flags, name);
+  const plain = name.replace(/\..*$/, '');
+  const elsewhere = findFlag(flags, plain) ?? findFlag(flags, plain.replace(/^--no-/, '--'));
   if (!elsewhere) result.unknown.push(name);
   else {
     const { flag, since, until, use } = elsewhere;
