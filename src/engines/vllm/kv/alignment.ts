@@ -1,6 +1,7 @@
 // Gathers what the block size depends on: the backends of the layers, the largest state, the bytes of a token. The arithmetic is
 // in block-size.ts. Source: vllm/platforms/interface.py update_block_size_for_backend and its predecessors, 0.8 to 0.33.
 import type { CacheLayout, LayerCaches } from '../../../architecture/types.ts';
+import type { ModelSpec } from '../../../spec/model.ts';
 import { lcm } from '../../../units.ts';
 import { type BlockSize, resolveBlockSize } from './block-size.ts';
 import type { KvSpecsInput } from './input.ts';
@@ -21,7 +22,6 @@ export function blockSizeOf(
   const nope = model.config.qkNopeHeadDim;
   const isHybrid = attention !== undefined && states.length > 0 && profile['kv.stateSpecs'] && options.engine === 'v1';
   const checkpoints = states.map((state) => checkpoint(state, input));
-  const chunk = model.config.mambaChunkSize ?? model.config.chunkSize;
   const isCompressed = layouts.some((layout) => layout.kind === 'special');
   return resolveBlockSize({
     profile,
@@ -36,11 +36,27 @@ export function blockSizeOf(
     stateBytes: isHybrid ? Math.max(...states.map((state) => stateBytes(state, input))) : undefined,
     tokenBytes: attention ? tokenBytesOf(attention, input) : 0,
     mambaCacheMode: options.mambaCacheMode,
-    stateChunk: typeof chunk === 'number' ? chunk : 2048,
+    stateChunk: stateChunk(model),
     checkpointAlignment: checkpoints.every((entry) => entry !== undefined)
       ? checkpoints.map((entry) => entry?.alignment ?? 1).reduce(lcm, 1)
       : 1,
   });
+}
+
+/** Chunk of the scan where a configuration leaves it out (the defaults of the configuration classes). */
+const defaultChunks: Readonly<Record<string, number>> = {
+  nemotron_h: 128,
+  granitemoehybrid: 256,
+  falcon_h1: 256,
+  bamba: 256,
+  mamba2: 256,
+  zamba2: 256,
+};
+
+/** Tokens per chunk of the state kernels; Mamba-1 has no chunks and counts as 2,048. vllm/config/model.py get_mamba_chunk_size. */
+function stateChunk({ config, modelType, textModelType }: ModelSpec): number {
+  const stated = config.mambaChunkSize ?? config.chunkSize;
+  return typeof stated === 'number' ? stated : (defaultChunks[textModelType ?? modelType] ?? 2048);
 }
 
 /**
