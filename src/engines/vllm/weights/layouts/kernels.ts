@@ -2,7 +2,7 @@
 // how Marlin pads shapes. Law: vLLM model_executor/kernels/linear/ (before 0.20 layers/quantization/kernels/),
 // quantization/utils/marlin_utils.py.
 import { alignUp, lcm } from '../../../../units.ts';
-import type { LayoutContext } from './types.ts';
+import type { LayoutContext, Pieces } from './types.ts';
 
 /** FP8 arithmetic starts at capability 8.9; below, weights are repacked for 16-bit activations (Marlin). */
 export function fp8Marlin({ capability }: LayoutContext): boolean {
@@ -44,4 +44,9 @@ export function marlinShape(
   const [a, b] = [tall.outputs * tall.inputs, wide.outputs * wide.inputs];
   if (a !== b) return a < b ? tall : wide;
   return tall.outputs + tall.inputs <= wide.outputs + wide.inputs ? tall : wide;
+}
+
+/** Locks of Marlin that every layer kept for itself until layers shared them: an int32 per thread block, `perSm` blocks. */
+export function marlinLocks({ rules, multiprocessors }: LayoutContext, perSm: number): Pieces {
+  return rules['weights.marlinLocksPerLayer'] ? [['workspace', 4 * multiprocessors * perSm]] : [];
 }

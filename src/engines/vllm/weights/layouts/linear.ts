@@ -3,7 +3,7 @@
 import type { WeightFormat } from '../../../../spec/quantization.ts';
 import { alignUp, divCeil } from '../../../../units.ts';
 import type { LinearModule } from '../types.ts';
-import { deepGemmScales, fp4Marlin, fp8BlockMarlin, fp8Marlin, machete, marlinShape } from './kernels.ts';
+import { deepGemmScales, fp4Marlin, fp8BlockMarlin, fp8Marlin, machete, marlinLocks, marlinShape } from './kernels.ts';
 import { bnbStateBytes } from './sizes.ts';
 import type { LayoutContext, LinearLayout, Pieces } from './types.ts';
 
@@ -51,6 +51,7 @@ export const linearLayouts: Readonly<Record<WeightFormat, LinearLayout>> = {
       ['weight_scale', groups * outputs * dtypeBytes],
       ...(scheme.zeroPoints ? ([['weight_zero_point', (groups * outputs * scheme.bits) / 8]] as Pieces) : []),
       ['weight_shape', 2 * 8],
+      ...kernelLocks(module, context),
       ...biasOf(module, context),
     ];
   },
@@ -62,6 +63,7 @@ export const linearLayouts: Readonly<Record<WeightFormat, LinearLayout>> = {
       ['qweight', (inputs * outputs * scheme.bits) / 8],
       ['qzeros', groups * outputs * awqZeroBytes(module, context)],
       ['scales', groups * outputs * dtypeBytes],
+      ...kernelLocks(module, context),
       ...biasOf(module, context),
     ];
   },
@@ -74,6 +76,7 @@ export const linearLayouts: Readonly<Record<WeightFormat, LinearLayout>> = {
       ['scales', groups * outputs * dtypeBytes],
       ['qzeros', (groups * module.outputs * scheme.bits) / 8],
       ...groupIndex(module, context),
+      ...kernelLocks(module, context),
       ...biasOf(module, context),
     ];
   },
@@ -88,6 +91,7 @@ export const linearLayouts: Readonly<Record<WeightFormat, LinearLayout>> = {
       ['weight', (inputs * outputs) / 2],
       ['weight_scale', scales],
       ['scalars', 4 * fp32],
+      ...(fp4Marlin(context) ? marlinLocks(context, 1) : []),
       ...biasOf(module, context),
     ];
   },
@@ -126,6 +130,7 @@ function marlinFp8(module: LinearModule, context: LayoutContext, groups: number)
   return [
     ['weight', inputs * outputs],
     ['weight_scale', groups * outputs * context.dtypeBytes],
+    ...marlinLocks(context, 1),
     ...biasOf(module, context),
   ];
 }
@@ -166,4 +171,8 @@ function groupIndex(module: LinearModule, context: LayoutContext): Pieces {
   if (!context.rules['weights.gptqGroupIndex']) return [];
   if (!context.scheme.actOrder && !machete(context, module.outputs, module.inputs)) return [];
   return [['g_idx', module.inputs * int32]];
+}
+
+function kernelLocks(module: LinearModule, context: LayoutContext): Pieces {
+  return context.capability === 0 || machete(context, module.outputs, module.inputs) ? [] : marlinLocks(context, 1);
 }
