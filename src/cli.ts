@@ -2,7 +2,7 @@
 // 1 does not, 2 input, 3 environment, 70 our fault). Commands are loaded on demand, one small bundle each.
 import { pathToFileURL } from 'node:url';
 import type { CommandModule } from './commands/command.ts';
-import { type Diagnostic, isInputError, isVramError } from './diagnostics.ts';
+import { type Diagnostic, isInputError, isVramError, VramError } from './diagnostics.ts';
 import type { Io } from './io.ts';
 import { diagnosticLines } from './render/diagnostics.ts';
 
@@ -18,16 +18,22 @@ void main(process.argv.slice(2));
 
 /** Runs one command line; sets process.exitCode, never exits by force (a pipe would lose what is not yet written). */
 async function main(argv: readonly string[]): Promise<void> {
-  quietOnClosedPipe();
   const io = processIo(argv);
+  watchStreams(io);
   try {
-    const name = argv.find((word) => !word.startsWith('-'));
-    const load = argv[0] === name && name !== undefined ? loaders[name] : undefined;
-    const module = load ? await load() : await import('./commands/root.ts');
-    process.exitCode = await module.run(load ? argv.slice(1) : argv, io);
+    const [name = '', ...rest] = helpAsOption(argv);
+    const load = Object.hasOwn(loaders, name) ? loaders[name] : undefined;
+    const code = load ? await (await load()).run(rest, io) : await (await import('./commands/root.ts')).run(argv, io);
+    process.exitCode ||= code;
   } catch (error) {
     process.exitCode = report(error, io);
   }
+}
+
+/** `vram help plan` is `vram plan --help`. */
+function helpAsOption(argv: readonly string[]): readonly string[] {
+  const [first, second] = argv;
+  return first === 'help' && second !== undefined && Object.hasOwn(loaders, second) ? [second, '--help'] : argv;
 }
 
 function report(error: unknown, io: Io): number {
@@ -45,13 +51,14 @@ function report(error: unknown, io: Io): number {
   return 70;
 }
 
-/** `vram ... | head` closes the pipe early: that is not an error. */
-function quietOnClosedPipe(): void {
-  for (const stream of [process.stdout, process.stderr]) {
-    stream.on('error', (error: NodeJS.ErrnoException) => {
-      if (error.code !== 'EPIPE') throw error;
-    });
-  }
+/** `vram ... | head` closes the pipe early: that is not an error. A full disk behind standard output is. */
+function watchStreams(io: Io): void {
+  process.stderr.on('error', () => undefined);
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EPIPE') return;
+    const trouble = new VramError('VRAM302', `cannot write to standard output: ${error.code ?? error.message}`);
+    process.exitCode = report(trouble, io);
+  });
 }
 
 function processIo(argv: readonly string[]): Io {

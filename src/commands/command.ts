@@ -10,7 +10,12 @@ export interface CommandModule {
 
 /** A command whose help opens with examples and whose usage errors are InputErrors. */
 export function makeCommand(name: string, description: string, examples: readonly string[], io: Io): Command {
-  const help: HelpConfiguration = { helpWidth: io.columns, sortOptions: false, showGlobalOptions: false };
+  const help: HelpConfiguration = {
+    helpWidth: io.columns,
+    sortOptions: false,
+    showGlobalOptions: false,
+    commandUsage: (shown) => `${name === 'vram' ? '' : 'vram '}${shown.name()} ${shown.usage()}`,
+  };
   const command = new Command(name);
   command
     .description(description)
@@ -21,8 +26,12 @@ export function makeCommand(name: string, description: string, examples: readonl
     .exitOverride()
     .configureOutput({
       writeOut: (text) => io.out(text),
-      writeErr: () => undefined,
+      writeErr: (text) => {
+        // Usage errors come back as exceptions and are written by the caller; only help asked for as an error is written here.
+        if (!text.startsWith('error: ')) io.err(text);
+      },
       getOutHelpWidth: () => io.columns,
+      getErrHelpWidth: () => io.columns,
     });
   return command;
 }

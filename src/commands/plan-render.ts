@@ -91,6 +91,8 @@ export async function writeOutput(text: string, file: string | undefined, io: Io
     io.out(text);
     return;
   }
+  if (file === '')
+    throw inputError('VRAM167', '--output names no file', { hint: 'e.g. -o plan.json', path: '--output' });
   try {
     await writeWhole(file, text);
   } catch (error) {

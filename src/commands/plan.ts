@@ -14,9 +14,9 @@ import { type PlanArguments, planArguments } from './plan-request.ts';
 
 const examples = [
   'vram plan --model llama-7b --gpu rtx4090',
-  'vram plan -m Qwen/Qwen3-32B-FP8 -g "2x l40s" --tp 2 --context 16384 --concurrency 8',
+  'vram plan -m Qwen/Qwen3-32B-FP8 -g "2x l40s" --tp 2 --context 16k --concurrency 8',
   'vram plan -m llama-3.1-70b -g h100-sxm --tp 4 --engine vllm@0.19.0 --explain',
-  'vram plan --from-command "vllm serve Qwen/Qwen3-8B --max-model-len 32k" -g a10g',
+  'vram plan -g a10g --from-command "vllm serve Qwen/Qwen3-8B --max-model-len 32k"',
   "vram plan -m llama-3.1-8b -g l4 --json --require 'kvCache.maxConcurrency>=4'",
 ];
 
@@ -32,7 +32,8 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
   const planned = await planArguments(args, io);
   if (planned.kind === 'gpus') {
     io.err(diagnosticLines(planned.diagnostics, { colour: io.errColour, columns: io.columns }));
-    io.out(gpuTable(planned.rows, format, { colour: io.colour, columns: io.columns }));
+    const text = gpuTable(planned.rows, format, { colour: io.colour, columns: io.columns });
+    await writeOutput(text, args.output, io);
     return planned.rows.some((row) => row.fits) ? 0 : 1;
   }
   const { output } = planned;

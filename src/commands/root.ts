@@ -19,19 +19,24 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
     'Plans the GPU memory of LLM serving: what the engine itself will print, per\nengine version, without a GPU or a download.',
     [
       'vram plan --model llama-7b --gpu rtx4090',
-      'vram plan -m Qwen/Qwen3-32B-FP8 -g "2x l40s" --tp 2 --context 16384 --concurrency 8',
-      'vram plan --from-command "vllm serve meta-llama/Llama-3.1-8B --max-model-len 32k" -g a10g',
+      'vram plan -m Qwen/Qwen3-32B-FP8 -g "2x l40s" --context 16k --concurrency 8',
+      'vram plan -g a10g --from-command "vllm serve Qwen/Qwen3-8B --enforce-eager"',
       'vram list gpus',
     ],
     io,
   );
   program.version(version, '-V, --version', 'show the version');
   for (const [name, description] of commands) program.command(name).description(description);
-  const word = argv.find((argument) => !argument.startsWith('-'));
-  if (word !== undefined && word !== 'help') throw unknownCommand(word);
-  if (argv.length === 0 || word === 'help') {
+  if (argv.length === 0) {
+    program.outputHelp({ error: true });
+    return 2;
+  }
+  const words = argv.filter((argument) => !argument.startsWith('-'));
+  const word = words[0] === 'help' ? words[1] : words[0];
+  if (word !== undefined) throw unknownCommand(word);
+  if (words[0] === 'help') {
     program.outputHelp();
-    return argv.length === 0 ? 2 : 0;
+    return 0;
   }
   await parseCommand(program, argv);
   return 0;

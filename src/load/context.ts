@@ -1,6 +1,6 @@
 // What a loader may see of the outside, and how reading a file fails: a missing file is the user's input (exit 2), one that
 // may not be read is the environment (exit 3).
-import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, openSync, readSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { inputError, VramError } from '../diagnostics.ts';
@@ -27,7 +27,7 @@ export function absolute(path: string, context: LoadContext): string {
 
 /** Text of a small file, or of standard input for "-". */
 export function readText(path: string, context: LoadContext, option: string): string {
-  if (path === '-') return limited((context.stdin ?? (() => readFileSync(0, 'utf8')))(), path, option);
+  if (path === '-') return context.stdin?.() ?? readBounded(0, path, option);
   let handle: number;
   try {
     handle = openSync(absolute(path, context), 'r');
@@ -35,9 +35,7 @@ export function readText(path: string, context: LoadContext, option: string): st
     throw fileError(error, path, option);
   }
   try {
-    const { size } = fstatSync(handle);
-    if (size > maxTextBytes) throw tooLarge(path, option);
-    return limited(readFileSync(handle, 'utf8'), path, option).replace(/^\uFEFF/, '');
+    return readBounded(handle, path, option);
   } catch (error) {
     throw fileError(error, path, option);
   } finally {
@@ -45,9 +43,21 @@ export function readText(path: string, context: LoadContext, option: string): st
   }
 }
 
-function limited(text: string, path: string, option: string): string {
-  if (text.length > maxTextBytes) throw tooLarge(path, option);
-  return text;
+/** Reads piece by piece: a pipe or a device has no size to look at first, and may never end. */
+function readBounded(handle: number, path: string, option: string): string {
+  const pieces: Buffer[] = [];
+  let length = 0;
+  for (;;) {
+    const piece = Buffer.allocUnsafe(length === 0 ? 2 ** 16 : 2 ** 20);
+    const read = readSync(handle, piece);
+    if (read === 0)
+      return Buffer.concat(pieces, length)
+        .toString('utf8')
+        .replace(/^\uFEFF/, '');
+    length += read;
+    if (length > maxTextBytes) throw tooLarge(path, option);
+    pieces.push(piece.subarray(0, read));
+  }
 }
 
 function tooLarge(path: string, option: string): Error {
