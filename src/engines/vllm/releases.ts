@@ -4,6 +4,8 @@ import { compareVersions, parseVersion, type Version } from './profile.ts';
 
 export const readReleases = [
   '0.6.3.post1',
+  // Known by its start-up log only: it counts the CUDA context that its neighbours leave out.
+  '0.6.4',
   '0.6.6.post1',
   '0.7.3',
   '0.8.5.post1',

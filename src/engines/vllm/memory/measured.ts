@@ -1,17 +1,21 @@
 // Terms without a closed form: what a release holds outside PyTorch, the CUDA context, NCCL. Each is a measured law of the
 // release, by parallelism and interconnect, with its range; never by model.
-import { MiB } from '../../../units.ts';
+import { KiB, MiB } from '../../../units.ts';
 import type { MeasuredLaw } from './rules.ts';
 import type { Amount, MemoryInput } from './types.ts';
 
 export function measured(laws: readonly MeasuredLaw[], input: MemoryInput, words: string, source: string): Amount {
   const law = laws.find((entry) => applies(entry, input));
   if (!law) return { bytes: 0, lowBytes: 0, highBytes: 0, formula: `${words}: none`, source, confidence: 'derived' };
+  const layers = input.architecture.caches.length / input.options.pipelineParallelSize;
+  const grown = Math.round((law.perLayerKib ?? 0) * KiB * layers);
   return {
-    bytes: Math.round(law.mib * MiB),
-    lowBytes: Math.round(law.lowMib * MiB),
-    highBytes: Math.round(law.highMib * MiB),
-    formula: `${words}, measured: ${law.lowMib} to ${law.highMib} MiB`,
+    bytes: Math.round(law.mib * MiB) + grown,
+    lowBytes: Math.round(law.lowMib * MiB) + grown,
+    highBytes: Math.round(law.highMib * MiB) + grown,
+    formula: `${words}, measured: ${law.lowMib} to ${law.highMib} MiB${
+      law.perLayerKib ? ` + ${law.perLayerKib} KiB x ${layers} layers` : ''
+    }`,
     source,
     confidence: 'estimated',
   };

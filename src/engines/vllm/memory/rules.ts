@@ -44,6 +44,8 @@ export interface MeasuredLaw {
   lowMib: number;
   mib: number;
   highMib: number;
+  /** On top, per layer of the stage. */
+  perLayerKib?: number;
 }
 
 /** Memory that captured graphs take: a constant plus a part per layer and captured graph. */
