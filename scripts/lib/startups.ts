@@ -160,31 +160,34 @@ async function judgeBytesToTokens(
 }
 
 export interface Statistics {
-  cases: number;
-  groups: number;
+  count: number;
   median: number;
   p90: number;
   max: number;
   signedMedian: number;
 }
 
-/** Over groups of like cases, each counted once by its worst case. */
+/** Over all judgements, each case for itself. */
 export function statistics(judgements: readonly Judgement[]): Statistics {
-  const worst = new Map<string, Judgement>();
-  for (const judgement of judgements) {
-    const before = worst.get(judgement.case.group);
-    if (!before || Math.abs(judgement.error) > Math.abs(before.error)) worst.set(judgement.case.group, judgement);
-  }
-  const errors = [...worst.values()].map(({ error }) => error);
+  const errors = judgements.map(({ error }) => error);
   const absolute = errors.map(Math.abs);
   return {
-    cases: judgements.length,
-    groups: worst.size,
+    count: errors.length,
     median: quantile(absolute, 0.5),
     p90: quantile(absolute, 0.9),
     max: Math.max(0, ...absolute),
     signedMedian: quantile(errors, 0.5),
   };
+}
+
+/** Cases that differ only in length, dtype or utilization count once, by the worst of them. */
+export function worstOfGroups(judgements: readonly Judgement[]): Judgement[] {
+  const worst = new Map<string, Judgement>();
+  for (const judgement of judgements) {
+    const before = worst.get(judgement.case.group);
+    if (!before || Math.abs(judgement.error) > Math.abs(before.error)) worst.set(judgement.case.group, judgement);
+  }
+  return [...worst.values()];
 }
 
 /** Linear interpolation between order statistics. */
