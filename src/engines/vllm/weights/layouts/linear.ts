@@ -74,7 +74,7 @@ export const linearLayouts: Readonly<Record<WeightFormat, LinearLayout>> = {
     return [
       ['qweight', (inputs * outputs * scheme.bits) / 8],
       ['scales', groups * outputs * dtypeBytes],
-      ['qzeros', (groups * module.outputs * scheme.bits) / 8],
+      ...gptqZeros(module, context, groups),
       ...groupIndex(module, context),
       ...kernelLocks(module, context),
       ...biasOf(module, context),
@@ -167,6 +167,13 @@ function awqZeroBytes(module: LinearModule, context: LayoutContext): number {
 }
 
 /** The group of every input: kept by Machete as loaded, by Marlin only with activation order; gone from 0.30. */
+/** Marlin takes the symmetric weights without the checkpoint's zero points; Machete leaves them beside, GPTQ's own kernel reads them. */
+function gptqZeros(module: LinearModule, context: LayoutContext, groups: number): Pieces {
+  const { capability, scheme } = context;
+  if (capability >= 80 && !machete(context, module.outputs, module.inputs)) return [];
+  return [['qzeros', (groups * module.outputs * scheme.bits) / 8]];
+}
+
 function groupIndex(module: LinearModule, context: LayoutContext): Pieces {
   if (!context.rules['weights.gptqGroupIndex']) return [];
   if (!context.scheme.actOrder && !machete(context, module.outputs, module.inputs)) return [];
