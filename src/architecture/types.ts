@@ -173,6 +173,8 @@ export interface RotaryTable {
   rope: Readonly<Record<string, unknown>>;
   /** max_position_embeddings the table is made for. */
   positions: number;
+  /** The layers that read it; absent: all. */
+  layers?: readonly number[];
 }
 
 /** The largest item of one modality that an engine feeds the encoder with during profiling. */

@@ -293,16 +293,15 @@ function cachesOf(sizes: Sizes, ratio: number): CacheLayout[] {
 
 /** Compressing layers share a table with yarn and a base of their own; layers with a window alone have a plain one. */
 function rotaryTables(config: ModelConfig, sizes: Sizes): RotaryTable[] {
-  const ratios = range(config.layers).map((layer) => ratioOf(config, layer));
+  const layersOf = (compresses: boolean): number[] => layersWhere(config, (layer) => ratioOf(config, layer) > 0 === compresses);
   const positions = config.maxPositionEmbeddings ?? 0;
   const common = { dim: sizes.ropeDim, positions };
   const compressed: RotaryTable = {
     ...common,
+    layers: layersOf(true),
     rope: { ...config.rope, type: 'deepseek_yarn', theta: need(config, 'compressRopeTheta', 160000) },
   };
-  const plain: RotaryTable = { ...common, rope: { type: 'default', theta: config.rope?.theta ?? 10000 } };
-  return [
-    ...(ratios.some((ratio) => ratio > 0) ? [compressed] : []),
-    ...(ratios.some((ratio) => ratio === 0) ? [plain] : []),
-  ];
+  const rope = { type: 'default', theta: config.rope?.theta ?? 10000 };
+  const plain: RotaryTable = { ...common, layers: layersOf(false), rope };
+  return [compressed, plain].filter(({ layers }) => layers?.length !== 0);
 }

@@ -1,13 +1,30 @@
 // What speculation adds to a rank: the target's own multi-token-prediction layers, or a draft model of its own. Law: vLLM
 // v1/spec_decode/ (llm_base_proposer.py): the drafter runs on the last pipeline stage; its embedding is the target's where
 // that stage has one, its head always.
+import { dtypeBytes } from '../resolved.ts';
 import type { ModulePlan } from './modules.ts';
+import type { WeightRules } from './rules.ts';
 import type { DeviceTensor, WeightsInput } from './types.ts';
 
 /** Does the release draft with layers of the target's own checkpoint? */
 export function draftsWithOwnLayers({ options }: WeightsInput): boolean {
   const { method, model } = options.speculativeConfig ?? {};
   return typeof method === 'string' && /(^|_)mtp$/.test(method) && model === undefined;
+}
+
+/**
+ * A class of hyper-connections keeps the residual streams of a batch for its prediction layers: batched tokens x streams x
+ * hidden size. models/deepseek_v4/ (deepseek_v4.py) _mtp_hidden_buffer: always, on the last stage, or only while drafting.
+ */
+export function draftResiduals(input: WeightsInput, { lastStage }: ModulePlan): DeviceTensor[] {
+  const { options, spec } = input;
+  const when = (input.profile as Partial<WeightRules>)['weights.draftResiduals']?.[spec.architecture];
+  const method = String(options.speculativeConfig?.method ?? '');
+  const drafts = /^eagle|mtp$/.test(method) || (input.draft !== undefined && method !== 'medusa');
+  if (!when || (when !== 'every-stage' && !lastStage) || (when === 'drafting' && !drafts)) return [];
+  const streams = typeof spec.config.hcMult === 'number' ? spec.config.hcMult : 1;
+  const bytes = options.maxNumBatchedTokens * streams * spec.config.hiddenSize * dtypeBytes[options.dtype];
+  return [{ name: 'residual streams', bytes, part: 'buffers' }];
 }
 
 /** The drafter's input for the same rank, with its own model in the target's place; undefined without a draft model. */

@@ -6,7 +6,7 @@ import { sum } from '../../../units.ts';
 import { dtypeBytes } from '../resolved.ts';
 import { allocatedBytes } from './allocator.ts';
 import { absorbedMatrices, attentionScalars, causalMask, nvfp4Outputs } from './attention.ts';
-import { draftInput, draftsWithOwnLayers, draftTensors } from './draft.ts';
+import { draftInput, draftResiduals, draftsWithOwnLayers, draftTensors } from './draft.ts';
 import { expertsLayouts } from './layouts/experts.ts';
 import { linearLayouts } from './layouts/linear.ts';
 import type { LayoutContext, Pieces } from './layouts/types.ts';
@@ -80,7 +80,7 @@ export function rankTensors(input: WeightsInput): DeviceTensor[] {
   const hasAttention = architecture.caches.some(
     (entry) => entry.layer >= plan.layers.start && entry.layer < plan.layers.end && !onlyState(entry.caches),
   );
-  const rotary = hasAttention ? distinctTables(architecture.rotary) : [];
+  const rotary = hasAttention ? distinctTables(architecture.rotary, plan.layers) : [];
   const mla = architecture.caches.some((entry) => entry.caches.some((cache) => cache.kind === 'mla'));
   return [
     ...secondEmbedding(modules, input, rules),
@@ -102,6 +102,7 @@ export function rankTensors(input: WeightsInput): DeviceTensor[] {
     ...attentionScalars(architecture, plan.layers, rules),
     ...nvfp4Outputs(input, plan.layers),
     ...sparseIndexTables(input, plan.layers),
+    ...draftResiduals(input, plan),
     ...absorbedMatrices(modules, input, context),
   ];
 }

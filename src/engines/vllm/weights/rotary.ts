@@ -23,9 +23,15 @@ export function rotaryBytes(table: RotaryTable, context: RotaryContext): number 
   return rotaryRows(table, context) * table.dim * elementBytes(table, context);
 }
 
-/** Tables of layers with equal configurations are one. */
-export function distinctTables(tables: readonly RotaryTable[]): RotaryTable[] {
-  const seen = new Map(tables.map((table) => [JSON.stringify([table.dim, table.positions, table.rope]), table]));
+/** Tables that layers of the stage read; those of layers with equal configurations are one. */
+export function distinctTables(
+  tables: readonly RotaryTable[],
+  stage: { start: number; end: number },
+): RotaryTable[] {
+  const read = tables.filter(
+    ({ layers }) => !layers || layers.some((layer) => layer >= stage.start && layer < stage.end),
+  );
+  const seen = new Map(read.map((table) => [JSON.stringify([table.dim, table.positions, table.rope]), table]));
   return [...seen.values()];
 }
 

@@ -12,6 +12,8 @@ export interface WeightRules {
   'weights.attentionScalars': { attributes: number; buffers: number };
   /** Compute capabilities whose attention layers keep an FP8 output buffer for an NVFP4 cache. */
   'weights.nvfp4KvOutput'?: { from: number; below: number };
+  /** Classes that keep the residual streams of a batch for a drafter: on every stage, the last one, or there while drafting. */
+  'weights.draftResiduals'?: Record<string, 'every-stage' | 'last-stage' | 'drafting'>;
   /** Which rank takes the experts that do not divide. */
   'weights.expertRemainder': 'last' | 'first';
   /** The MoE layers' tensor parallelism spans the data-parallel ranks too. */
