@@ -26,7 +26,7 @@ export interface OracleLine {
   pools?: readonly OraclePool[];
 }
 
-export type OracleLayer = [
+type OracleLayer = [
   count: number,
   kind: string,
   pageBytes: number,
@@ -64,7 +64,7 @@ const gpuOf: Readonly<Record<string, string>> = {
 
 const profiles = new Map<string, KvProfile>();
 
-export function profileOf(version: string): KvProfile {
+function profileOf(version: string): KvProfile {
   let profile = profiles.get(version);
   if (!profile) {
     profile = resolveProfile(loadPresets('vllm-rules'), version) as unknown as KvProfile;

@@ -5,29 +5,27 @@ import type { Dtype } from '../../../spec/model.ts';
 import type { Profile } from '../profile.ts';
 
 /** Capability range ("8.0-9.0") to backends, best first. */
-export type BackendChoice = Readonly<Record<string, readonly string[]>>;
+type BackendChoice = Readonly<Record<string, readonly string[]>>;
 
-export const backendCases = [
-  'standard',
-  'head512',
-  'headOther',
-  'float32',
-  'fp8',
-  'fp8Head256',
-  'fp8E5m2',
-  'sink',
-  'sinkFp8',
-  'nvfp4',
-  'perTokenHead',
-  'turboquant',
-  'mla',
-  'mlaFp8',
-  'mlaSparse',
-  'mlaSparseFewHeads',
-  'mlaSparseFp8',
-  'mlaSparseFp8Ds',
-] as const;
-export type BackendCase = (typeof backendCases)[number];
+type BackendCase =
+  | 'standard'
+  | 'head512'
+  | 'headOther'
+  | 'float32'
+  | 'fp8'
+  | 'fp8Head256'
+  | 'fp8E5m2'
+  | 'sink'
+  | 'sinkFp8'
+  | 'nvfp4'
+  | 'perTokenHead'
+  | 'turboquant'
+  | 'mla'
+  | 'mlaFp8'
+  | 'mlaSparse'
+  | 'mlaSparseFewHeads'
+  | 'mlaSparseFp8'
+  | 'mlaSparseFp8Ds';
 
 export type AttentionRules = {
   [Case in BackendCase as `attention.${Case}`]?: BackendChoice;

@@ -154,7 +154,7 @@ function cutRepeats(layers: Layers, groups: number): Layers[] {
 }
 
 /** The d in [lower, max] that needs the least padding to make every value a multiple of d; the largest of equals. */
-export function approximateGcd(values: readonly number[], lower: number): number {
+function approximateGcd(values: readonly number[], lower: number): number {
   const most = Math.max(...values);
   let best = Math.max(1, lower);
   let leastPadding = Number.POSITIVE_INFINITY;

@@ -51,7 +51,7 @@ const cannotFit =
   'Try increasing `gpu_memory_utilization`.';
 
 /** The rules that hold for this start: V0 knows one kind of block and checks tokens against it. */
-export function rulesOf(input: Pick<KvPlanInput, 'profile' | 'engine'>): KvProfile {
+function rulesOf(input: Pick<KvPlanInput, 'profile' | 'engine'>): KvProfile {
   return input.engine === 'v0' ? { ...input.profile, ...v0Rules } : input.profile;
 }
 
@@ -67,7 +67,7 @@ const v0Rules = {
 const groupings = new WeakMap<object, { key: string; grouping: KvGrouping | KvUngroupable }>();
 
 /** Grouping depends on layers and rules alone: sweeps over memory and length reuse it. */
-export function groupingOf(rules: KvProfile, input: KvPlanInput): KvGrouping | KvUngroupable {
+function groupingOf(rules: KvProfile, input: KvPlanInput): KvGrouping | KvUngroupable {
   const key = `${rules.version}/${input.engine}/${input.disableHybridManager === true}`;
   const known = groupings.get(input.stages);
   if (known?.key === key) return known.grouping;

@@ -5,8 +5,7 @@ import type { Bytes, Tokens } from '../../../units.ts';
 import type { Profile } from '../profile.ts';
 import type { AttentionRules } from './backend.ts';
 
-export const kvKinds = ['full', 'mla', 'window', 'window-mla', 'chunked', 'mamba', 'cross', 'ring'] as const;
-export type KvKind = (typeof kvKinds)[number];
+export type KvKind = 'full' | 'mla' | 'window' | 'window-mla' | 'chunked' | 'mamba' | 'cross' | 'ring';
 
 /** How many state blocks a request holds: so many, or one per block of tokens plus so many. */
 export type StatesPerRequest = { fixed: number } | { perBlock: true; extra: number };
@@ -133,7 +132,7 @@ export interface KvRules {
 }
 
 /** A block size that MLA models are given on some capabilities unless theirs is a multiple of an accepted one. */
-export interface ForcedBlock {
+interface ForcedBlock {
   capabilities: readonly string[];
   nopeHeadDim?: number;
   accepts: readonly number[];
@@ -141,7 +140,7 @@ export interface ForcedBlock {
 }
 
 /** State layers that can write a state inside a prefill: on which GPUs, at which token alignment. */
-export interface PrefillCheckpoint {
+interface PrefillCheckpoint {
   alignment?: number;
   /** Major compute capabilities. */
   capabilities?: readonly number[];
