@@ -20,10 +20,6 @@ export interface RankOf {
 
 export function weightsInput(of: RankOf): WeightsInput {
   const { model, version, scheme, capability = '9.0', draft, tensorRank = 0, stage = 0, options = {} } = of;
-  const subject = (id: string) => {
-    const spec = loadPreset('models', id);
-    return { spec, architecture: expandArchitecture(spec) };
-  };
   const target = subject(model);
   const own = target.spec.quantization && schemeOfCheckpoint(target.spec.quantization);
   return {
@@ -35,6 +31,18 @@ export function weightsInput(of: RankOf): WeightsInput {
     place: { tensorRank, stage },
     ...(draft ? { draft: subject(draft) } : {}),
   };
+}
+
+const subjects = new Map<string, Pick<WeightsInput, 'spec' | 'architecture'>>();
+
+function subject(id: string): Pick<WeightsInput, 'spec' | 'architecture'> {
+  let known = subjects.get(id);
+  if (!known) {
+    const spec = loadPreset('models', id);
+    known = { spec, architecture: expandArchitecture(spec) };
+    subjects.set(id, known);
+  }
+  return known;
 }
 
 const plainOptions: ResolvedOptions = {

@@ -7,6 +7,7 @@ import { dtypeBytes } from '../resolved.ts';
 import { allocatedBytes } from './allocator.ts';
 import { absorbedMatrices, attentionScalars, causalMask, nvfp4Outputs } from './attention.ts';
 import { draftInput, draftResiduals, draftsWithOwnLayers, draftTensors } from './draft.ts';
+import { encoderTensors } from './encoders.ts';
 import { expertsLayouts } from './layouts/experts.ts';
 import { linearLayouts } from './layouts/linear.ts';
 import type { LayoutContext, Pieces } from './layouts/types.ts';
@@ -63,7 +64,7 @@ export function rankTensors(input: WeightsInput): DeviceTensor[] {
   const { architecture, options, spec } = input;
   const rules = input.profile as Partial<WeightRules>;
   const plan = modulePlan(input);
-  const modules = buildModules(loadedTensors(input), plan);
+  const modules = buildModules(encoderTensors(loadedTensors(input), spec.architecture, rules), plan);
   const context = {
     scheme: input.scheme,
     architecture: spec.architecture,

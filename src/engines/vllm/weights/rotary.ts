@@ -24,10 +24,7 @@ export function rotaryBytes(table: RotaryTable, context: RotaryContext): number 
 }
 
 /** Tables that layers of the stage read; those of layers with equal configurations are one. */
-export function distinctTables(
-  tables: readonly RotaryTable[],
-  stage: { start: number; end: number },
-): RotaryTable[] {
+export function distinctTables(tables: readonly RotaryTable[], stage: { start: number; end: number }): RotaryTable[] {
   const read = tables.filter(
     ({ layers }) => !layers || layers.some((layer) => layer >= stage.start && layer < stage.end),
   );

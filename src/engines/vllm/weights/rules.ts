@@ -49,6 +49,10 @@ export interface WeightRules {
   'weights.marlinPadding': boolean;
   /** Linears that a class keeps whole on every rank under some methods, as name pattern. */
   'weights.wholeUnderMethods': { classes: string[]; methods: string[]; pattern: string }[];
+  /** Classes whose tables of positions and token types are padded and split like a vocabulary. */
+  'weights.splitPositionTables': string[];
+  /** Element type of the last linear layers of pooling models. */
+  'weights.classifierDtype': 'model' | 'float32';
   /** Classes that build a second embedding beside the language model's. */
   'weights.secondEmbedding': string[];
   /** Classes that keep a square causal mask of bools, max_position_embeddings wide (on the Transformers backend). */

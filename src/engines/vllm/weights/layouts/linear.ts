@@ -166,7 +166,6 @@ function awqZeroBytes(module: LinearModule, context: LayoutContext): number {
   return wide ? context.dtypeBytes : context.scheme.bits / 8;
 }
 
-/** The group of every input: kept by Machete as loaded, by Marlin only with activation order; gone from 0.30. */
 /** Marlin takes the symmetric weights without the checkpoint's zero points; Machete leaves them beside, GPTQ's own kernel reads them. */
 function gptqZeros(module: LinearModule, context: LayoutContext, groups: number): Pieces {
   const { capability, scheme } = context;
@@ -174,6 +173,7 @@ function gptqZeros(module: LinearModule, context: LayoutContext, groups: number)
   return [['qzeros', (groups * module.outputs * scheme.bits) / 8]];
 }
 
+/** The group of every input: kept by Machete as loaded, by Marlin only with activation order; gone from 0.30. */
 function groupIndex(module: LinearModule, context: LayoutContext): Pieces {
   if (!context.rules['weights.gptqGroupIndex']) return [];
   if (!context.scheme.actOrder && !machete(context, module.outputs, module.inputs)) return [];
