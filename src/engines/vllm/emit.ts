@@ -27,17 +27,31 @@ export interface Emitted {
 
 export function emitFlags(request: EmitRequest): Emitted {
   const index = flagIndex(request.flags, request.release);
+  const given = inOtherWords(request.given, index);
   const emitted: Emitted = { flags: [], diagnostics: [] };
   for (const entry of engineOptionTable) {
-    const given = request.given[entry.key];
+    const own = given[entry.key];
     const relied = request.relied.find(({ key }) => key === entry.key);
-    const value =
-      entry.key === 'quantization' && given !== undefined ? request.quantizationFlag : (given ?? relied?.value);
+    const value = entry.key === 'quantization' && own !== undefined ? request.quantizationFlag : (own ?? relied?.value);
     if (value === undefined || value === null || isDefaultSize(entry, value)) continue;
-    const because = given === undefined ? relied!.because : 'as given';
+    const because = own === undefined ? relied!.because : 'as given';
     emitOne(entry, value, because, index, request, emitted);
   }
   return emitted;
+}
+
+/** Graph sizes go into --compilation-config where the release has no flag of their own. */
+function inOtherWords(
+  given: Partial<EngineOptions>,
+  index: ReadonlyMap<string, FlagInRelease>,
+): Partial<EngineOptions> {
+  const { cudagraphCaptureSizes: sizes, compilationConfig } = given;
+  if (!sizes || index.has('--cudagraph-capture-sizes') || !index.has('--compilation-config')) return given;
+  return {
+    ...given,
+    cudagraphCaptureSizes: undefined,
+    compilationConfig: { ...compilationConfig, cudagraph_capture_sizes: sizes },
+  };
 }
 
 /** A parallel size of 1 and a switch that is off need no flag. */

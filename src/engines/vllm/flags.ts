@@ -40,13 +40,13 @@ export function flagInRelease(entry: FlagEntry, release: string): FlagInRelease 
     flag: entry.flag,
     aliases: entry.aliases ?? [],
     type: entry.type,
-    choices: entry.choices,
+    choices: entry.choices?.map(String),
   };
   const [first, ...later] = entry.changes ?? [];
   if (first) {
     const past = later.filter((change) => releaseIndex(change.from) <= at);
     state.type = lastOf([first, ...past], 'type') ?? entry.type;
-    state.aliases = lastOf([first, ...past], 'aliases') ?? entry.aliases ?? [];
+    if ([first, ...later].some((change) => change.aliases)) state.aliases = lastOf([first, ...past], 'aliases') ?? [];
     if (first.choices || later.some((change) => change.choices || change.choicesAdded))
       state.choices = choicesAfter([first, ...past]);
   }
@@ -66,7 +66,7 @@ function choicesAfter(changes: readonly FlagChange[]): string[] | undefined {
     if (change.choicesAdded) choices = [...(choices ?? []), ...change.choicesAdded];
     if (change.choicesRemoved) choices = choices?.filter((choice) => !change.choicesRemoved?.includes(choice));
   }
-  return choices && choices.length > 0 ? choices : undefined;
+  return choices && choices.length > 0 ? choices.map(String) : undefined;
 }
 
 /** Name or alias (also the --no- form of a bool) -> flag, for reading a command line of that release. */
