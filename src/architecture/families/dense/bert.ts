@@ -16,8 +16,9 @@ export function xlmRoberta(spec: ModelSpec, options?: TextOptions): Architecture
 
 function encoder(spec: ModelSpec, options: TextOptions | undefined, own: string, tables: Shard): Architecture {
   const { config } = spec;
-  const { hiddenSize, vocabSize, intermediateSize = 4 * hiddenSize } = config;
+  const { hiddenSize, vocabSize, intermediateSize = 4 * hiddenSize, maxPositionEmbeddings: positions = 512 } = config;
   const classifier = /ForSequenceClassification$/.test(spec.architecture);
+  const roberta = own === 'roberta';
   const prefix = options?.prefix ?? (/Model$/.test(spec.architecture) ? '' : own);
   const at = (name: string) => (prefix === '' ? name : `${prefix}.${name}`);
   const layer = at('encoder.layer.{layer}');
@@ -32,7 +33,7 @@ function encoder(spec: ModelSpec, options: TextOptions | undefined, own: string,
     assemble(spec, {
       tensors: [
         embedding(at('embeddings.word_embeddings'), vocabSize, hiddenSize),
-        table('position_embeddings', config.maxPositionEmbeddings ?? 512),
+        table('position_embeddings', positions),
         table('token_type_embeddings', numberOf(config, 'typeVocabSize') ?? 2),
         ...norm(at('embeddings.LayerNorm'), hiddenSize, { bias: true }),
         ...attention(`${layer}.attention`, hiddenSize, sizes, {
@@ -49,7 +50,9 @@ function encoder(spec: ModelSpec, options: TextOptions | undefined, own: string,
           where,
         ),
         ...norm(`${layer}.output.LayerNorm`, hiddenSize, where),
-        ...(classifier ? classificationHead(spec) : dense(at('pooler.dense'), hiddenSize, hiddenSize)),
+        ...(classifier && roberta ? [] : pooler(at('pooler.dense'), hiddenSize, classifier)),
+        ...(classifier ? classificationHead(spec, roberta) : []),
+        positionIds(at('embeddings.position_ids'), positions),
       ],
       tied: true,
       sizes,
@@ -60,12 +63,24 @@ function encoder(spec: ModelSpec, options: TextOptions | undefined, own: string,
   );
 }
 
-function classificationHead(spec: ModelSpec): TensorGroup[] {
-  const { hiddenSize } = spec.config;
-  return [
-    ...dense('classifier.dense', hiddenSize, hiddenSize),
-    ...dense('classifier.out_proj', numberOf(spec.config, 'numLabels') ?? 1, hiddenSize),
-  ];
+/** Engines keep BERT's pooler for classifiers only: embeddings are pooled without it (bert.py skips its tensors). */
+function pooler(name: string, size: number, kept: boolean): TensorGroup[] {
+  const groups = dense(name, size, size);
+  return kept ? groups : groups.map((group) => ({ ...group, unloaded: true }));
+}
+
+/** RoBERTa classifies through a dense layer of its own, BERT straight from the pooled vector. */
+function classificationHead({ config }: ModelSpec, roberta: boolean): TensorGroup[] {
+  const { hiddenSize } = config;
+  const labels = numberOf(config, 'numLabels') ?? 1;
+  if (!roberta) return dense('classifier', labels, hiddenSize);
+  return [...dense('classifier.dense', hiddenSize, hiddenSize), ...dense('classifier.out_proj', labels, hiddenSize)];
+}
+
+/** The index of every position, which model classes keep as a buffer. */
+function positionIds(name: string, positions: number): TensorGroup {
+  const where = { role: 'other', shard: replicated, part: 'text' } as const;
+  return { name, shape: [1, positions], ...where, dtype: 'int64', buffer: true, derived: true };
 }
 
 function dense(name: string, rows: number, columns: number): TensorGroup[] {
