@@ -293,7 +293,8 @@ function cachesOf(sizes: Sizes, ratio: number): CacheLayout[] {
 
 /** Compressing layers share a table with yarn and a base of their own; layers with a window alone have a plain one. */
 function rotaryTables(config: ModelConfig, sizes: Sizes): RotaryTable[] {
-  const layersOf = (compresses: boolean): number[] => layersWhere(config, (layer) => ratioOf(config, layer) > 0 === compresses);
+  const layersOf = (compresses: boolean): number[] =>
+    layersWhere(config, (layer) => ratioOf(config, layer) > 0 === compresses);
   const positions = config.maxPositionEmbeddings ?? 0;
   const common = { dim: sizes.ropeDim, positions };
   const compressed: RotaryTable = {
