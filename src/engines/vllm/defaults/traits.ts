@@ -1,5 +1,6 @@
 // What kind of model the engine has before it, read from the expanded architecture and the class name: the distinctions by
 // which vLLM's configuration code chooses defaults (config/model.py: runner_type, is_hybrid, is_attention_free, use_mla).
+import { cacheSummary } from '../../../architecture/summary.ts';
 import type { Architecture } from '../../../architecture/types.ts';
 import type { ModelSpec } from '../../../spec/model.ts';
 
@@ -25,12 +26,13 @@ const pools = /(EmbeddingModel|ForSequenceClassification|ForTokenClassification|
 const encoderOnly =
   /^(Bert|Roberta|XLMRoberta|NomicBert|ModernBert|GteModel|GteNewModel|Snowflake|JinaRoberta|NewModel)/;
 
+const attentionKinds = ['full', 'sliding', 'chunked', 'mla', 'special'] as const;
+
 export function traitsOf(spec: ModelSpec, architecture: Architecture, quantized: boolean): ModelTraits {
-  const kinds = new Set<string>();
-  for (const entry of architecture.caches) for (const cache of entry.caches) kinds.add(cache.kind);
+  const { kinds } = cacheSummary(architecture);
   const pooling = !generates.test(spec.architecture) && pools.test(spec.architecture);
   const state = kinds.has('state');
-  const attends = ['full', 'sliding', 'chunked', 'mla', 'special'].some((kind) => kinds.has(kind));
+  const attends = attentionKinds.some((kind) => kinds.has(kind));
   return {
     pooling,
     bidirectional: pooling && encoderOnly.test(spec.architecture),

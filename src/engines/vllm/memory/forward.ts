@@ -1,5 +1,6 @@
 // The largest moment of the dummy forward pass over a full step of tokens: the dense MLP, the attention block, or an expert
 // block, whichever is widest. vLLM v1/worker/gpu_model_runner.py _dummy_run; what is alive was read from Inductor's code.
+import { cacheSummary } from '../../../architecture/summary.ts';
 import { sum } from '../../../units.ts';
 import { dtypeBytes } from '../resolved.ts';
 import { allocated } from './blocks.ts';
@@ -47,7 +48,7 @@ function attentionBytes(input: MemoryInput): number {
 }
 
 function usesMla({ architecture }: MemoryInput): boolean {
-  return architecture.caches.some((entry) => entry.caches.some((cache) => cache.kind === 'mla'));
+  return cacheSummary(architecture).kinds.has('mla');
 }
 
 /**
@@ -80,11 +81,9 @@ function numberOf(value: unknown): number {
  */
 function recurrentBytes(input: MemoryInput): number {
   const { architecture, options } = input;
-  const layout = architecture.caches
-    .flatMap((entry) => entry.caches)
-    .find((cache) => cache.kind === 'state' && cache.state.type === 'gdn');
-  if (layout?.kind !== 'state' || layout.state.type !== 'gdn') return 0;
-  const { keyHeads, valueHeads, keyDim, valueDim } = layout.state;
+  const layout = cacheSummary(architecture).states.get('gdn');
+  if (layout?.type !== 'gdn') return 0;
+  const { keyHeads, valueHeads, keyDim, valueDim } = layout;
   const projection = (2 * keyHeads * keyDim + 2 * valueHeads * valueDim) / options.tensorParallelSize;
   return rows(input, [...repeat(architecture.forward.hiddenSize, 4), ...repeat(projection, 4)]);
 }
