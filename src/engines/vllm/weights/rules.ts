@@ -65,6 +65,8 @@ export interface WeightRules {
   'weights.fp8BlockRefined': boolean;
   /** Shards of grouped 4-bit experts must hold whole groups. */
   'weights.groupedExpertsWhole': boolean;
+  /** Multiples that NVFP4 experts are padded to. */
+  'weights.nvfp4ExpertTiles'?: { marlin?: boolean; trtllm?: { hidden: number; gated: number; plain: number } };
   /** GPTQ linears keep the index of groups. */
   'weights.gptqGroupIndex': boolean;
   /** Element type of the zero points of GPTQ experts: int32, or the model's dtype. */

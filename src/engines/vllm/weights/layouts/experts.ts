@@ -3,7 +3,7 @@
 import type { WeightFormat } from '../../../../spec/quantization.ts';
 import { alignUp, divCeil, gcd } from '../../../../units.ts';
 import { type ExpertsModule, refuse } from '../types.ts';
-import { deepGemmScales, fp8Marlin } from './kernels.ts';
+import { deepGemmScales, fp8Marlin, nvfp4Tiles } from './kernels.ts';
 import { mxfp4Experts } from './mxfp4.ts';
 import { bnbStateBytes, type ExpertSizes, expertBiases, expertSizes } from './sizes.ts';
 import type { ExpertsLayout, LayoutContext, Pieces } from './types.ts';
@@ -62,7 +62,7 @@ export const expertsLayouts: Readonly<Record<WeightFormat, ExpertsLayout>> = {
     return [...packed(module, context, group), ...packedZeros(module, group, zero), ...index];
   },
   nvfp4: (module, context) => {
-    const { first, second, experts } = expertSizes(module);
+    const { first, second, experts } = expertSizes(nvfp4Tiles(module, context));
     const group = context.scheme.group ?? 16;
     return [
       ['w13_weight', first / 2],

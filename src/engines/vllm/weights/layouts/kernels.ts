@@ -2,6 +2,7 @@
 // how Marlin pads shapes. Law: vLLM model_executor/kernels/linear/ (before 0.20 layers/quantization/kernels/),
 // quantization/utils/marlin_utils.py.
 import { alignUp, lcm } from '../../../../units.ts';
+import type { ExpertsModule } from '../types.ts';
 import type { LayoutContext, Pieces } from './types.ts';
 
 /** FP8 arithmetic starts at capability 8.9; below, weights are repacked for 16-bit activations (Marlin). */
@@ -22,6 +23,19 @@ export function deepGemmScales({ capability, rules }: LayoutContext): boolean {
 /** NVFP4 arithmetic starts at capability 10.0; below, Marlin. */
 export function fp4Marlin({ capability }: LayoutContext): boolean {
   return capability > 0 && capability < 100;
+}
+
+/**
+ * NVFP4 experts padded to their kernel's tiles: Marlin takes intermediate sizes of whole 64 (128 where the hidden size is no
+ * multiple of 128), TRTLLM on 10.x those of the release's rule. quantization/utils/marlin_utils_fp4.py, flashinfer_fp4_moe.py.
+ */
+export function nvfp4Tiles(module: ExpertsModule, context: LayoutContext): ExpertsModule {
+  const { marlin, trtllm } = context.rules['weights.nvfp4ExpertTiles'] ?? {};
+  const { hidden, inner, gated } = module;
+  if (marlin && fp4Marlin(context)) return { ...module, inner: alignUp(inner, hidden % 128 === 0 ? 64 : 128) };
+  if (!trtllm || context.capability < 100 || context.capability >= 110) return module;
+  const tile = gated ? trtllm.gated : trtllm.plain;
+  return { ...module, inner: alignUp(inner, tile), hidden: alignUp(hidden, trtllm.hidden) };
 }
 
 /** Machete serves 4 and 8 bit integer weights on capability 9.0 when the shape suits it. */
