@@ -1,41 +1,32 @@
 // Builds what is published: compiled presets and one small CommonJS bundle per command (CommonJS starts faster than ESM).
 // Packages that cost start-up time stay outside and are loaded when first needed.
+import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync, rmSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { build, type Plugin } from 'esbuild';
 import './build-presets.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
-const lazyPackages = [
-  'yaml',
-  'zod',
-  'ora',
-  'echarts',
-  'csv-parse',
-  '@huggingface/gguf',
-  '@huggingface/hub',
-  'shell-quote',
-];
+const lazyPackages = ['yaml', 'zod', 'ora', 'echarts', 'csv-parse', '@huggingface/gguf', '@huggingface/hub'];
 
-/** cli.ts imports ./commands/x.ts on demand; in the bundle that is a plain require of the file x.cjs beside it. */
+/** cli.ts imports ./commands/x.ts on demand; in the bundle that is the file x.cjs beside it, with its code cache. */
 const commandBundles: Plugin = {
   name: 'command-bundles',
   setup(builder) {
     builder.onLoad({ filter: /src\/cli\.ts$/ }, ({ path }) => ({
-      contents: readFileSync(path, 'utf8').replace(
-        /import\('\.\/commands\/([\w-]+)\.ts'\)/g,
-        "Promise.resolve(require('./$1.cjs'))",
-      ),
+      contents: `import { loadBundle } from './bundle.ts';
+        const command = async (name) => loadBundle(new URL('./' + name, import.meta.url));
+        ${readFileSync(path, 'utf8').replace(/import\('\.\/commands\/([\w-]+)\.ts'\)/g, "command('$1.cjs')")}`,
       loader: 'ts',
     }));
-    builder.onResolve({ filter: /^\.\/[\w-]+\.cjs$/ }, ({ path }) => ({ path, external: true }));
   },
 };
 
 const commands = ['plan', 'list', 'show', 'schema', 'completion', 'root'].map(
   (name) => `${root}src/commands/${name}.ts`,
 );
-for (const file of readdirSync(`${root}dist`).filter((name) => name.endsWith('.cjs'))) rmSync(`${root}dist/${file}`);
+for (const file of readdirSync(`${root}dist`).filter((name) => /\.cjs(\.cache)?$/.test(name)))
+  rmSync(`${root}dist/${file}`);
 await build({
   entryPoints: [`${root}src/cli.ts`, ...commands],
   entryNames: '[name]',
@@ -48,8 +39,13 @@ await build({
   target: 'node20',
   format: 'cjs',
   external: lazyPackages,
+  // A script run with a code cache has no import(); require serves, since these packages come as CommonJS too.
+  supported: { 'dynamic-import': false },
   define: { 'import.meta.url': 'importMetaUrl' },
   banner: { js: 'const importMetaUrl=require("node:url").pathToFileURL(__filename).href;' },
   plugins: [commandBundles],
   logLevel: 'warning',
 });
+
+// The cache holds what a plan compiles, so it is made after one; in a process of its own, as a user's would be.
+execFileSync(process.execPath, [`${root}scripts/code-cache.mjs`], { stdio: 'inherit' });

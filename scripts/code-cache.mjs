@@ -1,0 +1,39 @@
+// Makes dist/<command>.cjs.cache: V8's compiled code of each bundle, including the functions that a typical run compiles.
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import Module, { createRequire } from 'node:module';
+import { dirname } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { Script } from 'node:vm';
+
+const dist = new URL('../dist/', import.meta.url);
+const typical = {
+  plan: ['--model', 'llama-7b', '--gpu', 'rtx4090'],
+  list: ['gpus'],
+  show: ['gpu', 'rtx4090'],
+  schema: ['plan'],
+  completion: ['bash'],
+  root: ['--help'],
+};
+const io = {
+  out() {},
+  err() {},
+  env: {},
+  columns: 80,
+  colour: true,
+  errColour: true,
+  stdinIsTerminal: false,
+  errIsTerminal: false,
+  cwd: '',
+};
+
+for (const name of readdirSync(dist).filter((file) => file.endsWith('.cjs') && file !== 'cli.cjs')) {
+  const url = new URL(name, dist);
+  const file = fileURLToPath(url);
+  const script = new Script(Module.wrap(readFileSync(file, 'utf8')), {
+    filename: file,
+  });
+  const module = { exports: {} };
+  script.runInThisContext()(module.exports, createRequire(url), module, file, dirname(file));
+  await module.exports.run(typical[name.replace('.cjs', '')], io);
+  writeFileSync(`${file}.cache`, script.createCachedData());
+}
