@@ -20,7 +20,10 @@ export interface ModelTraits {
   quantized: boolean;
 }
 
-/** vLLM config/model.py _SUFFIX_TO_DEFAULTS: these endings generate, the bare "...Model" and the classifiers pool. */
+/**
+ * vLLM config/model.py _SUFFIX_TO_DEFAULTS: these endings generate, the bare "...Model" and the classifiers pool. A repository
+ * for sentence-transformers pools whatever its class (get_pooling_config).
+ */
 const generates = /(ForCausalLM|ForConditionalGeneration|ChatModel|LMHeadModel|ForCausalLMWithMTP)$/;
 const pools = /(EmbeddingModel|ForSequenceClassification|ForTokenClassification|ForMaskedLM|RewardModel|Model)$/;
 const encoderOnly =
@@ -30,7 +33,7 @@ const attentionKinds = ['full', 'sliding', 'chunked', 'mla', 'special'] as const
 
 export function traitsOf(spec: ModelSpec, architecture: Architecture, quantized: boolean): ModelTraits {
   const { kinds } = cacheSummary(architecture);
-  const pooling = !generates.test(spec.architecture) && pools.test(spec.architecture);
+  const pooling = spec.task === 'embed' || (!generates.test(spec.architecture) && pools.test(spec.architecture));
   const state = kinds.has('state');
   const attends = attentionKinds.some((kind) => kinds.has(kind));
   return {
