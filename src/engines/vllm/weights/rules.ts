@@ -39,6 +39,8 @@ export interface WeightRules {
   'weights.plainModules': Record<string, string[]>;
   /** Index tables of sparse attention that are made with the model. */
   'weights.sparseIndices'?: SparseIndices;
+  /** Multiple to which the sides of FP8 weights are padded. */
+  'weights.fp8Padding': number;
   /** Every Marlin layer keeps locks of its own. */
   'weights.marlinLocksPerLayer': boolean;
   /** Classes that run on the Transformers backend: no rotary table, HF's own module names. */

@@ -22,15 +22,25 @@ export const linearLayouts: Readonly<Record<WeightFormat, LinearLayout>> = {
   'fp8-online': (module, context) =>
     fp8Marlin(context)
       ? marlinFp8(module, context, 1)
-      : [...byte(module), ['weight_scale', fp32], ...biasOf(module, context)],
+      : [...fp8Weight(module, context), ['weight_scale', fp32], ...biasOf(module, context)],
   'fp8-tensor': (module, context) => {
     if (fp8Marlin(context)) return marlinFp8(module, context, 1);
     const input: Pieces = context.scheme.staticActivations ? [['input_scale', fp32]] : [];
-    return [...byte(module), ['weight_scale', fp32], ...input, ...biasOf(module, context)];
+    return [...fp8Weight(module, context), ['weight_scale', fp32], ...input, ...biasOf(module, context)];
   },
   'fp8-channel': (module, context) =>
-    fp8Marlin(context) ? marlinFp8(module, context, 1) : channelScaled(module, context),
-  'int8-channel': channelScaled,
+    fp8Marlin(context)
+      ? marlinFp8(module, context, 1)
+      : [
+          ...fp8Weight(module, context),
+          ['weight_scale', fp8Shape(module, context).outputs * fp32],
+          ...biasOf(module, context),
+        ],
+  'int8-channel': (module, context) => [
+    ...byte(module),
+    ['weight_scale', module.outputs * fp32],
+    ...biasOf(module, context),
+  ],
   'fp8-block': (module, context) => {
     const [outputs, inputs] = context.scheme.block ?? [128, 128];
     if (fp8BlockMarlin(context)) return marlinFp8(module, context, divCeil(module.inputs, inputs));
@@ -135,8 +145,15 @@ function marlinFp8(module: LinearModule, context: LayoutContext, groups: number)
   ];
 }
 
-function channelScaled(module: LinearModule, context: LayoutContext): Pieces {
-  return [...byte(module), ['weight_scale', module.outputs * fp32], ...biasOf(module, context)];
+/** CUTLASS wants both sides in multiples of 16 and pads them in later releases. */
+function fp8Shape(module: LinearModule, { rules }: LayoutContext): { outputs: number; inputs: number } {
+  const step = rules['weights.fp8Padding'] ?? 1;
+  return { outputs: alignUp(module.outputs, step), inputs: alignUp(module.inputs, step) };
+}
+
+function fp8Weight(module: LinearModule, context: LayoutContext): Pieces {
+  const { outputs, inputs } = fp8Shape(module, context);
+  return [['weight', outputs * inputs]];
 }
 
 function biasOf(module: LinearModule, { dtypeBytes }: LayoutContext): Pieces {
