@@ -1,40 +1,16 @@
 // What a memory budget is made of, and the items a plan shows of it.
 import type { Architecture } from '../../../architecture/types.ts';
+import type { BudgetItem, Figure } from '../../../plan/types.ts';
 import type { GpuSpec } from '../../../spec/gpu.ts';
 import type { ModelSpec } from '../../../spec/model.ts';
 import type { Profile } from '../profile.ts';
 import type { ResolvedOptions } from '../resolved.ts';
 import type { MemoryRules } from './rules.ts';
 
-export type Confidence = 'exact' | 'derived' | 'estimated';
-
 /** An amount with its range and where it comes from. */
-export interface Amount {
-  bytes: number;
-  lowBytes: number;
-  highBytes: number;
-  formula: string;
-  source: string;
-  confidence: Confidence;
-}
-
-export const itemIds = [
-  'weights',
-  'kv-cache',
-  'activations',
-  'graphs',
-  'non-torch',
-  'context',
-  'communication',
-  'lora',
-  'buffers',
-  'free',
-] as const;
-export type ItemId = (typeof itemIds)[number];
-
-export interface MemoryItem extends Amount {
-  id: ItemId;
-}
+export type Amount = Figure;
+/** A leaf of one GPU's memory. */
+export type MemoryItem = BudgetItem;
 
 export interface Place {
   tensorRank: number;
