@@ -1,6 +1,6 @@
 // The planner's own laws: auto length, override, the null block, pipeline stages, decode context parallelism, speed.
 import { describe, expect, it } from 'vitest';
-import { stageBounds } from '../../../src/engines/vllm/kv/stages.ts';
+import { stageBounds } from '../../../src/engines/vllm/pipeline.ts';
 import { GiB } from '../../../src/units.ts';
 import { start } from './oracle.ts';
 
@@ -38,16 +38,20 @@ describe('planning', () => {
   });
 
   it('splits layers as the release does', () => {
-    const split = (layers: number, pipelineParallelSize: number, remainder: 'last' | 'beforeLast' = 'beforeLast') => {
-      const bounds = stageBounds({ layers, pipelineParallelSize, remainder });
+    const split = (
+      layers: number,
+      stages: number,
+      rule: 'remainder-last' | 'remainder-before-last' = 'remainder-before-last',
+    ) => {
+      const bounds = stageBounds({ layers, stages, split: rule }) as number[];
       return bounds.slice(1).map((bound, i) => bound - bounds[i]!);
     };
     expect(split(62, 4)).toEqual([15, 16, 16, 15]);
     expect(split(61, 3)).toEqual([20, 21, 20]);
     expect(split(80, 3)).toEqual([27, 27, 26]);
     expect(split(61, 2)).toEqual([31, 30]);
-    expect(split(62, 4, 'last')).toEqual([15, 15, 15, 17]);
-    expect(() => stageBounds({ layers: 8, pipelineParallelSize: 2, remainder: 'last', partition: '3,4' })).toThrow();
+    expect(split(62, 4, 'remainder-last')).toEqual([15, 15, 15, 17]);
+    expect(stageBounds({ layers: 8, stages: 2, split: 'remainder-last', partition: '3,4' })).toHaveProperty('error');
   });
 
   it('decode context parallelism shares the tokens of a sequence', () => {

@@ -2,12 +2,12 @@
 // page bytes, per pipeline stage. Source: vllm/v1/kv_cache_interface.py and get_kv_cache_spec of the layer classes, 0.8 to
 // 0.33; V0: worker/cache_engine.py get_cache_block_size.
 import type { CacheLayout, LayerCaches } from '../../../architecture/types.ts';
+import { stageBounds } from '../pipeline.ts';
 import { blockSizeOf } from './alignment.ts';
 import { cachesOf, layerCount, withCacheDefaults } from './caches.ts';
 import { backendOf, indexerBackend, refusalOf } from './choice.ts';
 import type { KvSpecsInput } from './input.ts';
 import { type CacheFacts, layerSpec } from './layer.ts';
-import { stageBounds } from './stages.ts';
 import type { KvLayerSpec } from './types.ts';
 
 export type { KvSpecsInput };
@@ -66,13 +66,15 @@ function placeLayers(input: KvSpecsInput, layers: readonly LayerCaches[], facts:
   const count = facts.layers;
   const bounds = stageBounds({
     layers: count,
-    pipelineParallelSize: options.pipelineParallelSize,
-    remainder: profile['kv.pipelineRemainder'],
+    stages: options.pipelineParallelSize,
+    split: profile['weights.pipelineSplit'],
     partition: options.env?.VLLM_PP_LAYER_PARTITION,
   });
+  // A partition that does not add up is refused with the weights; here the layers stay on the first stage.
+  const ends = 'error' in bounds ? [0, count] : bounds;
   const stages: KvLayerSpec[][] = Array.from({ length: options.pipelineParallelSize }, () => []);
   for (const { layer, caches } of layers) {
-    const stage = layer >= count ? stages.length - 1 : bounds.findIndex((bound) => bound > layer) - 1;
+    const stage = layer >= count ? stages.length - 1 : ends.findIndex((end) => end > layer) - 1;
     for (const layout of caches) {
       const spec = layerSpec(layer, layout, facts);
       if (spec) stages[stage]!.push(spec);

@@ -2,6 +2,7 @@
 // what a page costs and how many blocks a request can hold; it knows nothing of the model that asked for it. Follows vLLM's
 // v1/kv_cache_interface.py, one record for all of its spec classes.
 import type { Bytes, Tokens } from '../../../units.ts';
+import type { PipelineSplit } from '../pipeline.ts';
 import type { Profile } from '../profile.ts';
 import type { AttentionRules } from './backend.ts';
 
@@ -97,7 +98,7 @@ export interface KvRules {
   'kv.contextParallelGroups': 'one' | 'several';
   'kv.overrideEntersCheck': boolean;
   'kv.autoLengthLines': { full: string; reduced: string };
-  'kv.pipelineRemainder': 'last' | 'beforeLast';
+  'weights.pipelineSplit': PipelineSplit;
   'kv.blockSize': 'sixteen' | 'forced' | 'firstBackend' | 'allBackends';
   'kv.forcedMlaBlocks': readonly ForcedBlock[];
   'kv.blockAlignment': 'none' | 'sixteen' | 'byAttention' | 'kernel' | 'allKernels';
