@@ -6,6 +6,7 @@ import { vllmRegistry } from '../../src/load/flags.ts';
 import { loadPreset, loadPresets } from '../../src/load/presets.ts';
 import type { PlanRequest } from '../../src/plan/request.ts';
 import type { Plan } from '../../src/plan/types.ts';
+import { engineOptionTable } from '../../src/spec/engine-options.ts';
 import type { ModelSpec } from '../../src/spec/model.ts';
 import { defaultParallel, type EngineOptions } from '../../src/spec/options.ts';
 import { findScheme, type QuantizationScheme, schemeOfCheckpoint } from '../../src/spec/quantization.ts';
@@ -94,11 +95,15 @@ function checkPool(pool: OraclePool, { kvCache, verdict }: Plan, check: Check): 
 }
 
 export function planOf(line: OracleLine, pool?: OraclePool): { plan: Plan } {
+  return planVllm(requestOf(line, pool), vllmRegistry());
+}
+
+export function requestOf(line: OracleLine, pool?: OraclePool): PlanRequest {
   const spec = models.get(line.model);
   if (!spec) throw new Error(`no preset ${line.model}`);
   const { version, release, profile } = resolveEngineRef(line.engine);
   const scheme = schemeOf(line, spec);
-  const request: PlanRequest = {
+  return {
     spec,
     ...(scheme ? { scheme } : {}),
     gpus: [loadPreset('gpus', gpuOf[line.capability] ?? 'h100-sxm')],
@@ -107,7 +112,6 @@ export function planOf(line: OracleLine, pool?: OraclePool): { plan: Plan } {
     profile,
     options: optionsOf(line, pool),
   };
-  return planVllm(request, vllmRegistry());
 }
 
 function schemeOf(line: OracleLine, spec: ModelSpec): QuantizationScheme | undefined {
@@ -118,7 +122,6 @@ function schemeOf(line: OracleLine, spec: ModelSpec): QuantizationScheme | undef
 }
 
 function optionsOf(line: OracleLine, pool: OraclePool | undefined): EngineOptions {
-  const flags = line.flags ?? {};
   return {
     ...defaultParallel,
     tensorParallelSize: line.tp,
@@ -127,12 +130,15 @@ function optionsOf(line: OracleLine, pool: OraclePool | undefined): EngineOption
     enableExpertParallel: line.ep,
     enforceEager: true,
     ...(line.quantization ? { quantization: line.quantization } : {}),
-    ...(flags.kv_cache_dtype === undefined ? {} : { kvCacheDtype: String(flags.kv_cache_dtype) }),
-    ...(flags.enable_prefix_caching === undefined ? {} : { enablePrefixCaching: flags.enable_prefix_caching === true }),
-    ...(flags.max_num_batched_tokens === undefined
-      ? {}
-      : { maxNumBatchedTokens: Number(flags.max_num_batched_tokens) }),
-    ...(flags.block_size === undefined ? {} : { blockSize: Number(flags.block_size) }),
+    ...Object.fromEntries(Object.entries(line.flags ?? {}).map(([name, value]) => option(name, value))),
     ...(pool ? { maxModelLen: pool.maxModelLen, kvCacheMemoryBytes: pool.availableBytes } : {}),
   };
+}
+
+/** An engine argument as the option of that name: enable_prefix_caching is --enable-prefix-caching. */
+function option(name: string, value: unknown): [keyof EngineOptions, unknown] {
+  const flag = `--${name.replaceAll('_', '-')}`;
+  const entry = engineOptionTable.find(({ flags }) => flags.split(/[\s,]+/).includes(flag));
+  if (!entry) throw new Error(`no option ${flag}`);
+  return [entry.key, typeof value === 'string' || typeof value === 'number' ? entry.read(String(value), flag) : value];
 }

@@ -52,12 +52,13 @@ export function checkLinear(module: LinearModule, context: LayoutContext, tp: nu
 
 /** quantization/utils/fp8_utils.py validate_fp8_block_shape: of a merged linear that is not split, the last part may end anywhere. */
 function checkBlocks(module: LinearModule, [outputs, inputs]: [number, number], tp: number): void {
-  if (tp > 1 && module.parallel === 'row' && module.inputs % inputs !== 0) {
+  if (tp === 1) return;
+  if (module.parallel === 'row' && module.inputs % inputs !== 0) {
     refuse(
       `ValueError: Weight input_size_per_partition = ${module.inputs} is not divisible by weight quantization block_k = ${inputs}.`,
     );
   }
-  const isSplit = tp > 1 && module.parallel === 'column' && module.members.every((member) => !isWhole(member));
+  const isSplit = module.parallel === 'column' && module.members.every((member) => !isWhole(member));
   for (const { rows } of isSplit ? module.members : module.members.slice(0, -1)) {
     if (rows % outputs !== 0) {
       refuse(
