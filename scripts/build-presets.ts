@@ -32,6 +32,7 @@ writeJson('vllm-rules.json', rules('presets/engines/vllm'));
 for (const table of ['vllm-flags', 'vllm-architectures']) {
   writeJson(`${table}.json`, load(`presets/engines/${table}.yaml`));
 }
+writeJson('quality.json', load('presets/quality.yaml'));
 if (problems.length > 0) {
   for (const { path, message, hint } of problems) {
     console.error(`${path}: ${message}${hint ? ` (${hint})` : ''}`);

@@ -4,8 +4,8 @@ import { readReleases } from '../engines/vllm/releases.ts';
 import type { Io } from '../io.ts';
 import { nearestNames } from '../load/names.ts';
 import { loadPresets } from '../load/presets.ts';
-import { parameters } from '../numbers.ts';
-import { plainTable } from '../render/table.ts';
+import { gib, parameters } from '../numbers.ts';
+import { grid } from '../render/grid.ts';
 import { makeCommand, parseCommand } from './command.ts';
 
 export const kinds = ['models', 'gpus', 'engines', 'quantizations', 'workloads'] as const;
@@ -24,21 +24,26 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
   if (!(await parseCommand(command, argv))) return 0;
   const kind = kindOf(command.args[0]!);
   const { filter, json } = command.opts<{ filter?: string; json?: boolean }>();
-  const rows = rowsOf(kind).filter((row) => !filter || row.join(' ').toLowerCase().includes(filter.toLowerCase()));
-  if (json)
-    io.out(
-      `${JSON.stringify(
-        rows.map(([id, ...facts]) => ({ id, facts })),
-        null,
-        2,
-      )}\n`,
-    );
-  else {
-    const table = plainTable([], ['left', 'left', 'left', 'left']);
-    for (const row of rows) table.push([...row]);
-    io.out(`${table.toString()}\n`);
-  }
+  const entries = entriesOf(kind).filter((entry) => matches(entry, filter));
+  if (json) io.out(`${JSON.stringify({ schemaVersion: 1, command: 'list', result: { [kind]: entries } }, null, 2)}\n`);
+  else io.out(tableOf(kind, entries, io.columns));
   return 0;
+}
+
+function matches(entry: Entry, filter: string | undefined): boolean {
+  return !filter || Object.values(entry).join(' ').toLowerCase().includes(filter.toLowerCase());
+}
+
+/** The last column gives way when the line would be wider than the terminal. */
+function tableOf(kind: Kind, entries: readonly Entry[], width: number): string {
+  if (entries.length === 0) return kind === 'workloads' ? 'no workloads ship with this version\n' : 'nothing matches\n';
+  const { head, align, row } = columns[kind];
+  const lines = grid(head, align, entries.map(row)).split('\n');
+  return `${lines.map((line) => clip(line, Math.max(width, 40))).join('\n')}\n`;
+}
+
+function clip(line: string, width: number): string {
+  return line.length > width ? `${line.slice(0, width - 3).trimEnd()}...` : line;
 }
 
 export function kindOf(word: string): Kind {
@@ -50,26 +55,72 @@ export function kindOf(word: string): Kind {
   });
 }
 
-function rowsOf(kind: Kind): string[][] {
+type Entry = Record<string, string | number | null>;
+
+interface Columns {
+  head: string[];
+  align: ('left' | 'right')[];
+  row: (entry: Entry) => string[];
+}
+
+const columns: Readonly<Record<Kind, Columns>> = {
+  models: {
+    head: ['model', 'size', 'Hugging Face'],
+    align: ['left', 'right', 'left'],
+    row: ({ id, parameters: size, hfId }) => [String(id), size ? parameters(Number(size)) : '', String(hfId ?? '')],
+  },
+  gpus: {
+    head: ['GPU', 'memory', 'cc', 'name'],
+    align: ['left', 'right', 'left', 'left'],
+    row: ({ id, cudaTotalBytes, computeCapability, name }) => [
+      String(id),
+      gib(Number(cudaTotalBytes)),
+      String(computeCapability ?? ''),
+      String(name),
+    ],
+  },
+  engines: { head: ['engine'], align: ['left'], row: ({ id }) => [String(id)] },
+  quantizations: {
+    head: ['scheme', 'bits', 'name'],
+    align: ['left', 'right', 'left'],
+    row: ({ id, bits, name, synonyms }) => [
+      String(id),
+      String(bits),
+      `${String(name ?? '')}${synonyms ? ` (also ${String(synonyms)})` : ''}`,
+    ],
+  },
+  workloads: { head: ['workload'], align: ['left'], row: ({ id }) => [String(id)] },
+};
+
+function entriesOf(kind: Kind): Entry[] {
   switch (kind) {
     case 'models':
-      return loadPresets('models').map((model) => [
-        model.id,
-        parameters(model.parameters ?? 0),
-        model.hfId ?? '',
-        model.architecture,
-      ]);
+      return loadPresets('models').map((model) => ({
+        id: model.id,
+        name: model.name ?? model.id,
+        hfId: model.hfId ?? null,
+        architecture: model.architecture,
+        parameters: model.parameters ?? null,
+      }));
     case 'gpus':
-      return loadPresets('gpus').map((gpu) => [
-        gpu.id,
-        `${(gpu.cudaTotalBytes / 2 ** 30).toFixed(2)} GiB`,
-        gpu.computeCapability ?? '',
-        gpu.name,
-      ]);
+      return loadPresets('gpus').map(({ id, name, vendor, cudaTotalBytes, driverTotalBytes, computeCapability }) => ({
+        id,
+        name,
+        vendor,
+        cudaTotalBytes,
+        driverTotalBytes,
+        computeCapability: computeCapability ?? null,
+      }));
     case 'engines':
-      return [...readReleases].reverse().map((release) => [`vllm@${release}`]);
+      return [...readReleases].reverse().map((release) => ({ id: `vllm@${release}` }));
     case 'quantizations':
-      return loadPresets('quantizations').map((scheme) => [scheme.id, scheme.name ?? '']);
+      return loadPresets('quantizations').map(({ id, name, bits, method, synonyms }) => ({
+        id,
+        name: name ?? null,
+        bits,
+        method,
+        synonyms: synonyms?.join(', ') ?? null,
+      }));
     case 'workloads':
       return [];
   }

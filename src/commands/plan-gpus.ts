@@ -4,7 +4,8 @@ import { vllmRegistry } from '../load/flags.ts';
 import { gib, thousands, times } from '../numbers.ts';
 import type { PlanRequest } from '../plan/request.ts';
 import { csvField } from '../render/flat.ts';
-import { plainTable } from '../render/table.ts';
+import { grid } from '../render/grid.ts';
+import { paintFor } from '../render/paint.ts';
 import type { GpuSpec } from '../spec/gpu.ts';
 import type { Format } from './plan-render.ts';
 
@@ -51,11 +52,14 @@ export function gpuTable(rows: readonly GpuRow[], format: Format, style: { colou
   const { reason } = rows.at(-1) ?? { reason: null };
   if (fitting.length === 0)
     return `no preset GPU holds it alone${reason ? `: ${reason}` : ''}; try --tp 2 or a quantized variant\n`;
-  const table = plainTable(
-    ['fits on', 'memory', 'KV cache', 'tokens', 'sequences'],
-    ['left', 'right', 'right', 'right', 'right'],
-  );
-  for (const row of fitting)
-    table.push([row.gpu, gib(row.totalBytes), gib(row.kvBytes), thousands(row.tokens), times(row.maxConcurrency)]);
-  return `${table.toString()}\n\n${rows.length - fitting.length} smaller or older GPUs do not fit.\n`;
+  const shown = fitting.map((row) => [
+    row.gpu,
+    gib(row.totalBytes),
+    gib(row.kvBytes),
+    thousands(row.tokens),
+    times(row.maxConcurrency),
+  ]);
+  const head = ['fits on', 'memory', 'KV cache', 'tokens', 'sequences'];
+  const table = grid(head, ['left', 'right', 'right', 'right', 'right'], shown);
+  return `${style.colour ? table.replace(/^.*$/m, (head) => paintFor(true).bold(head)) : table}\n\n${rows.length - fitting.length} smaller or older GPUs do not fit.\n`;
 }

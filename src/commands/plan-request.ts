@@ -100,6 +100,7 @@ export async function planArguments(args: PlanArguments, io: Io): Promise<Planne
     registry: vllmRegistry(),
     schemes: () => loadPresets('quantizations'),
     gpus: () => loadPresets('gpus'),
+    quality: () => loadPresets('quality').figures,
     diagnostics,
   });
   return { kind: 'plan', output };

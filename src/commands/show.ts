@@ -7,7 +7,7 @@ import type { Io } from '../io.ts';
 import { resolveGpus, resolveModel } from '../load/index.ts';
 import { loadPresets } from '../load/presets.ts';
 import { thousands } from '../numbers.ts';
-import { plainTable } from '../render/table.ts';
+import { grid } from '../render/grid.ts';
 import { makeCommand, parseCommand } from './command.ts';
 import { kindOf } from './list.ts';
 import { unknownScheme } from './plan-checks.ts';
@@ -60,9 +60,8 @@ async function showTensors(ref: string, options: ShowOptions, io: Io): Promise<v
     );
     return;
   }
-  const table = plainTable(['tensor', 'shape', 'count', 'role'], ['left', 'left', 'right', 'left']);
-  for (const row of rows) table.push([row.name, row.shape.join(' x '), thousands(row.count), row.role]);
-  io.out(`${table.toString()}\n`);
+  const shown = rows.map((row) => [row.name, row.shape.join(' x '), thousands(row.count), row.role]);
+  io.out(`${grid(['tensor', 'shape', 'count', 'role'], ['left', 'left', 'right', 'left'], shown)}\n`);
 }
 
 async function entryOf(kind: ReturnType<typeof kindOf>, ref: string, io: Io): Promise<unknown> {

@@ -5,6 +5,7 @@ import { assert } from '../assert.ts';
 import type { FlagEntry } from '../engines/vllm/flags.ts';
 import type { RuleBook } from '../engines/vllm/profile.ts';
 import type { RegistryEntry } from '../engines/vllm/registry.ts';
+import type { QualityFigure } from '../plan/quality.ts';
 import type { GpuSpec } from '../spec/gpu.ts';
 import type { Json, ModelSpec } from '../spec/model.ts';
 import type { QuantizationScheme } from '../spec/quantization.ts';
@@ -51,6 +52,7 @@ interface PresetFiles {
   'vllm-flags': { flags: FlagEntry[] };
   'vllm-architectures': { architectures: RegistryEntry[] };
   'model-variants': VariantBook;
+  quality: { figures: QualityFigure[] };
 }
 
 /** What scripts/build-presets.ts writes: key of a name -> positions of the entries in `entries`. */

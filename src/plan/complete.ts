@@ -15,6 +15,7 @@ import { flagWords } from './flag-words.ts';
 import { planMatrix } from './matrix.ts';
 import { type PlanInputEcho, type PlanOutput, planOutput } from './output.ts';
 import { pitfalls } from './pitfalls.ts';
+import type { QualityFigure } from './quality.ts';
 import type { PlanRequest } from './request.ts';
 import { suggest } from './suggest.ts';
 import type { FlagSuggestion } from './types.ts';
@@ -33,6 +34,8 @@ export interface CompleteInput {
   /** Read only when something does not fit. */
   schemes: () => readonly QuantizationScheme[];
   gpus: () => readonly GpuSpec[];
+  /** Read only when the weights are below 8 bits. */
+  quality: () => readonly QualityFigure[];
   diagnostics: readonly Diagnostic[];
 }
 
@@ -56,7 +59,7 @@ export function completePlan(input: CompleteInput): PlanOutput {
     ...input.diagnostics,
     ...planned.diagnostics,
     ...emitted.diagnostics,
-    ...pitfalls({ request, resolved, architecture, plan }),
+    ...pitfalls({ request, resolved, architecture, plan, quality: input.quality }),
   ];
   return planOutput(echo(input, planned), plan, diagnostics);
 }
@@ -91,16 +94,17 @@ function commandLine({ request, served }: CompleteInput, flags: readonly FlagSug
   return [...assignments, ...['vllm', 'serve', served, ...flagWords(flags)].map(shellQuote)].join(' ');
 }
 
-function suggestions(input: CompleteInput, { kv, resolved }: VllmPlanned): PlanOutput['result']['suggestions'] {
+function suggestions(input: CompleteInput, { plan, resolved }: VllmPlanned): PlanOutput['result']['suggestions'] {
   const { request, registry, schemes, gpus } = input;
   const capability = Number(request.gpus[0]!.computeCapability ?? 0);
+  const wholeFits = plan.devices.every(({ weights, budgetBytes }) => weights.loadedBytes < budgetBytes);
   return suggest(
     request,
     {
-      schemes: request.spec.quantization ? [] : schemes().filter((scheme) => servable(scheme, capability)),
+      schemes: request.spec.quantization ? [] : schemesToTry(schemes(), capability, wholeFits),
       gpus: gpus().filter((gpu) => gpu.sliceOf === undefined),
-      estimatedMaxLen: kv.refusal?.kind === 'too-long' ? kv.refusal.estimatedMaxLen : 0,
       fp8Kv: capability >= 8.9 || capability === 0,
+      maxModelLen: resolved.maxModelLen,
       maxNumSeqs: resolved.maxNumSeqs,
       maxNumBatchedTokens: resolved.maxNumBatchedTokens,
     },
@@ -108,10 +112,19 @@ function suggestions(input: CompleteInput, { kv, resolved }: VllmPlanned): PlanO
   );
 }
 
-/** Schemes worth suggesting, and that the card can run at all. */
-function servable(scheme: QuantizationScheme, capability: number): boolean {
-  const wanted = ['fp8', 'fp8-dynamic', 'w4a16', 'awq'].includes(scheme.id);
-  return wanted && (scheme.minCapability === undefined || capability >= Number(scheme.minCapability));
+/** Schemes worth suggesting that the card can run; quantizing while loading only where the 16-bit weights fit first. */
+function schemesToTry(
+  schemes: readonly QuantizationScheme[],
+  capability: number,
+  wholeFits: boolean,
+): QuantizationScheme[] {
+  return ['fp8', 'fp8-dynamic', 'w8a8', 'w4a16', 'awq']
+    .map((id) => schemes.find((scheme) => scheme.id === id))
+    .filter((scheme) => scheme !== undefined)
+    .filter((scheme) => !scheme.online || wholeFits)
+    .filter(
+      ({ minCapability }) => minCapability === undefined || capability === 0 || capability >= Number(minCapability),
+    );
 }
 
 function echo(

@@ -4,8 +4,9 @@ import { attentionSizes } from '../architecture/build.ts';
 import type { Architecture } from '../architecture/types.ts';
 import type { Diagnostic } from '../diagnostics.ts';
 import type { ResolvedOptions } from '../engines/vllm/resolved.ts';
-import { gib, percent, thousands } from '../numbers.ts';
+import { gib, mib, percent, thousands } from '../numbers.ts';
 import { GiB } from '../units.ts';
+import { overQuantized, type QualityFigure } from './quality.ts';
 import type { PlanRequest } from './request.ts';
 import type { BudgetItem, ItemId, Plan } from './types.ts';
 
@@ -14,6 +15,7 @@ export interface PitfallFacts {
   resolved: ResolvedOptions;
   architecture: Architecture;
   plan: Plan;
+  quality: () => readonly QualityFigure[];
 }
 
 type Check = (facts: PitfallFacts) => Diagnostic | undefined;
@@ -28,9 +30,12 @@ const checks: readonly Check[] = [
   activationSpike,
   cpuOffload,
   eager,
+  quality,
   staticBatching,
-  tensorParallel,
   quantizedOnGpu,
+  aboveLimit,
+  tensorParallel,
+  vocabulary,
 ];
 
 /** Sequences are admitted by their prompt; each output token grows the cache until something must be preempted. */
@@ -109,6 +114,41 @@ function eager({ plan, resolved }: PitfallFacts): Diagnostic | undefined {
     code: 'VRAM505',
     message: `${resolved.captureSizes.length} CUDA-graph sizes take about ${gib(graphs)}`,
     hint: 'fewer sizes (--cudagraph-capture-sizes) or --enforce-eager free most of it, at the price of slower decoding',
+  };
+}
+
+function quality({ request, quality: figures }: PitfallFacts): Diagnostic | undefined {
+  return request.scheme && request.scheme.bits < 8 ? overQuantized(request.spec, request.scheme, figures()) : undefined;
+}
+
+/** Longer requests than max_model_len are refused one by one, or cut. */
+function aboveLimit({ request, resolved }: PitfallFacts): Diagnostic | undefined {
+  const { context, spec } = request;
+  if (context === undefined || context <= resolved.maxModelLen) return undefined;
+  const trained = spec.config.maxPositionEmbeddings;
+  const isModelLimit = trained !== undefined && context > trained;
+  return {
+    severity: 'warning',
+    code: 'VRAM509',
+    message: isModelLimit
+      ? `a context of ${thousands(context)} tokens is above the ${thousands(trained)} positions of the model`
+      : `a context of ${thousands(context)} tokens is above max_model_len ${thousands(resolved.maxModelLen)}`,
+    hint: isModelLimit ? 'shorten it, or choose a model of longer context' : `--max-model-len ${context}`,
+    path: '--context',
+  };
+}
+
+/** Each rank takes an equal share of a vocabulary that is padded first (vllm/model_executor/layers/vocab_parallel_embedding.py). */
+function vocabulary({ request, resolved }: PitfallFacts): Diagnostic | undefined {
+  const { vocabSize, hiddenSize } = request.spec.config;
+  const tp = resolved.tensorParallelSize;
+  if (tp === 1 || vocabSize === undefined || hiddenSize === undefined || vocabSize % tp === 0) return undefined;
+  const padded = Math.ceil(vocabSize / 64) * 64;
+  if (padded % tp !== 0) return undefined;
+  return {
+    severity: 'note',
+    code: 'VRAM512',
+    message: `a vocabulary of ${thousands(vocabSize)} does not divide by ${tp}: padded to ${thousands(padded)}, ${mib(((padded - vocabSize) * hiddenSize * 2) / tp)} a GPU and table more`,
   };
 }
 

@@ -1,5 +1,5 @@
-// Ways out when a plan does not fit, ranked from the least to the most costly change. Each is planned before it is shown; what
-// does not fit either is not suggested.
+// Ways out when a plan does not fit, from the least to the most costly change; of each kind the mildest that works. Each is
+// planned before it is shown; what does not fit either is not suggested.
 import { gib, thousands, times } from '../numbers.ts';
 import type { GpuSpec } from '../spec/gpu.ts';
 import type { EngineOptions } from '../spec/options.ts';
@@ -8,14 +8,13 @@ import type { PlanRequest } from './request.ts';
 import type { FlagSuggestion, Plan, Suggestion } from './types.ts';
 
 export interface Alternatives {
-  /** Schemes that this engine release and GPU can run on a 16-bit checkpoint of the model. */
+  /** Schemes that this engine release and GPU can run on a 16-bit checkpoint of the model, the mildest first. */
   schemes: readonly QuantizationScheme[];
   /** Other GPUs, any order. */
   gpus: readonly GpuSpec[];
-  /** The longest max_model_len the engine estimates for this pool; 0 when nothing fits. */
-  estimatedMaxLen: number;
   /** Whether fp8 KV exists in this release on this GPU. */
   fp8Kv: boolean;
+  maxModelLen: number;
   maxNumSeqs: number;
   maxNumBatchedTokens: number;
 }
@@ -24,142 +23,205 @@ interface Candidate {
   change: string;
   request: PlanRequest;
   flags: FlagSuggestion[];
+  /** Worth showing with shorter sequences when it is not enough by itself. */
+  mayShorten?: boolean;
 }
 
-export function suggest(
-  request: PlanRequest,
-  alternatives: Alternatives,
-  plan: (request: PlanRequest) => Plan,
-  limit = 5,
-): Suggestion[] {
+type Planner = (request: PlanRequest) => Plan;
+
+/** Below this a shorter length is no way out, unless the requirement is shorter still. */
+const usefulLength = 2048;
+
+export function suggest(request: PlanRequest, alternatives: Alternatives, plan: Planner): Suggestion[] {
   const suggestions: Suggestion[] = [];
-  const seenGpu = { done: false };
-  for (const candidate of candidates(request, alternatives)) {
-    if (suggestions.length >= limit) break;
-    const biggerGpu = candidate.request.gpus !== request.gpus;
-    if (biggerGpu && seenGpu.done) continue;
-    const planned = plan(candidate.request);
-    if (!planned.verdict.fits || planned.workload?.fits === false) continue;
-    if (biggerGpu) seenGpu.done = true;
-    suggestions.push({ change: candidate.change, effect: effectOf(planned), flags: candidate.flags });
+  for (const kind of kinds) {
+    for (const candidate of kind(request, alternatives, plan)) {
+      const found = tried(candidate, alternatives, plan);
+      if (!found) continue;
+      suggestions.push(found);
+      break;
+    }
   }
   return suggestions;
 }
 
-function effectOf({ kvCache, verdict }: Plan): string {
-  return `fits with ${thousands(kvCache.tokens)} tokens, ${times(kvCache.maxConcurrency)} sequences of ${thousands(kvCache.maxModelLen)}; ${gib(verdict.headroomBytes)} headroom`;
+/** The candidate as it is, else with the longest sequences that make it fit. */
+function tried(candidate: Candidate, { maxModelLen }: Alternatives, plan: Planner): Suggestion | undefined {
+  const planned = plan(candidate.request);
+  if (works(planned)) return { change: written(candidate), effect: effectOf(planned), flags: candidate.flags };
+  if (!candidate.mayShorten) return undefined;
+  const length = longestLength(candidate.request, maxModelLen, plan);
+  if (length === undefined) return undefined;
+  const shorter: Candidate = {
+    ...candidate,
+    request: withOptions(candidate.request, { maxModelLen: length }),
+    flags: [...candidate.flags, lengthFlag(length)],
+  };
+  return { change: written(shorter), effect: effectOf(plan(shorter.request)), flags: shorter.flags };
 }
 
-function* candidates(request: PlanRequest, alternatives: Alternatives): Generator<Candidate> {
-  const { options } = request;
-  const { estimatedMaxLen, fp8Kv, maxNumSeqs, maxNumBatchedTokens, schemes, gpus } = alternatives;
-  if (estimatedMaxLen >= 1024 || (estimatedMaxLen > 0 && estimatedMaxLen >= (request.context ?? 1))) {
-    yield withOption(
-      request,
-      'shorter sequences',
-      'maxModelLen',
-      readableLength(estimatedMaxLen),
-      'the longest that fits this pool',
-    );
+function works({ verdict, workload }: Plan): boolean {
+  return verdict.fits && workload?.fits !== false;
+}
+
+function written({ change, flags }: Candidate): string {
+  const words = flags.map(({ flag, value }) => (value === null ? flag : `${flag} ${value}`)).join(' ');
+  return words === '' ? change : `${change} (${words})`;
+}
+
+function effectOf({ kvCache, verdict, workload }: Plan): string {
+  const capacity = `${thousands(kvCache.tokens)} tokens`;
+  if (workload) {
+    const most = `${thousands(workload.maxConcurrencyAtContext)} sequences of ${thousands(workload.context)}`;
+    return `then ${capacity}, ${most}; ${gib(verdict.headroomBytes)} to spare`;
   }
-  if (fp8Kv && options.kvCacheDtype === undefined) {
-    yield withOption(request, 'FP8 KV cache', 'kvCacheDtype', 'fp8', 'halves the KV cache');
+  const sequences = `${times(kvCache.maxConcurrency)} sequences of ${thousands(kvCache.maxModelLen)}`;
+  return `then ${capacity}, ${sequences}; ${gib(verdict.headroomBytes)} to spare`;
+}
+
+/** The kinds of change, the cheapest first. Each yields its candidates from mild to drastic. */
+const kinds: readonly ((request: PlanRequest, alternatives: Alternatives, plan: Planner) => Iterable<Candidate>)[] = [
+  shorterSequences,
+  fp8KvCache,
+  fewerSequences,
+  withoutGraphs,
+  moreOfTheGpu,
+  quantizedTo(8),
+  quantizedTo(4),
+  moreGpus,
+  fourBitOnMoreGpus,
+  biggerGpu,
+];
+
+function* shorterSequences(request: PlanRequest, { maxModelLen }: Alternatives, plan: Planner): Iterable<Candidate> {
+  if (works(plan(request))) return;
+  const length = longestLength(request, maxModelLen, plan);
+  if (length === undefined) return;
+  yield {
+    change: 'shorter sequences',
+    request: withOptions(request, { maxModelLen: length }),
+    flags: [lengthFlag(length)],
+  };
+}
+
+function lengthFlag(length: number): FlagSuggestion {
+  return { flag: '--max-model-len', value: String(length), because: 'the longest that fits' };
+}
+
+/** Bisection over the length; every step is a whole plan, because batches and buffers move with it. */
+function longestLength(request: PlanRequest, maxModelLen: number, plan: Planner): number | undefined {
+  const fits = (length: number): boolean => works(plan(withOptions(request, { maxModelLen: length })));
+  const least = Math.max(request.context ?? usefulLength, 1);
+  if (least >= maxModelLen || !fits(least)) return undefined;
+  let [low, high] = [least, maxModelLen];
+  while (high - low > 1) {
+    const middle = Math.floor((low + high) / 2);
+    if (fits(middle)) low = middle;
+    else high = middle;
   }
-  for (const seqs of [256, 64, 16]) {
-    if (seqs < maxNumSeqs && seqs >= (request.concurrency ?? 1)) {
-      const tokens = Math.min(maxNumBatchedTokens, 2048);
-      yield withOptions(request, 'smaller batches', [
-        ['maxNumSeqs', seqs, 'fewer logits to sample at once'],
-        ['maxNumBatchedTokens', Math.max(tokens, seqs), 'smaller activation peak'],
-      ]);
-    }
+  return low;
+}
+
+function* fp8KvCache(request: PlanRequest, { fp8Kv }: Alternatives): Iterable<Candidate> {
+  if (!fp8Kv || (request.options.kvCacheDtype ?? 'auto') !== 'auto') return;
+  yield {
+    change: 'FP8 KV cache',
+    request: withOptions(request, { kvCacheDtype: 'fp8' }),
+    flags: [{ flag: '--kv-cache-dtype', value: 'fp8', because: 'half the bytes a token' }],
+  };
+}
+
+function* fewerSequences(request: PlanRequest, { maxNumSeqs, maxNumBatchedTokens }: Alternatives): Iterable<Candidate> {
+  for (const seqs of [256, 128, 64, 32, 16, 8]) {
+    if (seqs >= maxNumSeqs || seqs < (request.concurrency ?? 1)) continue;
+    const tokens = Math.max(Math.min(maxNumBatchedTokens, 2048), seqs);
+    const flags = [{ flag: '--max-num-seqs', value: String(seqs), because: 'fewer logits to sample at once' }];
+    if (tokens < maxNumBatchedTokens)
+      flags.push({ flag: '--max-num-batched-tokens', value: String(tokens), because: 'smaller activation peak' });
+    yield {
+      change: 'smaller batches',
+      request: withOptions(request, { maxNumSeqs: seqs, maxNumBatchedTokens: tokens }),
+      flags,
+    };
   }
-  if (!options.enforceEager)
-    yield withOption(request, 'no CUDA graphs', 'enforceEager', true, 'frees the graphs; decoding is slower');
-  const utilization = Math.min(0.95, (options.gpuMemoryUtilization ?? 0.9) + 0.05);
-  if (utilization > (options.gpuMemoryUtilization ?? 0.9)) {
-    yield withOption(
-      request,
-      'more of the GPU',
-      'gpuMemoryUtilization',
-      Number(utilization.toFixed(2)),
-      'nothing else may use this GPU',
-    );
+}
+
+function* withoutGraphs(request: PlanRequest): Iterable<Candidate> {
+  if (request.options.enforceEager) return;
+  yield {
+    change: 'no CUDA graphs, slower decoding',
+    request: withOptions(request, { enforceEager: true }),
+    flags: [{ flag: '--enforce-eager', value: null, because: 'frees the graphs' }],
+  };
+}
+
+function* moreOfTheGpu(request: PlanRequest): Iterable<Candidate> {
+  for (const utilization of [0.95, 0.97]) {
+    if (utilization <= (request.options.gpuMemoryUtilization ?? 0.92)) continue;
+    yield {
+      change: 'more of the GPU, nothing else may use it',
+      request: withOptions(request, { gpuMemoryUtilization: utilization }),
+      flags: [{ flag: '--gpu-memory-utilization', value: String(utilization), because: 'less left unused' }],
+    };
   }
-  if (request.scheme === undefined) for (const scheme of schemes) yield quantized(request, scheme);
-  for (const tp of [2, 4, 8]) {
-    if (tp > options.tensorParallelSize) {
+}
+
+function quantizedTo(bits: number) {
+  return function* (request: PlanRequest, { schemes }: Alternatives): Iterable<Candidate> {
+    if (request.scheme !== undefined) return;
+    for (const scheme of schemes.filter((candidate) => candidate.bits === bits)) {
       yield {
-        ...withOption(
-          request,
-          `${tp * options.pipelineParallelSize} x ${request.gpus[0]!.name}`,
-          'tensorParallelSize',
-          tp,
-          'splits weights and KV heads',
-        ),
+        change: scheme.online ? 'quantized while loading' : `a ${bits}-bit checkpoint of this model: ${scheme.id}`,
+        request: { ...withOptions(request, { quantization: scheme.id }), scheme },
+        flags: scheme.online
+          ? [{ flag: '--quantization', value: scheme.method, because: 'half the bytes of the weights' }]
+          : [],
+        mayShorten: true,
       };
     }
+  };
+}
+
+function* moreGpus(request: PlanRequest): Iterable<Candidate> {
+  const { tensorParallelSize, pipelineParallelSize, dataParallelSize } = request.options;
+  const gpu = request.gpus[0]!;
+  for (const tp of [2, 4, 8]) {
+    if (tp <= tensorParallelSize) continue;
+    const flags = [{ flag: '--tensor-parallel-size', value: String(tp), because: 'splits weights and KV heads' }];
+    yield {
+      change: `${tp * pipelineParallelSize * dataParallelSize} x ${gpu.name}`,
+      request: { ...withOptions(request, { tensorParallelSize: tp }), gpus: [gpu] },
+      flags,
+      mayShorten: true,
+    };
   }
-  const total = request.gpus[0]!.cudaTotalBytes;
+}
+
+/** Both at once, where neither the 16-bit model on these GPUs nor the 4-bit one on this layout will do. */
+function* fourBitOnMoreGpus(request: PlanRequest, alternatives: Alternatives, plan: Planner): Iterable<Candidate> {
+  for (const { change, request: quantized } of quantizedTo(4)(request, alternatives)) {
+    if (works(plan(withOptions(quantized, { maxModelLen: Math.max(request.context ?? usefulLength, 1) })))) return;
+    for (const candidate of moreGpus(quantized))
+      yield { ...candidate, change: `${candidate.change} with ${change.replace(' of this model', '')}` };
+  }
+}
+
+/** The smallest of the same maker that holds it. */
+function* biggerGpu(request: PlanRequest, { gpus }: Alternatives): Iterable<Candidate> {
+  const { cudaTotalBytes, vendor } = request.gpus[0]!;
   const bigger = gpus
-    .filter((gpu) => gpu.cudaTotalBytes > total && gpu.vendor === 'nvidia')
-    .sort((a, b) => a.cudaTotalBytes - b.cudaTotalBytes);
+    .filter((gpu) => gpu.cudaTotalBytes > 1.05 * cudaTotalBytes && gpu.vendor === vendor)
+    .sort((a, b) => a.cudaTotalBytes - b.cudaTotalBytes || a.id.localeCompare(b.id));
+  const { pipelineParallelSize: pp, tensorParallelSize: tp, dataParallelSize: dp } = request.options;
+  const count = pp * tp * dp > 1 ? `${pp * tp * dp} x ` : '';
   for (const gpu of bigger)
     yield {
-      change: `a bigger GPU: ${gpu.name}`,
+      change: `a bigger GPU: ${count}${gpu.name}`,
       request: { ...request, gpus: [gpu], freeMemoryBytes: undefined },
       flags: [],
     };
 }
 
-function withOption(
-  request: PlanRequest,
-  change: string,
-  key: keyof EngineOptions,
-  value: unknown,
-  because: string,
-): Candidate {
-  return withOptions(request, change, [[key, value, because]]);
-}
-
-function withOptions(
-  request: PlanRequest,
-  change: string,
-  changes: readonly (readonly [keyof EngineOptions, unknown, string])[],
-): Candidate {
-  const flags = changes.map(([key, value, because]) => ({
-    flag: flagName(key),
-    value: value === true ? null : String(value),
-    because,
-  }));
-  const written = flags.map(({ flag, value }) => (value === null ? flag : `${flag} ${value}`)).join(' ');
-  return {
-    change: `${change} (${written})`,
-    request: {
-      ...request,
-      options: { ...request.options, ...Object.fromEntries(changes.map(([key, value]) => [key, value])) },
-    },
-    flags,
-  };
-}
-
-function quantized(request: PlanRequest, scheme: QuantizationScheme): Candidate {
-  const flags = scheme.online ? [{ flag: '--quantization', value: scheme.id, because: 'quantized while loading' }] : [];
-  return {
-    change: scheme.online
-      ? `quantized while loading (--quantization ${scheme.id})`
-      : `a ${scheme.name ?? scheme.id} checkpoint of this model`,
-    request: { ...request, scheme, options: { ...request.options, quantization: scheme.id } },
-    flags,
-  };
-}
-
-function flagName(key: keyof EngineOptions): string {
-  return `--${key.replace(/[A-Z]/g, (c) => `-${c.toLowerCase()}`)}`;
-}
-
-/** Down to a multiple of 256 where that costs little: people remember such lengths. */
-function readableLength(tokens: number): number {
-  const rounded = Math.floor(tokens / 256) * 256;
-  return rounded >= 1024 ? rounded : tokens;
+function withOptions(request: PlanRequest, options: Partial<EngineOptions>): PlanRequest {
+  return { ...request, options: { ...request.options, ...options } };
 }

@@ -1,10 +1,13 @@
-// The answer for a person: verdict, budget of each GPU as a bar and a table, capacity, flags, warnings. 80 columns, readable
-// without colour. It formats a Plan and computes nothing.
-import Table from 'cli-table3';
+// The answer for a person: verdict, budget of each GPU as a bar and a table, capacity, how to run it or what to try. 80
+// columns, readable without colour. It formats a Plan and computes nothing.
 import { gib, parameters, percent, thousands, times } from '../numbers.ts';
+import { wordsOf } from '../plan/flag-words.ts';
 import type { PlanOutput } from '../plan/output.ts';
 import type { BudgetItem, DevicePlan, ItemId, Plan } from '../plan/types.ts';
+import { shellQuote } from '../shell.ts';
+import { GiB } from '../units.ts';
 import { barCells, glyphs } from './bar.ts';
+import { grid, matrixGrid } from './grid.ts';
 import { type Paint, paintFor } from './paint.ts';
 import { visible, wrap } from './text.ts';
 
@@ -13,7 +16,7 @@ export interface TableStyle {
   columns: number;
 }
 
-const names: Readonly<Record<ItemId, string>> = {
+export const itemNames: Readonly<Record<ItemId, string>> = {
   weights: 'weights',
   'kv-cache': 'KV cache',
   lora: 'LoRA',
@@ -26,6 +29,9 @@ const names: Readonly<Record<ItemId, string>> = {
   free: 'free',
 };
 
+/** More kinds of ranks than this are summed up in a table. */
+const fullBlocks = 2;
+
 export function planTable(output: PlanOutput, style: TableStyle): string {
   const paint = paintFor(style.colour);
   const { result } = output;
@@ -33,37 +39,65 @@ export function planTable(output: PlanOutput, style: TableStyle): string {
   const parts = [
     heading(output, paint, width),
     verdictLines(result, paint, width),
-    ...distinctDevices(result.devices).map(({ device, ranks }) => deviceBlock(device, ranks, paint, width)),
+    ...deviceParts(result.devices, paint, width),
     capacityTable(result, paint),
-    workloadLine(result, paint),
+    workloadLine(result, paint, width),
+    result.matrix ? matrixGrid(result.matrix, paint) : '',
     suggestionLines(result, paint, width),
+    result.verdict.fits ? runLines(output, paint, width) : '',
   ];
   return `${parts.filter(Boolean).join('\n\n')}\n`;
 }
 
 function heading({ input }: PlanOutput, paint: Paint, width: number): string {
-  const { model, gpu, engine } = input;
+  const { model, gpu, engine, parallel } = input;
   const active = model.activeParameters < model.parameters ? ` (${parameters(model.activeParameters)} active)` : '';
   const title = `${visible(model.name)}, ${parameters(model.parameters)}${active}, ${visible(model.scheme)}`;
   const count = gpu.count > 1 ? `${gpu.count} x ` : '';
-  const where = `on ${count}${visible(gpu.name)} with ${engine.name} ${engine.version}`;
-  const id = model.hfId ? paint.dim(visible(model.hfId)) : '';
+  const layout = Object.entries(parallel).filter(([, size]) => size > 1);
+  const split = layout.map(([name, size]) => `${name} ${size}`).join(', ');
+  const where = `on ${count}${visible(gpu.name)}${split ? ` (${split})` : ''} with ${engine.name} ${engine.version}`;
+  const id = model.hfId && model.hfId !== model.name ? paint.dim(wrap(visible(model.hfId), width)) : '';
   return [paint.bold(wrap(title, width)), wrap(where, width), id].filter(Boolean).join('\n');
 }
 
-function verdictLines({ verdict, kvCache }: Plan, paint: Paint, width: number): string {
+function verdictLines({ verdict, kvCache, workload }: Plan, paint: Paint, width: number): string {
   if (verdict.fits) {
-    const capacity = `${thousands(kvCache.tokens)} tokens, ${times(kvCache.maxConcurrency)} sequences of ${thousands(kvCache.maxModelLen)}`;
-    return `${paint.good('FITS')}  ${capacity}`;
+    const capacity = `${thousands(kvCache.tokens)} tokens of KV cache, ${times(kvCache.maxConcurrency)} sequences of ${thousands(kvCache.maxModelLen)}`;
+    const short = workload?.fits === false ? `, but ${visible(verdict.reason ?? 'not the requirement')}` : '';
+    const label = short ? paint.warn('STARTS') : paint.good('FITS');
+    return `${label}  ${wrap(capacity + short, width - 8, 2)}`;
   }
-  const shortfall = verdict.shortfallBytes ? `, ${gib(verdict.shortfallBytes)} short` : '';
-  const lines = [`${paint.bad('DOES NOT FIT')}  ${visible(verdict.reason ?? '')}${shortfall}`];
-  if (verdict.engineError)
-    lines.push(paint.dim(`the engine says: ${wrap(visible(verdict.engineError), width - 2, 2)}`));
+  const shortfall = verdict.shortfallBytes ? `; ${gib(verdict.shortfallBytes)} short` : '';
+  const lines = [
+    `${paint.bad('DOES NOT FIT')}  ${wrap(`${visible(verdict.reason ?? '')}${shortfall}`, width - 14, 2)}`,
+  ];
+  if (verdict.engineError) lines.push(paint.dim(wrap(`vLLM says: ${visible(verdict.engineError)}`, width - 2, 2)));
   return lines.join('\n');
 }
 
-/** Ranks with the same figures are shown once. */
+/** Ranks with the same figures are shown once; of many kinds the tightest in full. */
+function deviceParts(devices: readonly DevicePlan[], paint: Paint, width: number): string[] {
+  const groups = distinctDevices(devices);
+  if (groups.length <= fullBlocks) return groups.map(({ device, ranks }) => deviceBlock(device, ranks, paint, width));
+  const tightest = groups.reduce((a, b) => (freeOf(b.device) < freeOf(a.device) ? b : a));
+  const rows = groups.map(({ device, ranks }) => {
+    const of = (id: ItemId): number => device.items.find((item) => item.id === id)?.bytes ?? 0;
+    const rest = device.totalBytes - of('weights') - of('kv-cache') - of('free');
+    return [rankText(ranks), ...[of('weights'), of('kv-cache'), rest, of('free')].map(inGib)];
+  });
+  const head = ['GPU', 'weights', 'KV cache', 'other', 'free (GiB)'];
+  const align = ['left', 'right', 'right', 'right', 'right'] as const;
+  return [
+    `${deviceBlock(tightest.device, tightest.ranks, paint, width)}`,
+    `${paint.bold('All GPUs')}, the fullest above\n${grid(head, align, rows)}`,
+  ];
+}
+
+function freeOf(device: DevicePlan): number {
+  return device.items.find((item) => item.id === 'free')?.bytes ?? 0;
+}
+
 function distinctDevices(devices: readonly DevicePlan[]): { device: DevicePlan; ranks: number[] }[] {
   const groups: { device: DevicePlan; ranks: number[]; key: string }[] = [];
   for (const device of devices) {
@@ -80,91 +114,92 @@ function deviceBlock(device: DevicePlan, ranks: readonly number[], paint: Paint,
   const bar = barCells(device.items, device.totalBytes, width - 2)
     .map(({ id, cells }) => paint.item(id, glyphs[id].repeat(cells)))
     .join('');
-  const table = plainTable(['', 'GiB', 'share', 'range', ''], ['left', 'right', 'right', 'left', 'left']);
-  for (const item of device.items) if (item.bytes > 0 || item.id === 'free') table.push(itemRow(item, device, paint));
-  const budget = `${label}: ${gib(device.totalBytes)}, of which the engine may use ${gib(device.budgetBytes)}`;
-  return `${budget}\n ${bar}\n${table.toString()}`;
+  const items = device.items.filter((item) => item.bytes > 0 || item.id === 'free');
+  const rows = items.map((item) => itemRow(item, device, paint));
+  const table = grid(['', 'GiB', 'share', 'range', ''], ['left', 'right', 'right', 'left', 'left'], rows);
+  const budget = `${paint.bold(label)}: ${gib(device.totalBytes)}, of which the engine may use ${gib(device.budgetBytes)}`;
+  return `${budget}\n ${bar}\n${table}`;
 }
 
 function itemRow(item: BudgetItem, device: DevicePlan, paint: Paint): string[] {
-  const value = (item.bytes / 2 ** 30).toFixed(2);
-  const spread = item.highBytes - item.lowBytes > 0.005 * 2 ** 30;
-  const range = spread ? `${(item.lowBytes / 2 ** 30).toFixed(2)} to ${(item.highBytes / 2 ** 30).toFixed(2)}` : '';
-  const name = `${paint.item(item.id, glyphs[item.id])} ${names[item.id]}`;
-  return [name, value, percent(item.bytes / device.totalBytes), range, paint.dim(item.confidence)];
+  const spread = item.highBytes - item.lowBytes > 0.005 * GiB;
+  const range = spread ? `${inGib(item.lowBytes)} to ${inGib(item.highBytes)}` : '';
+  const lacking = item.id === 'free' && item.bytes < 0;
+  const name = lacking ? paint.bad('! lacking') : `${paint.item(item.id, glyphs[item.id])} ${itemNames[item.id]}`;
+  return [
+    name,
+    inGib(item.bytes),
+    percent(item.bytes / device.totalBytes),
+    lacking ? '' : range,
+    paint.dim(item.confidence),
+  ];
+}
+
+function inGib(bytes: number): string {
+  return (bytes / GiB).toFixed(2);
 }
 
 function capacityTable({ kvCache }: Plan, paint: Paint): string {
-  const table = plainTable(['KV cache', '', ''], ['left', 'right', 'left']);
-  table.push(['size', gib(kvCache.bytes), `${thousands(kvCache.bytesPerToken)} bytes a token`]);
-  table.push([
-    'blocks',
-    thousands(kvCache.numBlocks),
-    `of ${kvCache.blockSize} tokens, ${thousands(kvCache.bytesPerBlock)} bytes`,
-  ]);
-  table.push(['tokens', thousands(kvCache.tokens), '']);
-  table.push([
-    'sequences',
-    times(kvCache.maxConcurrency),
-    `of ${thousands(kvCache.maxModelLen)} tokens (max_model_len)`,
-  ]);
+  const rows = [
+    ['size', gib(kvCache.bytes), `${thousands(kvCache.bytesPerToken)} bytes a token`],
+    [
+      'blocks',
+      thousands(kvCache.numBlocks),
+      `of ${kvCache.blockSize} tokens, ${thousands(kvCache.bytesPerBlock)} bytes`,
+    ],
+    ['tokens', thousands(kvCache.tokens), ''],
+    ['sequences', times(kvCache.maxConcurrency), `of ${thousands(kvCache.maxModelLen)} tokens (max_model_len)`],
+  ];
   if (kvCache.groups.length > 1) {
-    for (const group of kvCache.groups) {
-      table.push([
-        `  ${group.kind}`,
-        `${group.count} x ${group.layers}`,
-        paint.dim(`layers a group, block ${group.blockSize}`),
-      ]);
+    for (const { kind, layers, blockSize, count } of kvCache.groups) {
+      const groups = count > 1 ? `${count} groups of ${layers}` : `${layers}`;
+      rows.push([paint.dim('layers'), groups, `${kind}, block ${thousands(blockSize)}`]);
     }
   }
-  return table.toString();
+  return `${paint.bold('KV cache')}\n${grid(['', '', ''], ['left', 'right', 'left'], rows).replace(/^\n/, '')}`;
 }
 
-function workloadLine({ workload }: Plan, paint: Paint): string {
+function workloadLine({ workload }: Plan, paint: Paint, width: number): string {
   if (!workload) return '';
-  const verdict = workload.fits ? paint.good('yes') : paint.bad('no');
-  return [
-    `${workload.concurrency} sequences of ${thousands(workload.context)} tokens at once: ${verdict}`,
-    `  at that length ${thousands(workload.maxConcurrencyAtContext)} sequences fit; that many sequences may be ${thousands(workload.maxContextAtConcurrency)} tokens long`,
-  ].join('\n');
+  const { context, concurrency, fits, maxConcurrencyAtContext, maxContextAtConcurrency } = workload;
+  const verdict = fits ? paint.good('yes') : paint.bad('no');
+  const inverses = `At ${thousands(context)} tokens ${thousands(maxConcurrencyAtContext)} sequences fit; ${thousands(concurrency)} may be ${thousands(maxContextAtConcurrency)} tokens long.`;
+  return `${paint.bold('Requirement')}  ${thousands(concurrency)} x ${thousands(context)} tokens at once: ${verdict}\n${wrap(inverses, width)}`;
 }
 
-function suggestionLines({ suggestions }: Plan, paint: Paint, width: number): string {
-  if (suggestions.length === 0) return '';
-  const lines = suggestions.map(({ change, effect }, i) =>
-    wrap(`${i + 1}. ${visible(change)}: ${visible(effect)}`, width - 2, 5),
+function suggestionLines({ suggestions, verdict, workload }: Plan, paint: Paint, width: number): string {
+  if (suggestions.length === 0) {
+    if (verdict.fits && workload?.fits !== false) return '';
+    return 'Nothing small helps: it needs another model, several GPUs or a larger one.';
+  }
+  const lines = suggestions.map(
+    ({ change, effect }, i) =>
+      `${i + 1}. ${wrap(visible(change), width - 3, 3)}\n   ${paint.dim(wrap(visible(effect), width - 3, 3))}`,
   );
-  return `${paint.bold('Try')} (each one planned)\n${lines.map((line) => `  ${line}`).join('\n')}`;
+  return `${paint.bold('Try')} (each one planned)\n${lines.join('\n')}`;
+}
+
+/** The command, ready to paste, and where more is to be had. */
+function runLines({ input, result }: PlanOutput, paint: Paint, width: number): string {
+  const environment = /^(?:[A-Z]\w*=(?:'[^']*'|\S*) )*/.exec(result.command)?.[0] ?? '';
+  const start = `${environment}vllm serve ${shellQuote(input.model.served)}`;
+  const pieces = [start, ...result.flags.map((flag) => wordsOf(flag).map(shellQuote).join(' '))];
+  const lines: string[] = [];
+  for (const piece of pieces) {
+    const last = lines.at(-1);
+    if (last !== undefined && last.length + piece.length + 3 <= width) lines[lines.length - 1] = `${last} ${piece}`;
+    else lines.push(lines.length > 0 ? `    ${piece}` : piece);
+  }
+  const hint = 'More: --explain, --matrix, --format vllm-yaml | docker | compose | kubernetes.';
+  return `${paint.bold('Run')}\n${visibleLines(lines.join(' \\\n'))}\n\n${paint.dim(wrap(hint, width))}`;
+}
+
+function visibleLines(text: string): string {
+  return text.split('\n').map(visible).join('\n');
 }
 
 function rankText(ranks: readonly number[]): string {
+  if (ranks.length === 1) return String(ranks[0]);
   const contiguous = ranks.every((rank, i) => i === 0 || rank === ranks[i - 1]! + 1);
   return contiguous ? `${ranks[0]}-${ranks.at(-1)}` : ranks.join(',');
-}
-
-/** A table without lines or colour of its own. */
-export function plainTable(head: readonly string[], align: readonly ('left' | 'right')[]): Table.Table {
-  const none = {
-    top: '',
-    'top-mid': '',
-    'top-left': '',
-    'top-right': '',
-    bottom: '',
-    'bottom-mid': '',
-    'bottom-left': '',
-    'bottom-right': '',
-    left: '',
-    'left-mid': '',
-    mid: '',
-    'mid-mid': '',
-    right: '',
-    'right-mid': '',
-    middle: '  ',
-  };
-  return new Table({
-    head: [...head],
-    colAligns: [...align],
-    chars: none,
-    style: { head: [], border: [], 'padding-left': 0, 'padding-right': 0 },
-  });
 }
