@@ -51,6 +51,13 @@ export function refusalOf(
         'Boundary layer protection requires uniform attention layers.',
     };
   }
+  if (/^nvfp4(?!.*ds_mla)/.test(options.kvCacheDtype) && layouts.some((layout) => layout.kind === 'mla')) {
+    return {
+      error:
+        'ValueError: nvfp4 KV cache is not supported with MLA (Multi-head Latent Attention) models. ' +
+        "Please use a different --kv-cache-dtype, e.g. 'fp8' or 'auto'.",
+    };
+  }
   const tooOld = tritonRefusesFp8(input, backends);
   if (tooOld) return { error: tooOld };
   const refused = layouts.find((layout) => !backends.has(layout) && lacksBackend(layout, questionOf(input), profile));

@@ -67,6 +67,8 @@ export interface WeightRules {
   'weights.fp8BlockRefined': boolean;
   /** Shards of grouped 4-bit experts must hold whole groups. */
   'weights.groupedExpertsWhole': boolean;
+  /** Methods (method/format) that hold no biases of experts. */
+  'weights.expertsWithoutBias': string[];
   /** Multiples that NVFP4 experts are padded to. */
   'weights.nvfp4ExpertTiles'?: { marlin?: boolean; trtllm?: { hidden: number; gated: number; plain: number } };
   /** GPTQ linears keep the index of groups. */

@@ -54,12 +54,17 @@ export const expertsLayouts: Readonly<Record<WeightFormat, ExpertsLayout>> = {
   gptq: (module, context) => {
     const { scheme, rules, dtypeBytes } = context;
     const group = groupFor(module, context);
-    if (group !== scheme.group) return packed(module, context, group);
+    if (group !== scheme.group) return [...packed(module, context, group), ...biases(module, context)];
     const zero =
       rules['weights.gptqExpertZeros'] === 'dtype' ? (scheme.bits / 8 / int32) * dtypeBytes : scheme.bits / 8;
     const { experts, hidden, inner } = expertSizes(module);
     const index: Pieces = scheme.actOrder ? [['g_idx', 2 * experts * (hidden + inner) * int32]] : [];
-    return [...packed(module, context, group), ...packedZeros(module, group, zero), ...index];
+    return [
+      ...packed(module, context, group),
+      ...packedZeros(module, group, zero),
+      ...index,
+      ...biases(module, context),
+    ];
   },
   nvfp4: (module, context) => {
     const { first, second, experts } = expertSizes(nvfp4Tiles(module, context));
@@ -112,8 +117,10 @@ function bytes(module: ExpertsModule): Pieces {
   ];
 }
 
-function biases(module: ExpertsModule, { dtypeBytes }: LayoutContext): Pieces {
-  return expertBiases(module, dtypeBytes);
+/** Methods that the release's rule names build no biases for their experts (the checkpoint's are not loaded). */
+function biases(module: ExpertsModule, { dtypeBytes, rules, scheme }: LayoutContext): Pieces {
+  const without = rules['weights.expertsWithoutBias'] ?? [];
+  return without.includes(`${scheme.method}/${scheme.format}`) ? [] : expertBiases(module, dtypeBytes);
 }
 
 /** FP8 experts: the scheme's own scales, or 16-bit scales per row where Marlin serves them. */
