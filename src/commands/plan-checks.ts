@@ -3,6 +3,7 @@
 import { families, familyOf } from '../architecture/index.ts';
 import { type Diagnostic, InputError, inputError } from '../diagnostics.ts';
 import { type FlagEntry, findFlag } from '../engines/vllm/flags.ts';
+import { checkExpansion } from '../load/check-expansion.ts';
 import { sizeProblems } from '../load/check-sizes.ts';
 import { nearestNames, printable } from '../load/names.ts';
 import { loadPresets } from '../load/presets.ts';
@@ -27,6 +28,8 @@ export function assumedModel(spec: ModelSpec, family: string, diagnostics: Diagn
   }
   const problems = sizeProblems({ ...spec, modelType: assumedFamily }, spec.source ?? option);
   if (problems.length > 0) throw new InputError(problems);
+  const assumed = { ...spec, assumedFamily };
+  checkExpansion(assumed, spec.source ?? option);
   diagnostics.push({
     severity: 'warning',
     code: 'VRAM202',
@@ -34,7 +37,7 @@ export function assumedModel(spec: ModelSpec, family: string, diagnostics: Diagn
     ...(familyOf(spec) ? { hint: 'this architecture is known: without the option the figures are better' } : {}),
     path: option,
   });
-  return { ...spec, assumedFamily };
+  return assumed;
 }
 
 /** The scheme asked for, else what the reference or the checkpoint says. */

@@ -14,9 +14,9 @@ import { type PlanArguments, planArguments } from './plan-request.ts';
 
 const examples = [
   'vram plan --model llama-7b --gpu rtx4090',
-  'vram plan -m Qwen/Qwen3-32B-FP8 -g "2x l40s" --tp 2 --context 16k --concurrency 8',
+  'vram plan -m Qwen/Qwen3-32B-FP8 -g "2x l40s" --tp 2 --context 16k',
   'vram plan -m llama-3.1-70b -g h100-sxm --tp 4 --engine vllm@0.19.0 --explain',
-  'vram plan -g a10g --from-command "vllm serve Qwen/Qwen3-8B --max-model-len 32k"',
+  'vram plan -g a10g --from-command "vllm serve Qwen/Qwen3-8B --enforce-eager"',
   "vram plan -m llama-3.1-8b -g l4 --json --require 'kvCache.maxConcurrency>=4'",
 ];
 

@@ -12,6 +12,8 @@ const huggingFaceKeys: Readonly<Record<string, string>> = {
   intermediateSize: 'intermediate_size',
 };
 
+const maxLayers = 10_000;
+
 export function sizeProblems(spec: ModelSpec, file: string): Diagnostic[] {
   const { config, modelType } = spec;
   const required = modelTypeFacts(modelType)?.required ?? ['layers', 'heads'];
@@ -25,6 +27,14 @@ export function sizeProblems(spec: ModelSpec, file: string): Diagnostic[] {
   const { experts, expertsPerToken } = config;
   if (typeof experts === 'number' && typeof expertsPerToken === 'number' && expertsPerToken > experts) {
     problems.push(`expertsPerToken: a token cannot go to ${expertsPerToken} of ${experts} experts`);
+  }
+  for (const [key, value] of [config, config.vision ?? {}, config.audio ?? {}].flatMap((part) =>
+    Object.entries(part),
+  )) {
+    if (/layers$|^depth$/i.test(key) && typeof value === 'number' && value > maxLayers)
+      problems.push(`${key}: is larger than anything plausible (limit ${maxLayers})`);
+    if (/length$|^nPositions$/i.test(key) && typeof value === 'number' && value < 1)
+      problems.push(`${key}: must be at least 1`);
   }
   for (const text of [spec.architecture, modelType, spec.textModelType ?? '']) {
     if (printable(text, 200) !== text) problems.push(`"${printable(text)}" is no name of an architecture`);

@@ -38,7 +38,7 @@ export async function specFromConfigText(
     });
   }
   const spec: ModelSpec = { ...normalized, architecture, source: printable(file, 300) };
-  refuseBadSizes(spec, file);
+  await refuseBadSizes(spec, file);
   const named = source._name_or_path;
   if (typeof named === 'string' && /^[\w.-]+\/[\w.-]+$/.test(named)) spec.hfId = named;
   if (!spec.quantization && options.quantText !== undefined) {
@@ -53,13 +53,15 @@ export async function specFromYaml(text: string, file: string): Promise<LoadedSp
   const { value, diagnostics } = parseYaml<ModelSpec>(text, printable(file, 300), modelSchema);
   if (value === undefined) throw new InputError(diagnostics);
   const spec = expandModel(value);
-  refuseBadSizes(spec, file);
+  await refuseBadSizes(spec, file);
   return { spec, diagnostics: [] };
 }
 
-function refuseBadSizes(spec: ModelSpec, file: string): void {
+async function refuseBadSizes(spec: ModelSpec, file: string): Promise<void> {
   const problems = sizeProblems(spec, file);
   if (problems.length > 0) throw new InputError(problems);
+  const { checkExpansion } = await import('./check-expansion.ts');
+  checkExpansion(spec, file);
 }
 
 function looksLikeConfig(source: JsonObject): boolean {

@@ -27,6 +27,12 @@ const option = '--model';
 export async function resolveModel(ref: string, context: LoadContext = {}): Promise<ResolvedModel> {
   const name = ref.trim();
   if (name === '') throw inputError('VRAM104', 'no model given', { hint: 'e.g. --model llama-3.1-8b', path: option });
+  if (printable(name, name.length) !== name) {
+    throw inputError('VRAM104', `"${printable(name)}" holds control characters`, {
+      hint: 'no model and no generated command can carry them; rename the file',
+      path: option,
+    });
+  }
   if (name === '-') return fromText(readText('-', context, option), 'standard input');
   if (/^hf:/i.test(name)) return fromHub(name.slice(3), context);
   if (isPath(name)) return fromPath(name, context);

@@ -39,7 +39,7 @@ export function nearestNames(name: string, candidates: Iterable<string>, count =
 
 /** What the user typed, safe to print: control characters shown as escapes, length bounded. */
 export function printable(text: string, limit = 120): string {
-  const safe = text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g, (c) => {
+  const safe = text.replace(/[\u0000-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g, (c) => {
     return `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`;
   });
   return safe.length > limit ? `${safe.slice(0, limit)}...` : safe;

@@ -80,6 +80,23 @@ const refused: readonly (readonly [what: string, config: unknown, says: readonly
     `{"model_type":"llama","x":${'['.repeat(100_000)}${']'.repeat(100_000)}}`,
     ['nested'],
   ],
+  [
+    'a tower without sizes',
+    llama({
+      architectures: ['LlavaForConditionalGeneration'],
+      model_type: 'llava',
+      text_config: llama(),
+      vision_config: { model_type: 'clip_vision_model' },
+    }),
+    ['cannot be read as LlavaForConditionalGeneration'],
+  ],
+  ['layer types that are no texts', llama({ layer_types: [1, 2] }), ['layerTypes']],
+  ['a head of no size', llama({ head_dim: 0 }), ['headDim: must be at least 1']],
+  [
+    'sizes that no machine could hold',
+    llama({ num_attention_heads: 100_000, num_key_value_heads: 100_000, head_dim: 100_000, hidden_size: 1_000_000 }),
+    ['elements'],
+  ],
 ];
 
 describe.concurrent('config.json', () => {
