@@ -94,11 +94,11 @@ function checkPool(pool: OraclePool, { kvCache, verdict }: Plan, check: Check): 
   );
 }
 
-export function planOf(line: OracleLine, pool?: OraclePool): { plan: Plan } {
+function planOf(line: OracleLine, pool?: OraclePool): { plan: Plan } {
   return planVllm(requestOf(line, pool), vllmRegistry());
 }
 
-export function requestOf(line: OracleLine, pool?: OraclePool): PlanRequest {
+function requestOf(line: OracleLine, pool?: OraclePool): PlanRequest {
   const spec = models.get(line.model);
   if (!spec) throw new Error(`no preset ${line.model}`);
   const { version, release, profile } = resolveEngineRef(line.engine);

@@ -2,7 +2,7 @@
 // describes. It says bits, groups, scales and what stays in 16 bit; what an engine makes of them in memory is the engine's.
 import type { Json, QuantizationConfig } from './model.ts';
 
-export const weightFormats = [
+const weightFormats = [
   'none',
   'fp8-online',
   'fp8-tensor',
@@ -22,8 +22,8 @@ export const weightFormats = [
 export type WeightFormat = (typeof weightFormats)[number];
 
 /** How the entries of an ignore list are compared with a module's name. */
-export const ignoreMatches = ['exact', 'substring', 'regex', 'glob', 'modules', 'components'] as const;
-export type IgnoreMatch = (typeof ignoreMatches)[number];
+const ignoreMatches = ['exact', 'substring', 'regex', 'glob', 'modules', 'components'] as const;
+type IgnoreMatch = (typeof ignoreMatches)[number];
 
 export interface QuantizationScheme {
   id: string;

@@ -263,7 +263,7 @@ const rolePart: Partial<Record<TensorRole, string>> = {
 };
 
 /** The part of the model under which a tensor is reported. */
-export function partOf(group: TensorGroup): string {
+function partOf(group: TensorGroup): string {
   if (group.part === 'vision' || group.part === 'audio' || group.part === 'projector') return 'vision';
   if (group.part === 'mtp') return 'draft';
   return rolePart[group.role] ?? 'attention';

@@ -37,7 +37,7 @@ export function distinctTables(tables: readonly RotaryTable[], stage: { start: n
  * it stopped, dynamic; original length times the factor for YaRN; short plus long table for longrope; mrope has four times
  * as many, except for the classes that a release exempts.
  */
-export function rotaryRows(table: RotaryTable, context: RotaryContext): number {
+function rotaryRows(table: RotaryTable, context: RotaryContext): number {
   const { rope, positions } = table;
   const type = typeof rope.type === 'string' ? rope.type : 'default';
   const original = numberOr(rope.originalMaxPositionEmbeddings, context.originalPositions ?? positions);

@@ -88,7 +88,7 @@ export interface WeightRules {
   'weights.refuseActOrder'?: string;
 }
 
-export interface SparseIndices {
+interface SparseIndices {
   /** The table of chosen tokens, shared by all layers. */
   topk: true;
   /** Layers that share an indexer's choice share a table of cache rows; `perRow` int32 values beside each row. */

@@ -18,7 +18,7 @@ export function divide(a: number, b: number): number {
 }
 
 /** Rows of the vocabulary on one rank: padded to 64, then divided (the padded size must divide). */
-export function vocabularyRows(rows: number, tp: number): number {
+function vocabularyRows(rows: number, tp: number): number {
   return divide(alignUp(rows, vocabularyPadding), tp);
 }
 

@@ -12,7 +12,7 @@ const fp32 = 4;
 const int32 = 4;
 
 /** Experts in the model's dtype. */
-export function plainExperts(module: ExpertsModule, dtypeBytes: number): Pieces {
+function plainExperts(module: ExpertsModule, dtypeBytes: number): Pieces {
   const { first, second } = expertSizes(module);
   return [['w13_weight', first * dtypeBytes], ['w2_weight', second * dtypeBytes], ...expertBiases(module, dtypeBytes)];
 }

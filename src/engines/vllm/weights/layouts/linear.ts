@@ -11,7 +11,7 @@ const fp32 = 4;
 const int32 = 4;
 
 /** Weight and bias in the model's dtype. */
-export function plainLinear(module: LinearModule, dtypeBytes: number): Pieces {
+function plainLinear(module: LinearModule, dtypeBytes: number): Pieces {
   const bytes = module.elementBytes ?? dtypeBytes;
   return [['weight', module.inputs * module.outputs * bytes], ...bias(module, bytes)];
 }
