@@ -3,10 +3,9 @@
 import type { Architecture } from '../../architecture/types.ts';
 import type { Diagnostic } from '../../diagnostics.ts';
 import type { PlanRequest } from '../../plan/request.ts';
-import type { BudgetItem, DevicePlan, KvCachePlan, Plan, Verdict, WorkloadPlan } from '../../plan/types.ts';
+import type { BudgetItem, DevicePlan, KvCachePlan, Plan, WorkloadPlan } from '../../plan/types.ts';
 import type { GpuSpec } from '../../spec/gpu.ts';
-import { GiB } from '../../units.ts';
-import { type DefaultsResult, resolveOptions } from './defaults/index.ts';
+import { resolveOptions } from './defaults/index.ts';
 import type { DefaultsRules } from './defaults/rules.ts';
 import { longestLength, requestBlocks, requestContext } from './kv/need.ts';
 import { planKvCache } from './kv/plan.ts';
@@ -15,10 +14,11 @@ import type { KvPlan, KvPlanInput, KvProfile } from './kv/types.ts';
 import { architectureOf, stagesOf, weightsOf } from './memo.ts';
 import { type MemoryBudget, memoryBudget, memoryItems } from './memory/index.ts';
 import type { MemoryRules } from './memory/rules.ts';
-import { refusalText, startupLog } from './messages/index.ts';
+import { startupLog } from './messages/index.ts';
 import type { Profile } from './profile.ts';
-import { type RegistryEntry, supportOf } from './registry.ts';
+import type { RegistryEntry } from './registry.ts';
 import type { ResolvedOptions } from './resolved.ts';
+import { verdictOf } from './verdict.ts';
 import type { RankWeights } from './weights/types.ts';
 
 /** A plan without what needs other plans or the flag tables: suggestions, flags, command. */
@@ -32,7 +32,7 @@ export interface VllmPlanned {
   diagnostics: Diagnostic[];
 }
 
-interface Rank {
+export interface Rank {
   rank: number;
   stage: number;
   gpu: GpuSpec;
@@ -56,16 +56,8 @@ export function planVllm(request: PlanRequest, registry: readonly RegistryEntry[
   const input = kvInput(request, resolved, specs, ranks);
   const kv = planKvCache(input);
   const { workload, headroomBytes } = requirement(request, input, kv, ranks);
-  const engineError = firstError({
-    request,
-    registry,
-    defaults,
-    weightsError,
-    ranks,
-    kv,
-    resolved,
-  });
-  const verdict = verdictOf({ kv, engineError, headroomBytes, workload });
+  const checks = { request, registry, defaults, weightsError, ranks, kv, resolved };
+  const verdict = verdictOf(checks, headroomBytes, workload);
   const devices = ranks.map((rank) => devicePlan(rank, kv, request));
   const kvCache = kvCachePlan(kv, ranks, options.kvCacheMemoryBytes);
   const plan: Plan = {
@@ -180,113 +172,6 @@ function requirement(
       ),
     },
     headroomBytes: available - needed(asked, Math.ceil(concurrency / replicas)),
-  };
-}
-
-interface Checks {
-  request: PlanRequest;
-  registry: readonly RegistryEntry[];
-  defaults: DefaultsResult;
-  weightsError: string | undefined;
-  ranks: readonly Rank[];
-  kv: KvPlan;
-  resolved: ResolvedOptions;
-}
-
-/** What stops the start first, in the order in which the engine would meet it. */
-function firstError(checks: Checks): { reason: string; text: string } | undefined {
-  const { request, registry, defaults, weightsError, ranks, kv } = checks;
-  const support = supportOf(registry, request.spec.architecture, request.release);
-  if (!support.supported && request.assumedArchitecture === undefined) {
-    const since = support.since
-      ? `; the first release that does is ${support.since}`
-      : support.until
-        ? `; the last release that did is ${support.until}`
-        : '';
-    return {
-      reason: `vLLM ${request.version} does not know ${request.spec.architecture}${since}`,
-      text: `ValueError: Model architectures ['${request.spec.architecture}'] are not supported for now.`,
-    };
-  }
-  if (defaults.error) return { reason: 'the engine refuses these options', text: defaults.error };
-  if (weightsError) return { reason: 'the engine refuses this layout', text: weightsError };
-  const outOfMemory = ranks.find(({ budget, weights }) => weights.loadedBytes > budget.initialFreeBytes);
-  if (outOfMemory) {
-    return {
-      reason: `the weights alone need ${(outOfMemory.weights.loadedBytes / GiB).toFixed(2)} GiB of GPU ${outOfMemory.rank}`,
-      text: 'torch.OutOfMemoryError: CUDA out of memory.',
-    };
-  }
-  const lacking = ranks.find(({ budget }) => budget.freeShortfallBytes > 0);
-  if (lacking) {
-    return {
-      reason: `less memory is free on GPU ${lacking.rank} than the utilization asks for`,
-      text: refusalText({
-        kind: 'free-memory',
-        rank: lacking.rank,
-        budget: lacking.budget,
-        profile: request.profile,
-        resolved: checks.resolved,
-      }),
-    };
-  }
-  const { refusal } = kv;
-  if (!refusal) return overcommitted(checks);
-  return {
-    reason:
-      refusal.kind === 'no-memory'
-        ? 'nothing is left for the KV cache'
-        : refusal.kind === 'too-long'
-          ? `one sequence of ${refusal.maxModelLen} tokens does not fit into the KV cache`
-          : 'the engine cannot plan this KV cache',
-    text:
-      refusal.kind === 'unsupported'
-        ? refusal.error
-        : refusalText({ kind: 'kv', refusal, kv, profile: request.profile, resolved: checks.resolved }),
-  };
-}
-
-/** A KV cache of a given size is allocated without profiling: it may simply not be there. */
-function overcommitted({ request, ranks, kv }: Checks): { reason: string; text: string } | undefined {
-  const given = request.options.kvCacheMemoryBytes;
-  if (given === undefined && request.options.numGpuBlocksOverride === undefined) return undefined;
-  const kvBytes = given ?? kv.numBlocks * kv.bytesPerBlock;
-  const short = ranks.find(
-    ({ budget, weights }) => weights.loadedBytes + kvBytes + budget.activations.bytes > budget.initialFreeBytes,
-  );
-  if (!short) return undefined;
-  return {
-    reason: `the KV cache asked for is larger than what GPU ${short.rank} has beside the weights`,
-    text: 'torch.OutOfMemoryError: CUDA out of memory.',
-  };
-}
-
-function verdictOf({
-  kv,
-  engineError,
-  headroomBytes,
-  workload,
-}: {
-  kv: KvPlan;
-  engineError?: { reason: string; text: string };
-  headroomBytes: number;
-  workload: WorkloadPlan | null;
-}): Verdict {
-  const fits = engineError === undefined;
-  const reason =
-    engineError?.reason ??
-    (workload?.fits === false
-      ? `${workload.concurrency} sequences of ${workload.context} tokens do not fit at once`
-      : null);
-  const shortfall = fits && workload?.fits !== false ? undefined : Math.max(0, -Math.floor(headroomBytes));
-  return {
-    fits,
-    capacityFits: kv.refusal === null,
-    headroomBytes: Math.floor(headroomBytes),
-    headroomGiB: Math.floor((headroomBytes / GiB) * 100) / 100,
-    ...(shortfall === undefined ? {} : { shortfallBytes: shortfall }),
-    reason,
-    engineError: engineError?.text ?? null,
   };
 }
 
