@@ -34,7 +34,10 @@ const usefulLength = 2048;
 
 export function suggest(request: PlanRequest, alternatives: Alternatives, plan: Planner): Suggestion[] {
   const suggestions: Suggestion[] = [];
-  for (const kind of kinds) {
+  const { verdict, workload } = plan(request);
+  const lacksMemory =
+    !verdict.capacityFits || workload?.fits === false || /out ?of ?memory/i.test(verdict.engineError ?? '');
+  for (const kind of lacksMemory ? kinds : otherLayouts) {
     for (const candidate of kind(request, alternatives, plan)) {
       const found = tried(candidate, alternatives, plan);
       if (!found) continue;
@@ -162,6 +165,21 @@ function* moreOfTheGpu(request: PlanRequest): Iterable<Candidate> {
       change: 'more of the GPU, nothing else may use it',
       request: withOptions(request, { gpuMemoryUtilization: utilization }),
       flags: [{ flag: '--gpu-memory-utilization', value: String(utilization), because: 'less left unused' }],
+    };
+  }
+}
+
+/** For a start that is refused although memory would do: another length, another number of GPUs. */
+const otherLayouts: typeof kinds = [shorterSequences, otherTensorParallel];
+
+function* otherTensorParallel(request: PlanRequest): Iterable<Candidate> {
+  const { tensorParallelSize, pipelineParallelSize, dataParallelSize } = request.options;
+  for (const tp of [8, 4, 2, 1].sort((a, b) => Math.abs(a - tensorParallelSize) - Math.abs(b - tensorParallelSize))) {
+    if (tp === tensorParallelSize) continue;
+    yield {
+      change: `${tp * pipelineParallelSize * dataParallelSize} x ${request.gpus[0]!.name}`,
+      request: { ...withOptions(request, { tensorParallelSize: tp }), gpus: request.gpus.slice(0, 1) },
+      flags: [{ flag: '--tensor-parallel-size', value: String(tp), because: 'a size that the model divides by' }],
     };
   }
 }
