@@ -7,7 +7,7 @@ import { build, type Plugin } from 'esbuild';
 import './build-presets.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
-const lazyPackages = ['yaml', 'zod', 'ora', 'echarts', 'csv-parse', '@huggingface/gguf', '@huggingface/hub'];
+const lazyPackages = ['yaml', 'zod', 'echarts'];
 
 /** cli.ts imports ./commands/x.ts on demand; in the bundle that is the file x.cjs beside it, with its code cache. */
 const commandBundles: Plugin = {
@@ -22,7 +22,7 @@ const commandBundles: Plugin = {
   },
 };
 
-const commands = ['plan', 'list', 'show', 'schema', 'completion', 'root'].map(
+const commands = ['plan', 'list', 'show', 'schema', 'completion', 'root', 'progress'].map(
   (name) => `${root}src/commands/${name}.ts`,
 );
 for (const file of readdirSync(`${root}dist`).filter((name) => /\.cjs(\.cache)?$/.test(name)))

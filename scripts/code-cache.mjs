@@ -34,6 +34,6 @@ for (const name of readdirSync(dist).filter((file) => file.endsWith('.cjs') && f
   });
   const module = { exports: {} };
   script.runInThisContext()(module.exports, createRequire(url), module, file, dirname(file));
-  await module.exports.run(typical[name.replace('.cjs', '')], io);
+  await module.exports.run?.(typical[name.replace('.cjs', '')], io);
   writeFileSync(`${file}.cache`, script.createCachedData());
 }

@@ -72,6 +72,8 @@ function processIo(argv: readonly string[]): Io {
     stdinIsTerminal: process.stdin.isTTY === true,
     errIsTerminal: process.stderr.isTTY === true,
     cwd: pathToFileURL(`${process.cwd()}/`).href,
+    progress: async (text) =>
+      process.stderr.isTTY ? (await import('./commands/progress.ts')).progress(text) : () => undefined,
   };
 }
 

@@ -12,4 +12,6 @@ export interface Io {
   stdinIsTerminal: boolean;
   errIsTerminal: boolean;
   cwd: string;
+  /** Shows that something takes long, on a terminal; call the result when it is over. */
+  progress?(text: string): Promise<() => void>;
 }

@@ -56,7 +56,7 @@ export async function planArguments(args: PlanArguments, io: Io): Promise<Planne
       path: '--model',
     });
   checkChoices(given, vllmFlags());
-  const model = await resolveModel(modelRef, { env: io.env });
+  const model = await withProgress(io, modelRef, () => resolveModel(modelRef, { env: io.env }));
   diagnostics.push(...model.diagnostics);
   if (args.assumeArchitecture !== undefined)
     model.spec = assumedModel(model.spec, args.assumeArchitecture, diagnostics);
@@ -127,5 +127,15 @@ function checkDeviceCount({ options }: PlanRequest, count: number): void {
       hint: `--gpu "${needed}x ..." or a smaller --tensor-parallel-size`,
       path: '--gpu',
     });
+  }
+}
+
+/** Only the hub takes long. */
+async function withProgress<Value>(io: Io, ref: string, work: () => Promise<Value>): Promise<Value> {
+  const done = /^hf:/i.test(ref.trim()) ? await io.progress?.('asking the Hugging Face hub') : undefined;
+  try {
+    return await work();
+  } finally {
+    done?.();
   }
 }
