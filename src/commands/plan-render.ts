@@ -7,7 +7,8 @@ import type { PlanOutput } from '../plan/output.ts';
 import type { RequirementOutcome } from '../plan/require.ts';
 import { commandText, composeYaml, dockerText, flagsLine, kubernetesYaml, vllmYaml } from '../render/deploy.ts';
 import { explainTable } from '../render/explain.ts';
-import { planCsv, planGithub, planJunit, planMarkdown } from '../render/flat.ts';
+import { planCsv, planGithub, planJunit } from '../render/flat.ts';
+import { planMarkdown } from '../render/markdown.ts';
 import { planTable, type TableStyle } from '../render/table.ts';
 
 export const formats = [
@@ -60,7 +61,7 @@ export async function renderPlan(
       return stringify(output, { lineWidth: 0 });
     }
     case 'markdown':
-      return planMarkdown(output);
+      return planMarkdown(output, outcomes);
     case 'csv':
       return planCsv(output);
     case 'flags':

@@ -224,13 +224,15 @@ function* fourBitOnMoreGpus(request: PlanRequest, alternatives: Alternatives, pl
   }
 }
 
-/** The smallest of the same maker that holds it. */
+/** The smallest of the same maker that holds it, is no slower to read and comes in that number. */
 function* biggerGpu(request: PlanRequest, { gpus }: Alternatives): Iterable<Candidate> {
-  const { cudaTotalBytes, vendor } = request.gpus[0]!;
-  const bigger = gpus
-    .filter((gpu) => gpu.cudaTotalBytes > 1.05 * cudaTotalBytes && gpu.vendor === vendor)
-    .sort((a, b) => a.cudaTotalBytes - b.cudaTotalBytes || a.id.localeCompare(b.id));
+  const own = request.gpus[0]!;
   const { pipelineParallelSize: pp, tensorParallelSize: tp, dataParallelSize: dp } = request.options;
+  const bigger = gpus
+    .filter((gpu) => gpu.cudaTotalBytes > 1.05 * own.cudaTotalBytes && gpu.vendor === own.vendor)
+    .filter((gpu) => (gpu.bandwidthBytesPerSecond ?? Infinity) >= (own.bandwidthBytesPerSecond ?? 0))
+    .filter((gpu) => (gpu.maxGpusPerNode ?? tp) >= tp)
+    .sort((a, b) => a.cudaTotalBytes - b.cudaTotalBytes || a.id.localeCompare(b.id));
   const count = pp * tp * dp > 1 ? `${pp * tp * dp} x ` : '';
   for (const gpu of bigger)
     yield {

@@ -1,9 +1,10 @@
-// Forms of the plan for other programs: CSV of the budget, Markdown, GitHub annotations, JUnit. They carry the same figures as
+// Forms of the plan for other programs: CSV of the budget, GitHub annotations, JUnit. They carry the same figures as
 // the JSON and compute nothing.
 import type { Diagnostic } from '../diagnostics.ts';
-import { gib, percent, thousands, times } from '../numbers.ts';
 import type { PlanOutput } from '../plan/output.ts';
 import type { RequirementOutcome } from '../plan/require.ts';
+import type { Plan } from '../plan/types.ts';
+import { capacityText } from './devices.ts';
 import { escapeXml, visible } from './text.ts';
 
 export function planCsv({ result }: PlanOutput): string {
@@ -22,42 +23,14 @@ export function csvField(value: string | number): string {
   return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }
 
-export function planMarkdown({ input, result }: PlanOutput): string {
-  const { verdict, kvCache } = result;
-  const lines = [
-    `### ${cell(input.model.name)} on ${input.gpu.count > 1 ? `${input.gpu.count} x ` : ''}${cell(input.gpu.name)}, ${input.engine.name} ${input.engine.version}`,
-    '',
-    verdict.fits
-      ? `**Fits**: ${thousands(kvCache.tokens)} tokens, ${times(kvCache.maxConcurrency)} sequences of ${thousands(kvCache.maxModelLen)}.`
-      : `**Does not fit**: ${cell(verdict.reason ?? '')}`,
-    '',
-    '| GPU | item | size | share | confidence |',
-    '|--:|---|--:|--:|---|',
-    ...result.devices.flatMap((device) =>
-      device.items
-        .filter((item) => item.bytes > 0)
-        .map(
-          (item) =>
-            `| ${device.rank} | ${item.id} | ${gib(item.bytes)} | ${percent(item.bytes / device.totalBytes)} | ${item.confidence} |`,
-        ),
-    ),
-    '',
-    `KV cache: ${gib(kvCache.bytes)}, ${thousands(kvCache.numBlocks)} blocks of ${kvCache.blockSize} tokens.`,
-  ];
-  return `${lines.join('\n')}\n`;
-}
-
-function cell(text: string): string {
-  return visible(text).replace(/[|<>`*_[\]\\]/g, (c) => `\\${c}`);
-}
-
 /** Workflow commands of GitHub Actions: one annotation for the verdict, each failed requirement and each diagnostic. */
 export function planGithub({ result, diagnostics }: PlanOutput, outcomes: readonly RequirementOutcome[]): string {
-  const { verdict, kvCache } = result;
+  const { verdict, workload } = result;
+  const failure = failureOf(result);
   const lines = [
-    verdict.fits
-      ? annotation('notice', 'vram plan', `fits: ${thousands(kvCache.tokens)} tokens, ${times(kvCache.maxConcurrency)}`)
-      : annotation('error', 'vram plan', verdict.engineError ?? verdict.reason ?? 'does not fit'),
+    failure === null
+      ? annotation('notice', 'vram plan', `fits: ${capacityText(result)}`)
+      : annotation(verdict.fits && workload ? 'warning' : 'error', 'vram plan', failure),
     ...outcomes
       .filter(({ holds }) => !holds)
       .map(({ requirement, actual }) =>
@@ -77,12 +50,17 @@ function annotation(level: string, title: string, message: string): string {
   return `::${level} title=${title.replace(/[:,%\r\n]/g, ' ')}::${visible(data)}`;
 }
 
+/** What is wrong with the plan, in the engine's words where it has some. */
+function failureOf({ verdict, workload }: Plan): string | null {
+  if (verdict.fits && workload?.fits !== false) return null;
+  return verdict.engineError ?? verdict.reason ?? 'does not fit';
+}
+
 /** One test case for the verdict and one for each requirement. */
 export function planJunit({ input, result }: PlanOutput, outcomes: readonly RequirementOutcome[]): string {
-  const { verdict } = result;
   const name = `${input.model.id} on ${input.gpu.count}x ${input.gpu.id}`;
   const cases = [
-    { name: 'fits', failure: verdict.fits ? null : (verdict.engineError ?? verdict.reason ?? 'does not fit') },
+    { name: 'fits', failure: failureOf(result) },
     ...outcomes.map(({ requirement, holds, actual }) => ({
       name: requirement,
       failure: holds ? null : `is ${String(actual)}`,

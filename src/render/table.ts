@@ -7,6 +7,7 @@ import type { BudgetItem, DevicePlan, ItemId, Plan } from '../plan/types.ts';
 import { shellQuote } from '../shell.ts';
 import { GiB } from '../units.ts';
 import { barCells, glyphs } from './bar.ts';
+import { capacityText, distinctDevices, itemNames, placeText, rankText, workloadText } from './devices.ts';
 import { grid, matrixGrid } from './grid.ts';
 import { type Paint, paintFor } from './paint.ts';
 import { visible, wrap } from './text.ts';
@@ -15,19 +16,6 @@ export interface TableStyle {
   colour: boolean;
   columns: number;
 }
-
-export const itemNames: Readonly<Record<ItemId, string>> = {
-  weights: 'weights',
-  'kv-cache': 'KV cache',
-  lora: 'LoRA',
-  activations: 'activations',
-  graphs: 'CUDA graphs',
-  'non-torch': 'non-torch',
-  communication: 'communication',
-  context: 'CUDA context',
-  buffers: 'runner buffers',
-  free: 'free',
-};
 
 /** More kinds of ranks than this are summed up in a table. */
 const fullBlocks = 2;
@@ -50,23 +38,20 @@ export function planTable(output: PlanOutput, style: TableStyle): string {
 }
 
 function heading({ input }: PlanOutput, paint: Paint, width: number): string {
-  const { model, gpu, engine, parallel } = input;
+  const { model, engine } = input;
   const active = model.activeParameters < model.parameters ? ` (${parameters(model.activeParameters)} active)` : '';
   const title = `${visible(model.name)}, ${parameters(model.parameters)}${active}, ${visible(model.scheme)}`;
-  const count = gpu.count > 1 ? `${gpu.count} x ` : '';
-  const layout = Object.entries(parallel).filter(([, size]) => size > 1);
-  const split = layout.map(([name, size]) => `${name} ${size}`).join(', ');
-  const where = `on ${count}${visible(gpu.name)}${split ? ` (${split})` : ''} with ${engine.name} ${engine.version}`;
+  const where = `on ${visible(placeText(input))} with ${engine.name} ${engine.version}`;
   const id = model.hfId && model.hfId !== model.name ? paint.dim(wrap(visible(model.hfId), width)) : '';
   return [paint.bold(wrap(title, width)), wrap(where, width), id].filter(Boolean).join('\n');
 }
 
-function verdictLines({ verdict, kvCache, workload }: Plan, paint: Paint, width: number): string {
+function verdictLines(plan: Plan, paint: Paint, width: number): string {
+  const { verdict, workload } = plan;
   if (verdict.fits) {
-    const capacity = `${thousands(kvCache.tokens)} tokens of KV cache, ${times(kvCache.maxConcurrency)} sequences of ${thousands(kvCache.maxModelLen)}`;
     const short = workload?.fits === false ? `, but ${visible(verdict.reason ?? 'not the requirement')}` : '';
     const label = short ? paint.warn('STARTS') : paint.good('FITS');
-    return `${label}  ${wrap(capacity + short, width - 8, 2)}`;
+    return `${label}  ${wrap(capacityText(plan) + short, width - 8, 2)}`;
   }
   const shortfall = verdict.shortfallBytes ? `; ${gib(verdict.shortfallBytes)} short` : '';
   const lines = [
@@ -96,17 +81,6 @@ function deviceParts(devices: readonly DevicePlan[], paint: Paint, width: number
 
 function freeOf(device: DevicePlan): number {
   return device.items.find((item) => item.id === 'free')?.bytes ?? 0;
-}
-
-function distinctDevices(devices: readonly DevicePlan[]): { device: DevicePlan; ranks: number[] }[] {
-  const groups: { device: DevicePlan; ranks: number[]; key: string }[] = [];
-  for (const device of devices) {
-    const key = JSON.stringify({ ...device, rank: 0 });
-    const same = groups.find((group) => group.key === key);
-    if (same) same.ranks.push(device.rank);
-    else groups.push({ device, ranks: [device.rank], key });
-  }
-  return groups;
 }
 
 function deviceBlock(device: DevicePlan, ranks: readonly number[], paint: Paint, width: number): string {
@@ -159,12 +133,11 @@ function capacityTable({ kvCache }: Plan, paint: Paint): string {
   return `${paint.bold('KV cache')}\n${grid(['', '', ''], ['left', 'right', 'left'], rows).replace(/^\n/, '')}`;
 }
 
-function workloadLine({ workload }: Plan, paint: Paint, width: number): string {
-  if (!workload) return '';
-  const { context, concurrency, fits, maxConcurrencyAtContext, maxContextAtConcurrency } = workload;
-  const verdict = fits ? paint.good('yes') : paint.bad('no');
-  const inverses = `At ${thousands(context)} tokens ${thousands(maxConcurrencyAtContext)} sequences fit; ${thousands(concurrency)} may be ${thousands(maxContextAtConcurrency)} tokens long.`;
-  return `${paint.bold('Requirement')}  ${thousands(concurrency)} x ${thousands(context)} tokens at once: ${verdict}\n${wrap(inverses, width)}`;
+function workloadLine(plan: Plan, paint: Paint, width: number): string {
+  const text = workloadText(plan);
+  if (!text) return '';
+  const verdict = plan.workload?.fits ? paint.good('yes') : paint.bad('no');
+  return `${paint.bold('Requirement')}  ${text.asked}: ${verdict}\n${wrap(text.inverses, width)}`;
 }
 
 function suggestionLines({ suggestions, verdict, workload }: Plan, paint: Paint, width: number): string {
@@ -196,10 +169,4 @@ function runLines({ input, result }: PlanOutput, paint: Paint, width: number): s
 
 function visibleLines(text: string): string {
   return text.split('\n').map(visible).join('\n');
-}
-
-function rankText(ranks: readonly number[]): string {
-  if (ranks.length === 1) return String(ranks[0]);
-  const contiguous = ranks.every((rank, i) => i === 0 || rank === ranks[i - 1]! + 1);
-  return contiguous ? `${ranks[0]}-${ranks.at(-1)}` : ranks.join(',');
 }

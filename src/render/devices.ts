@@ -1,0 +1,58 @@
+// What every form that people read says alike of a plan: names of the items, ranks with the same figures together, the verdict
+// in a line, where it runs.
+import { thousands, times } from '../numbers.ts';
+import type { PlanOutput } from '../plan/output.ts';
+import type { DevicePlan, ItemId, Plan } from '../plan/types.ts';
+
+export const itemNames: Readonly<Record<ItemId, string>> = {
+  weights: 'weights',
+  'kv-cache': 'KV cache',
+  lora: 'LoRA',
+  activations: 'activations',
+  graphs: 'CUDA graphs',
+  'non-torch': 'non-torch',
+  communication: 'communication',
+  context: 'CUDA context',
+  buffers: 'runner buffers',
+  free: 'free',
+};
+
+/** Ranks with the same figures, once. */
+export function distinctDevices(devices: readonly DevicePlan[]): { device: DevicePlan; ranks: number[] }[] {
+  const groups: { device: DevicePlan; ranks: number[]; key: string }[] = [];
+  for (const device of devices) {
+    const key = JSON.stringify({ ...device, rank: 0 });
+    const same = groups.find((group) => group.key === key);
+    if (same) same.ranks.push(device.rank);
+    else groups.push({ device, ranks: [device.rank], key });
+  }
+  return groups;
+}
+
+/** 0-3, or 0,2 where they are not neighbours. */
+export function rankText(ranks: readonly number[]): string {
+  if (ranks.length === 1) return String(ranks[0]);
+  const contiguous = ranks.every((rank, i) => i === 0 || rank === ranks[i - 1]! + 1);
+  return contiguous ? `${ranks[0]}-${ranks.at(-1)}` : ranks.join(',');
+}
+
+/** "16 x H100 (tp 4, pp 4)". */
+export function placeText({ gpu, parallel }: PlanOutput['input']): string {
+  const layout = Object.entries(parallel).filter(([, size]) => size > 1);
+  const split = layout.map(([name, size]) => `${name} ${size}`).join(', ');
+  return `${gpu.count > 1 ? `${gpu.count} x ` : ''}${gpu.name}${split ? ` (${split})` : ''}`;
+}
+
+export function capacityText({ kvCache }: Plan): string {
+  return `${thousands(kvCache.tokens)} tokens of KV cache, ${times(kvCache.maxConcurrency)} sequences of ${thousands(kvCache.maxModelLen)}`;
+}
+
+/** The requirement with its answer and its two inverses. */
+export function workloadText({ workload }: Plan): { asked: string; inverses: string } | undefined {
+  if (!workload) return undefined;
+  const { context, concurrency, maxConcurrencyAtContext, maxContextAtConcurrency } = workload;
+  return {
+    asked: `${thousands(concurrency)} x ${thousands(context)} tokens at once`,
+    inverses: `At ${thousands(context)} tokens ${thousands(maxConcurrencyAtContext)} sequences fit; ${thousands(concurrency)} may be ${thousands(maxContextAtConcurrency)} tokens long.`,
+  };
+}

@@ -1,0 +1,95 @@
+// The plan for a pull request or a wiki: verdict, budget, capacity, requirement, what to try or how to run it. The figures of the
+// JSON, nothing computed; whatever came from outside is escaped.
+import { gib, percent, thousands, times } from '../numbers.ts';
+import type { PlanOutput } from '../plan/output.ts';
+import type { RequirementOutcome } from '../plan/require.ts';
+import type { Plan } from '../plan/types.ts';
+import { capacityText, distinctDevices, itemNames, placeText, rankText, workloadText } from './devices.ts';
+import { visible } from './text.ts';
+
+export function planMarkdown(output: PlanOutput, outcomes: readonly RequirementOutcome[]): string {
+  const { input, result, diagnostics } = output;
+  const parts = [
+    `### ${escaped(input.model.name)} on ${escaped(placeText(input))}, ${input.engine.name} ${input.engine.version}`,
+    verdictText(result),
+    budget(result),
+    capacity(result),
+    requirements(result, outcomes),
+    matrix(result),
+    list(
+      'Try',
+      result.suggestions.map(({ change, effect }) => `${escaped(change)}: ${escaped(effect)}`),
+    ),
+    result.verdict.fits ? fence(visible(result.command)) : '',
+    list(
+      'Notes',
+      diagnostics.map(({ severity, code, message }) => `${severity} ${code}: ${escaped(message)}`),
+    ),
+  ];
+  return `${parts.filter(Boolean).join('\n\n')}\n`;
+}
+
+function verdictText(result: Plan): string {
+  const { verdict, workload } = result;
+  if (verdict.fits) {
+    const short = workload?.fits === false ? `, but ${escaped(verdict.reason ?? '')}` : '';
+    return `**${short ? 'Starts' : 'Fits'}**: ${capacityText(result)}${short}.`;
+  }
+  const error = verdict.engineError ? `\n\n${fence(visible(verdict.engineError))}` : '';
+  return `**Does not fit**: ${escaped(verdict.reason ?? '')}.${error}`;
+}
+
+function budget({ devices }: Plan): string {
+  const rows = distinctDevices(devices).flatMap(({ device, ranks }) =>
+    device.items
+      .filter((item) => item.bytes > 0 || item.id === 'free')
+      .map((item) => {
+        const share = percent(item.bytes / device.totalBytes);
+        return `| ${rankText(ranks)} | ${itemNames[item.id]} | ${gib(item.bytes)} | ${share} | ${item.confidence} |`;
+      }),
+  );
+  return ['| GPU | item | size | share | confidence |', '|--:|---|--:|--:|---|', ...rows].join('\n');
+}
+
+function capacity({ kvCache }: Plan): string {
+  return `KV cache: ${gib(kvCache.bytes)}, ${thousands(kvCache.numBlocks)} blocks of ${kvCache.blockSize} tokens, ${thousands(kvCache.tokens)} tokens, ${times(kvCache.maxConcurrency)} sequences of ${thousands(kvCache.maxModelLen)}.`;
+}
+
+function requirements(result: Plan, outcomes: readonly RequirementOutcome[]): string {
+  const text = workloadText(result);
+  const asked = text ? [`${result.workload?.fits ? 'yes' : '**no**'}: ${text.asked}. ${text.inverses}`] : [];
+  const required = outcomes.map(
+    ({ requirement, holds, actual }) =>
+      `${holds ? 'yes' : '**no**'}: ${code(requirement)} (it is ${escaped(String(actual))})`,
+  );
+  return list('Requirements', [...asked, ...required]);
+}
+
+function matrix({ matrix: shown }: Plan): string {
+  if (!shown) return '';
+  const { contexts, concurrencies, fits, maxConcurrency } = shown;
+  const rows = contexts.map((context, i) => {
+    const cells = fits[i]!.map((holds) => (holds ? 'yes' : '-'));
+    return `| ${[thousands(context), ...cells, thousands(maxConcurrency[i]!)].join(' | ')} |`;
+  });
+  const head = `| context | ${concurrencies.join(' | ')} | at most |`;
+  return [head, `|${'--:|'.repeat(concurrencies.length + 2)}`, ...rows].join('\n');
+}
+
+function list(title: string, items: readonly string[]): string {
+  return items.length > 0 ? [`**${title}**`, '', ...items.map((item) => `- ${item}`)].join('\n') : '';
+}
+
+function escaped(text: string): string {
+  return visible(text).replace(/[|<>`*_[\]\\]/g, (c) => `\\${c}`);
+}
+
+/** A fence longer than any run of backticks inside. */
+function fence(text: string): string {
+  const marks = '`'.repeat(Math.max(3, ...[...text.matchAll(/`+/g)].map(([run]) => run.length + 1)));
+  return `${marks}\n${text}\n${marks}`;
+}
+
+function code(text: string): string {
+  return text.includes('`') ? escaped(text) : `\`${visible(text)}\``;
+}
