@@ -62,7 +62,7 @@ export function attentionBackend(
     const backends = atCapability(prefix, question.capability);
     if (backends) return backends[0];
   }
-  if (!name || question.capability === undefined) return undefined;
+  if (!name || question.capability === undefined || latentRefuses(layout, question)) return undefined;
   const candidates = candidatesOf(name, question.capability, profile);
   return candidates?.find((backend) => accepts(backend, layout, question, profile));
 }
@@ -76,6 +76,7 @@ export function lacksBackend(
   const name = caseOf(layout, question);
   if (!name || question.capability === undefined) return false;
   if (packedIsRefused(layout, question)) return profile['attention.sink'] !== undefined;
+  if (latentRefuses(layout, question)) return profile['attention.mla'] !== undefined;
   return candidatesOf(name, question.capability, profile)?.length === 0;
 }
 
@@ -86,6 +87,11 @@ function packedIsRefused(layout: CacheLayout, { cacheDtype, capability, prefixLm
   if (prefixLm && isWide(layout)) return true;
   const hasSinks = 'sinks' in layout && layout.sinks === true;
   return hasSinks && (isTurboquant || capability?.split('.')[0] !== '10');
+}
+
+/** MLA backends read 16-bit caches, fp8 with e4m3 and the packed ds_mla types, no others. */
+function latentRefuses(layout: CacheLayout, { cacheDtype }: BackendQuestion): boolean {
+  return layout.kind === 'mla' && !/^(auto|b?float\d+|fp8|fp8_e4m3|\w+_ds_mla)$/.test(cacheDtype);
 }
 
 function isWide(layout: CacheLayout): boolean {

@@ -47,10 +47,11 @@ export function nvfp4Outputs(input: WeightsInput, layers: StageLayers): DeviceTe
   if (!rule || !options.kvCacheDtype.startsWith('nvfp4') || capability < rule.from || capability >= rule.below)
     return [];
   const heads = spec.config.heads / options.tensorParallelSize;
+  const cachesOf = new Map(architecture.caches.map(({ layer, caches }) => [layer, caches]));
   return architecture.caches
     .filter(({ layer }) => layer >= layers.start && layer < layers.end)
-    .flatMap(({ layer, caches }) =>
-      caches.flatMap((cache) =>
+    .flatMap(({ layer, sharedWith }) =>
+      (cachesOf.get(sharedWith ?? layer) ?? []).flatMap((cache) =>
         cache.kind === 'full' || cache.kind === 'sliding' || cache.kind === 'chunked'
           ? [
               {
