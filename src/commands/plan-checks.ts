@@ -96,10 +96,11 @@ export function checkChoices(options: Partial<EngineOptions>, flags: readonly Fl
     const name = vllmName(entry);
     if (typeof value !== 'string' || entry.key === 'quantization' || entry.key === 'maxModelLen') continue;
     const known = everyChoice(findFlag(flags, name));
-    if (known.length === 0 || known.includes(value)) continue;
+    const clean = printable(value, value.length) === value;
+    if (clean && (known.length === 0 || known.includes(value))) continue;
     const near = nearestNames(value, known, 1)[0];
     throw inputError('VRAM145', `${name} does not take "${printable(value)}"`, {
-      hint: `${near ? `did you mean ${near}? ` : ''}It takes ${known.join(', ')}`,
+      ...(known.length > 0 ? { hint: `${near ? `did you mean ${near}? ` : ''}It takes ${known.join(', ')}` } : {}),
       path: name,
     });
   }

@@ -146,5 +146,13 @@ function legalValue(
     const pairs = Object.entries(value).map(([key, count]) => `${key}=${String(count)}`);
     return { text: pairs.join(',') };
   }
-  return { text: JSON.stringify(value) };
+  return { text: asciiJson(value) };
+}
+
+/** JSON whose texts hold nothing that a terminal would act on: everything outside printable ASCII as \u escapes. */
+function asciiJson(value: unknown): string {
+  return JSON.stringify(value).replace(
+    /[\u007f-\uffff]/g,
+    (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
 }
