@@ -65,6 +65,7 @@ export function stagesOf({ request, architecture, resolved }: Subject): KvSpecs 
       options: resolved,
       profile: request.profile as KvProfile,
       askedKvCacheDtype: request.options.kvCacheDtype,
+      ...(request.draft ? { draft: { architecture: architectureOf(request.draft.spec) } } : {}),
     }),
   );
 }

@@ -20,10 +20,14 @@ export function cachesOf(input: KvSpecsInput): LayerCaches[] {
   const own = architecture.caches
     .filter((entry) => entry.caches.length > 0 && entry.sharedWith === undefined)
     .map((entry) => (keepsLatents(input) ? entry : { ...entry, caches: entry.caches.map((l) => expanded(l, input)) }));
-  if (!draftsWithModel(options)) return own;
   const total = layerCount(input);
-  const drafts = (architecture.draftCaches ?? []).map((entry) => ({ ...entry, layer: total + entry.layer }));
-  return [...own, ...drafts];
+  const drafts = draftsWithModel(options) ? architecture.draftCaches : input.draft && cachesWithOwn(input.draft);
+  return [...own, ...(drafts ?? []).map((entry) => ({ ...entry, layer: total + entry.layer }))];
+}
+
+/** Every attention layer of a draft model registers a spec like the target's (v1/spec_decode/llm_base_proposer.py). */
+function cachesWithOwn({ architecture }: NonNullable<KvSpecsInput['draft']>): LayerCaches[] {
+  return architecture.caches.filter((entry) => entry.caches.length > 0 && entry.sharedWith === undefined);
 }
 
 /** Decoder layers; a family may leave out those without a cache. */

@@ -11,6 +11,8 @@ export interface KvSpecsInput {
   gpu: GpuSpec;
   options: ResolvedOptions;
   profile: KvProfile;
+  /** The drafter's own model, for speculation with a checkpoint of its own. */
+  draft?: { architecture: Architecture };
   /** --kv-cache-dtype as the user gave it, before "auto" was resolved. */
   askedKvCacheDtype?: string | undefined;
 }
