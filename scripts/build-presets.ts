@@ -22,12 +22,10 @@ const variantFile = 'presets/model-variants.yaml';
 mkdirSync(out, { recursive: true });
 buildModels();
 buildGpus();
-for (const kind of ['quantizations', 'workloads', 'deployments']) {
-  writeJson(
-    `${kind}.json`,
-    yamlFiles(`presets/${kind}`).flatMap((path) => load<object[] | object>(path) ?? []),
-  );
-}
+writeJson(
+  'quantizations.json',
+  yamlFiles('presets/quantizations').flatMap((path) => load(path) as object[] | object),
+);
 writeJson('vllm-rules.json', rules('presets/engines/vllm'));
 for (const table of ['vllm-flags', 'vllm-architectures']) {
   writeJson(`${table}.json`, load(`presets/engines/${table}.yaml`));

@@ -7,10 +7,8 @@ import type { GpuSpec } from '../../spec/gpu.ts';
 import type { ModelSpec } from '../../spec/model.ts';
 import { type KvSpecs, kvLayerSpecs } from './kv/specs.ts';
 import type { KvProfile } from './kv/types.ts';
-import type { Profile } from './profile.ts';
 import type { ResolvedOptions } from './resolved.ts';
 import { rankWeights } from './weights/index.ts';
-import type { WeightRules } from './weights/rules.ts';
 import type { RankWeights } from './weights/types.ts';
 
 const architectures = new WeakMap<ModelSpec, Architecture>();

@@ -37,9 +37,7 @@ export function captureSizes(input: GraphInput): number[] {
   if (options.enforceEager || statedMode(options.compilationConfig) === 'NONE') return [];
   const listed = options.cudagraphCaptureSizes ?? options.compilationConfig?.cudagraph_capture_sizes;
   if (Array.isArray(listed)) {
-    return [...new Set(listed.map(Number))]
-      .filter((size) => size <= maxNumBatchedTokens)
-      .sort((a, b) => a - b);
+    return [...new Set(listed.map(Number))].filter((size) => size <= maxNumBatchedTokens).sort((a, b) => a - b);
   }
   if (engine === 'v0') return v0Sizes(input.maxNumSeqs);
   const rule = profile['defaults.captureSizes'];
