@@ -81,7 +81,7 @@ export async function renderPlan(
     case 'junit':
       return planJunit(output, outcomes);
     case 'html':
-      return (await import('../render/chart.ts')).planHtml(output);
+      return (await import('../render/html.ts')).planHtml(output);
     case 'svg':
       return (await import('../render/chart.ts')).planSvg(output);
   }
