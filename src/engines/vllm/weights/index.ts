@@ -179,6 +179,7 @@ function modulePlan(input: WeightsInput): ModulePlan {
     wholeLinears: wholeLinears(input, rules),
     float32Routers: rules['weights.float32Routers']?.includes(spec.architecture) ?? false,
     tied: architecture.tied,
+    keepsStart: architecture.tied && (rules['weights.transformersBackend']?.includes(spec.architecture) ?? false),
     dtypeBytes: dtypeBytes[options.dtype],
     experts: {
       size: span,

@@ -16,6 +16,8 @@ export interface ModulePlan extends ShardContext {
   /** What this class builds on every stage: embedding and head, the embedding alone, or neither. */
   embeddingStages: 'every' | 'embedding' | 'everything' | 'usual';
   tied: boolean;
+  /** The Transformers backend keeps all that comes before the layers on the last stage too where the head is the embedding. */
+  keepsStart: boolean;
   dtypeBytes: number;
   experts: {
     size: number;
@@ -77,6 +79,7 @@ function onStage(group: TensorGroup, plan: ModulePlan, position: 'before' | 'aft
   if (group.role === 'position-embedding' && plan.embeddingStages === 'every') return true;
   if (group.role === 'lm-head' && plan.embeddingStages === 'every') return true;
   if (group.role === 'embedding' && plan.lastStage && plan.tied) return true;
+  if (position === 'before' && plan.lastStage && plan.keepsStart) return true;
   if (group.role === 'embedding' || group.role === 'position-embedding') return plan.firstStage;
   if (group.role === 'lm-head') return plan.lastStage;
   return position === 'before' ? plan.firstStage : plan.lastStage;

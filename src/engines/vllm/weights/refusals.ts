@@ -6,6 +6,7 @@ import { type LinearModule, refuse, type WeightsInput } from './types.ts';
 
 export function checkInput(input: WeightsInput): void {
   checkHeads(input);
+  checkPipeline(input);
   checkMethod(input);
 }
 
@@ -14,6 +15,19 @@ function checkHeads({ spec, options }: WeightsInput): void {
   const { heads } = spec.config;
   if (heads !== undefined && heads % tp !== 0) {
     refuse(`Total number of attention heads (${heads}) must be divisible by tensor parallel size (${tp}).`);
+  }
+}
+
+function checkPipeline({ spec, architecture, options, profile }: WeightsInput): void {
+  if (options.pipelineParallelSize === 1) return;
+  const rules = profile as Partial<WeightRules>;
+  if (rules['weights.withoutPipeline']?.includes(spec.architecture)) {
+    refuse(
+      'NotImplementedError: Pipeline parallelism is not supported for this model. Supported models implement the `SupportsPP` interface.',
+    );
+  }
+  if (architecture.tied && rules['weights.tiedPipelineFails']?.includes(spec.architecture)) {
+    refuse("AttributeError: 'PPMissingLayer' object has no attribute 'tie_weights'");
   }
 }
 

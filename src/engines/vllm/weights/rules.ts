@@ -53,6 +53,10 @@ export interface WeightRules {
   'weights.wholeUnderMethods': { classes: string[]; methods: string[]; pattern: string }[];
   /** Classes whose tables of positions and token types are padded and split like a vocabulary. */
   'weights.splitPositionTables': string[];
+  /** Classes that cannot be divided into pipeline stages. */
+  'weights.withoutPipeline': string[];
+  /** Classes that fail on the first pipeline stages where the output head is the embedding. */
+  'weights.tiedPipelineFails': string[];
   /** Element type of the last linear layers of pooling models. */
   'weights.classifierDtype': 'model' | 'float32';
   /** Classes that build a second embedding beside the language model's. */
@@ -61,8 +65,8 @@ export interface WeightRules {
   'weights.causalMask': string[];
   /** Capability times ten below which block FP8 linears are repacked for Marlin. */
   'weights.fp8BlockMarlinBelow': number;
-  /** DeepGEMM's packed scales on Blackwell. */
-  'weights.deepGemmPackedScales': boolean;
+  /** DeepGEMM's packed scales from capability 10.0 on, up to this one times ten. */
+  'weights.deepGemmPackedBelow'?: number;
   /** Block scales of FP8 experts are refined when the shard cuts blocks (before: refused). */
   'weights.fp8BlockRefined': boolean;
   /** Shards of grouped 4-bit experts must hold whole groups. */

@@ -10,6 +10,8 @@ import { type DeviceTensor, refuse, type WeightsInput } from './types.ts';
 export interface TowerRules {
   /** Pipeline stages that build the tower. */
   'weights.towerStages': 'every' | 'first';
+  /** Classes that do not mark their tower as one: every stage builds it, whatever the limits. */
+  'weights.unmarkedTowers': string[];
   /** --language-model-only and limits of 0 for every modality leave the tower out. */
   'weights.towersOptional': boolean;
   /** How towers of repositories in Mistral's own format are built. */
@@ -64,8 +66,9 @@ export function wholeTower(input: WeightsInput): boolean {
 }
 
 /** Does the rank's stage hold the tower at all? */
-export function buildsTower({ options, place, profile }: WeightsInput): boolean {
+export function buildsTower({ options, place, profile, spec }: WeightsInput): boolean {
   const rules = profile as Partial<TowerRules>;
+  if (rules['weights.unmarkedTowers']?.includes(spec.architecture)) return true;
   if (rules['weights.towersOptional'] && (options.languageModelOnly || allZero(options.limitMmPerPrompt))) return false;
   return place.stage === 0 || rules['weights.towerStages'] !== 'first';
 }
