@@ -40,14 +40,16 @@ function verdictText(result: Plan): string {
 }
 
 function budget({ devices }: Plan): string {
-  const rows = distinctDevices(devices).flatMap(({ device, ranks }) =>
-    device.items
-      .filter((item) => item.bytes > 0 || item.id === 'free')
-      .map((item) => {
-        const share = percent(item.bytes / device.totalBytes);
-        return `| ${rankText(ranks)} | ${itemNames[item.id]} | ${gib(item.bytes)} | ${share} | ${item.confidence} |`;
+  const rows = distinctDevices(devices).flatMap(({ device, ranks }) => {
+    const items = device.items.filter((item) => item.bytes > 0 || item.id === 'free');
+    return [
+      ...items.map(({ id, bytes, confidence }) => {
+        const share = percent(bytes / device.totalBytes);
+        return `| ${rankText(ranks)} | ${itemNames[id]} | ${gib(bytes)} | ${share} | ${confidence} |`;
       }),
-  );
+      `| ${rankText(ranks)} | **all** | ${gib(device.totalBytes)} | the engine may use ${gib(device.budgetBytes)} | |`,
+    ];
+  });
   return ['| GPU | item | size | share | confidence |', '|--:|---|--:|--:|---|', ...rows].join('\n');
 }
 
