@@ -23,6 +23,7 @@ type Check = (name: string, failure: string | undefined) => void;
 const gpuOf: Readonly<Record<string, string>> = {
   '7.5': 't4',
   '8.0': 'a100-80gb-sxm',
+  '8.6': 'a10g',
   '8.9': 'l40s',
   '9.0': 'h100-sxm',
   '10.0': 'b200',

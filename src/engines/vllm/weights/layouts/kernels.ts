@@ -17,7 +17,8 @@ export function fp8BlockMarlin({ capability, rules }: LayoutContext): boolean {
 
 /** DeepGEMM takes block scales on Blackwell per row, four exponents in an int32. */
 export function deepGemmScales({ capability, rules }: LayoutContext): boolean {
-  return rules['weights.deepGemmPackedScales'] === true && capability >= 100 && capability < 120;
+  const below = rules['weights.deepGemmPackedBelow'];
+  return below !== undefined && capability >= 100 && capability < below;
 }
 
 /** NVFP4 arithmetic starts at capability 10.0; below, Marlin. */
