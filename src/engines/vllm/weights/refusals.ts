@@ -44,7 +44,7 @@ export function checkLinear(module: LinearModule, context: LayoutContext, tp: nu
   const { scheme } = context;
   const { inputs, parallel } = module;
   if (scheme.format === 'fp8-block') {
-    checkBlocks(module, scheme.block ?? [128, 128], tp);
+    checkBlocks(module, context, tp);
     return;
   }
   const group = scheme.group ?? 0;
@@ -65,13 +65,15 @@ export function checkLinear(module: LinearModule, context: LayoutContext, tp: nu
 }
 
 /** quantization/utils/fp8_utils.py validate_fp8_block_shape: of a merged linear that is not split, the last part may end anywhere. */
-function checkBlocks(module: LinearModule, [outputs, inputs]: [number, number], tp: number): void {
+function checkBlocks(module: LinearModule, { rules, scheme }: LayoutContext, tp: number): void {
   if (tp === 1) return;
+  const [outputs, inputs] = scheme.block ?? [128, 128];
   if (module.parallel === 'row' && module.inputs % inputs !== 0) {
     refuse(
       `ValueError: Weight input_size_per_partition = ${module.inputs} is not divisible by weight quantization block_k = ${inputs}.`,
     );
   }
+  if (module.members.length > 1 && rules['weights.fp8BlockMergedCuts'] && scheme.method === 'fp8') return;
   const isSplit = module.parallel === 'column' && module.members.every((member) => !isWhole(member));
   for (const { rows } of isSplit ? module.members : module.members.slice(0, -1)) {
     if (rows % outputs !== 0) {

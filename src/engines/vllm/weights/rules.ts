@@ -73,6 +73,8 @@ export interface WeightRules {
   'weights.groupedExpertsWhole': boolean;
   /** Methods (method/format) that hold no biases of experts. */
   'weights.expertsWithoutBias': string[];
+  /** Block FP8 linears of several parts may cut blocks when tensor parallelism splits them. */
+  'weights.fp8BlockMergedCuts': boolean;
   /** Multiples that NVFP4 experts are padded to. */
   'weights.nvfp4ExpertTiles'?: { marlin?: boolean; trtllm?: { hidden: number; gated: number; plain: number } };
   /** GPTQ linears keep the index of groups. */
