@@ -104,7 +104,9 @@ describe.each([...cases, ...further])('$id', (theCase) => {
     if (planned.diagnostics.some(({ code }) => code === 'VRAM411' || code === 'VRAM412')) return;
     const command = withoutComments(await textOf(args, 'command'));
     const again = await planJson([...notInCommand(args, planned), '--from-command', command]);
-    expect(again.result).toEqual({ ...planned.result, flags: again.result.flags });
+    // A default that moves with the length is written out in the command, so that ways out may differ.
+    const { flags, suggestions } = again.result;
+    expect(again.result).toEqual({ ...planned.result, flags, suggestions });
     expect(again.result.flags.map(({ flag, value }) => [flag, value])).toEqual(
       planned.result.flags.map(({ flag, value }) => [flag, value]),
     );
