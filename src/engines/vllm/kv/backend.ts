@@ -34,6 +34,8 @@ export type AttentionRules = {
   /** Model types whose images attend in both directions. */
   'attention.prefixLmTypes'?: readonly string[];
   'attention.prefixLmByConfig'?: boolean;
+  /** Classes whose layers differ in head size and are all put on Triton, by capability range. */
+  'attention.mixedHeadsOnTriton'?: { classes: readonly string[]; capabilities: readonly string[] };
   /** qk_nope_head_dim that FLASHINFER_MLA takes. */
   'attention.flashInferMlaNopeDims'?: readonly number[];
 };
@@ -47,6 +49,7 @@ export interface BackendQuestion {
   qkNopeHeadDim?: number | undefined;
   /** Images attend in both directions. */
   prefixLm?: boolean;
+  architecture?: string;
 }
 
 /** The backend of a layer, or undefined where the release's choice is not on record (other vendors, before 0.11.2). */
@@ -63,7 +66,7 @@ export function attentionBackend(
     if (backends) return backends[0];
   }
   if (!name || question.capability === undefined || latentRefuses(layout, question)) return undefined;
-  const candidates = candidatesOf(name, question.capability, profile);
+  const candidates = candidatesOf(name, question.capability, question.architecture, profile);
   return candidates?.find((backend) => accepts(backend, layout, question, profile));
 }
 
@@ -77,14 +80,14 @@ export function lacksBackend(
   if (!name || question.capability === undefined) return false;
   if (packedIsRefused(layout, question)) return profile['attention.sink'] !== undefined;
   if (latentRefuses(layout, question)) return profile['attention.mla'] !== undefined;
-  return candidatesOf(name, question.capability, profile)?.length === 0;
+  return candidatesOf(name, question.capability, question.architecture, profile)?.length === 0;
 }
 
 /** The backends of packed caches know no images that attend in both directions, and sinks only FlashInfer's on 10.x. */
 function packedIsRefused(layout: CacheLayout, { cacheDtype, capability, prefixLm }: BackendQuestion): boolean {
   const isTurboquant = cacheDtype.startsWith('turboquant_');
   if (!isTurboquant && !cacheDtype.startsWith('nvfp4')) return false;
-  if (prefixLm && isWide(layout)) return true;
+  if ((prefixLm && isWide(layout)) || hasNarrowValues(layout)) return true;
   const hasSinks = 'sinks' in layout && layout.sinks === true;
   return hasSinks && (isTurboquant || capability?.split('.')[0] !== '10');
 }
@@ -94,6 +97,11 @@ function latentRefuses(layout: CacheLayout, { cacheDtype }: BackendQuestion): bo
   return layout.kind === 'mla' && !/^(auto|b?float\d+|fp8|fp8_e4m3|\w+_ds_mla)$/.test(cacheDtype);
 }
 
+/** FLASH_ATTN_DIFFKV serves values of another size than the keys. */
+function hasNarrowValues(layout: CacheLayout): boolean {
+  return 'valueHeadDim' in layout && layout.valueHeadDim !== undefined && layout.valueHeadDim !== layout.headDim;
+}
+
 function isWide(layout: CacheLayout): boolean {
   return 'headDim' in layout && layout.headDim % 256 === 0;
 }
@@ -101,8 +109,15 @@ function isWide(layout: CacheLayout): boolean {
 function candidatesOf(
   name: BackendCase,
   capability: string,
+  architecture: string | undefined,
   profile: Profile<AttentionRules>,
 ): readonly string[] | undefined {
+  const mixed = profile['attention.mixedHeadsOnTriton'];
+  if (architecture && mixed?.classes.includes(architecture)) {
+    const onTriton = Object.fromEntries(mixed.capabilities.map((range) => [range, name === 'nvfp4' ? [] : ['TRITON_ATTN']]));
+    const forced = atCapability(onTriton, capability);
+    if (forced) return forced;
+  }
   const fallback = name === 'mlaSparseFewHeads' ? profile['attention.mlaSparse'] : undefined;
   const choice = profile[`attention.${name}`] ?? fallback;
   return choice && atCapability(choice, capability);

@@ -21,6 +21,7 @@ function questionOf(input: KvSpecsInput): BackendQuestion {
     queryHeads: Math.floor(model.config.heads / options.tensorParallelSize),
     qkNopeHeadDim: typeof nope === 'number' ? nope : undefined,
     prefixLm: isPrefixLm(input),
+    architecture: model.architecture,
   };
 }
 
