@@ -114,7 +114,9 @@ function candidatesOf(
 ): readonly string[] | undefined {
   const mixed = profile['attention.mixedHeadsOnTriton'];
   if (architecture && mixed?.classes.includes(architecture)) {
-    const onTriton = Object.fromEntries(mixed.capabilities.map((range) => [range, name === 'nvfp4' ? [] : ['TRITON_ATTN']]));
+    const onTriton = Object.fromEntries(
+      mixed.capabilities.map((range) => [range, name === 'nvfp4' ? [] : ['TRITON_ATTN']]),
+    );
     const forced = atCapability(onTriton, capability);
     if (forced) return forced;
   }
