@@ -18,7 +18,7 @@ export function exaone4(spec: ModelSpec, options?: TextOptions): Architecture {
   const { config } = spec;
   const windows = config.slidingWindow ? interleavedWindows(config, { period: 4, window: config.slidingWindow }) : [];
   const built = decoder(spec, options, { ...traits, windows });
-  return { ...built, tensors: [...built.tensors, ...prediction(spec)] };
+  return { ...built, tensors: [...built.tensors, ...prediction(spec)], draftCaches: predictionCaches(config, built) };
 }
 
 function prediction(spec: ModelSpec): TensorGroup[] {

@@ -185,6 +185,12 @@ export function attentionCache(
 }
 
 /** A number of the configuration, or undefined where it is silent. */
+/** Prediction layers keep what the model's widest layers keep: K and V of all tokens where one does, else its first layer's. */
+export function predictionCaches(config: ModelConfig, { caches }: Pick<Architecture, 'caches'>): LayerCaches[] {
+  const wide = caches.find((entry) => entry.caches.some((cache) => cache.kind === 'full')) ?? caches[0];
+  return wide ? range(numberOf(config, 'numNextnPredictLayers') ?? 0).map((layer) => ({ ...wide, layer })) : [];
+}
+
 export function numberOf(config: ModelConfig, key: string): number | undefined {
   const value = config[key];
   return typeof value === 'number' ? value : undefined;

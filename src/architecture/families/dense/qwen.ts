@@ -34,7 +34,11 @@ export function mimo(spec: ModelSpec, options?: TextOptions): Architecture {
   const { config } = spec;
   const windows = range(config.slidingWindow ? config.layers : 0).map(() => config.slidingWindow);
   const built = decoder(spec, options, { ...qwen2Traits, windows });
-  return { ...built, tensors: [...built.tensors, ...mimoPrediction(spec, options)] };
+  return {
+    ...built,
+    tensors: [...built.tensors, ...mimoPrediction(spec, options)],
+    draftCaches: predictionCaches(config, built),
+  };
 }
 
 function mimoPrediction(spec: ModelSpec, options?: TextOptions): TensorGroup[] {
