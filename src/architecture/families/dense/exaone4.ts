@@ -4,7 +4,7 @@ import type { ModelSpec } from '../../../spec/model.ts';
 import { attentionSizes, column, linear, norm, range } from '../../build.ts';
 import type { Architecture, TensorGroup } from '../../types.ts';
 import { type DecoderTraits, decoder, decoderLayer } from './decoder.ts';
-import { numberOf, type TextOptions } from './parts.ts';
+import { numberOf, predictionCaches, type TextOptions } from './parts.ts';
 import { interleavedWindows } from './windows.ts';
 
 const traits: DecoderTraits = {

@@ -13,7 +13,7 @@ import {
   row,
   type Where,
 } from '../../build.ts';
-import type { Architecture, CacheLayout, RotaryTable, Shard, TensorGroup } from '../../types.ts';
+import type { Architecture, CacheLayout, LayerCaches, RotaryTable, Shard, TensorGroup } from '../../types.ts';
 
 /** Where a text family sits in a larger model; wrappers of multimodal families pass their own prefix. */
 export interface TextOptions {

@@ -4,7 +4,7 @@ import type { ModelSpec } from '../../../spec/model.ts';
 import { attentionSizes, embedding, gatedMlp, linear, norm, range, replicated, row } from '../../build.ts';
 import type { Architecture, TensorGroup } from '../../types.ts';
 import { type DecoderTraits, decoder, decoderLayer } from './decoder.ts';
-import { assemble, decoderNames, fusedQkv, headOf, numberOf, type TextOptions } from './parts.ts';
+import { assemble, decoderNames, fusedQkv, headOf, numberOf, predictionCaches, type TextOptions } from './parts.ts';
 import { qwenWindows } from './windows.ts';
 
 const qwen2Traits: DecoderTraits = { tied: false, qkvBias: true };
