@@ -34,10 +34,7 @@ const usefulLength = 2048;
 
 export function suggest(request: PlanRequest, alternatives: Alternatives, plan: Planner): Suggestion[] {
   const suggestions: Suggestion[] = [];
-  const { verdict, workload } = plan(request);
-  const lacksMemory =
-    !verdict.capacityFits || workload?.fits === false || /out ?of ?memory/i.test(verdict.engineError ?? '');
-  for (const kind of lacksMemory ? kinds : otherLayouts) {
+  for (const kind of kindsFor(plan(request))) {
     for (const candidate of kind(request, alternatives, plan)) {
       const found = tried(candidate, alternatives, plan);
       if (!found) continue;
@@ -48,19 +45,46 @@ export function suggest(request: PlanRequest, alternatives: Alternatives, plan: 
   return suggestions;
 }
 
-/** The candidate as it is, else with the longest sequences that make it fit. */
+/** What is worth trying: where the weights alone are too large, no setting of the cache or the batch helps. */
+function kindsFor(planned: Plan): readonly Kind[] {
+  const { verdict, workload } = planned;
+  const lacksMemory =
+    !verdict.capacityFits || workload?.fits === false || /out ?of ?memory/i.test(verdict.engineError ?? '');
+  if (!lacksMemory) return [shorterSequences, otherTensorParallel];
+  return weightsTooLarge(planned) ? otherWeights : [...otherSettings, ...otherWeights];
+}
+
+function weightsTooLarge({ devices }: Plan): boolean {
+  return devices.some(({ weights, totalBytes }) => weights.loadedBytes >= totalBytes);
+}
+
+/** The candidate as it is, else with sequences short enough to make it fit. */
 function tried(candidate: Candidate, { maxModelLen }: Alternatives, plan: Planner): Suggestion | undefined {
   const planned = plan(candidate.request);
   if (works(planned)) return { change: written(candidate), effect: effectOf(planned), flags: candidate.flags };
-  if (!candidate.mayShorten) return undefined;
-  const length = longestLength(candidate.request, maxModelLen, plan);
+  if (!candidate.mayShorten || weightsTooLarge(planned)) return undefined;
+  const length = readableLength(candidate.request, maxModelLen, plan);
   if (length === undefined) return undefined;
   const shorter: Candidate = {
     ...candidate,
     request: withOptions(candidate.request, { maxModelLen: length }),
-    flags: [...candidate.flags, lengthFlag(length)],
+    flags: [...candidate.flags, lengthFlag(length, 'a length that fits')],
   };
   return { change: written(shorter), effect: effectOf(plan(shorter.request)), flags: shorter.flags };
+}
+
+/** A round length that fits, close to the longest. */
+function readableLength(request: PlanRequest, maxModelLen: number, plan: Planner): number | undefined {
+  const least = Math.max(request.context ?? usefulLength, 1);
+  if (least >= maxModelLen) return undefined;
+  const first = plan(withOptions(request, { maxModelLen: least }));
+  if (!works(first)) return undefined;
+  const capacity = Math.min(first.kvCache.maxConcurrency * least, maxModelLen - 1);
+  for (const share of [0.99, 0.9, 0.75]) {
+    const length = Math.floor((capacity * share) / 256) * 256;
+    if (length > least && works(plan(withOptions(request, { maxModelLen: length })))) return length;
+  }
+  return least;
 }
 
 function works({ verdict, workload }: Plan): boolean {
@@ -82,19 +106,12 @@ function effectOf({ kvCache, verdict, workload }: Plan): string {
   return `then ${capacity}, ${sequences}; ${gib(verdict.headroomBytes)} to spare`;
 }
 
-/** The kinds of change, the cheapest first. Each yields its candidates from mild to drastic. */
-const kinds: readonly ((request: PlanRequest, alternatives: Alternatives, plan: Planner) => Iterable<Candidate>)[] = [
-  shorterSequences,
-  fp8KvCache,
-  fewerSequences,
-  withoutGraphs,
-  moreOfTheGpu,
-  quantizedTo(8),
-  quantizedTo(4),
-  moreGpus,
-  fourBitOnMoreGpus,
-  biggerGpu,
-];
+/** A kind of change yields its candidates from mild to drastic. */
+type Kind = (request: PlanRequest, alternatives: Alternatives, plan: Planner) => Iterable<Candidate>;
+
+/** The kinds, the cheapest first. */
+const otherSettings: readonly Kind[] = [shorterSequences, fp8KvCache, fewerSequences, withoutGraphs, moreOfTheGpu];
+const otherWeights: readonly Kind[] = [quantizedTo(8), quantizedTo(4), moreGpus, fourBitOnMoreGpus, biggerGpu];
 
 function* shorterSequences(request: PlanRequest, { maxModelLen }: Alternatives, plan: Planner): Iterable<Candidate> {
   if (works(plan(request))) return;
@@ -103,24 +120,34 @@ function* shorterSequences(request: PlanRequest, { maxModelLen }: Alternatives, 
   yield {
     change: 'shorter sequences',
     request: withOptions(request, { maxModelLen: length }),
-    flags: [lengthFlag(length)],
+    flags: [lengthFlag(length, 'the longest that fits')],
   };
 }
 
-function lengthFlag(length: number): FlagSuggestion {
-  return { flag: '--max-model-len', value: String(length), because: 'the longest that fits' };
+function lengthFlag(length: number, because: string): FlagSuggestion {
+  return { flag: '--max-model-len', value: String(length), because };
 }
 
-/** Bisection over the length; every step is a whole plan, because batches and buffers move with it. */
+/**
+ * The longest sequences that fit. Every probe is a whole plan, because batches, buffers and tables move with the length; the
+ * capacity at a length that fits says where to look, so that few are needed.
+ */
 function longestLength(request: PlanRequest, maxModelLen: number, plan: Planner): number | undefined {
-  const fits = (length: number): boolean => works(plan(withOptions(request, { maxModelLen: length })));
+  const at = (length: number): Plan => plan(withOptions(request, { maxModelLen: length }));
   const least = Math.max(request.context ?? usefulLength, 1);
-  if (least >= maxModelLen || !fits(least)) return undefined;
+  if (least >= maxModelLen) return undefined;
+  const first = at(least);
+  if (!works(first)) return undefined;
   let [low, high] = [least, maxModelLen];
-  while (high - low > 1) {
-    const middle = Math.floor((low + high) / 2);
-    if (fits(middle)) low = middle;
-    else high = middle;
+  let guess = Math.floor(first.kvCache.maxConcurrency * least);
+  for (let step = 16; high - low > 1; step *= 4) {
+    const length = Math.min(Math.max(guess, low + 1), high - 1);
+    const fits = works(at(length));
+    if (fits) low = length;
+    else high = length;
+    // Steps away from the guess until it is enclosed, then halve.
+    const enclosed = low > least && high < maxModelLen;
+    guess = enclosed ? Math.floor((low + high) / 2) : fits ? length + step : length - step;
   }
   return low;
 }
@@ -169,9 +196,7 @@ function* moreOfTheGpu(request: PlanRequest): Iterable<Candidate> {
   }
 }
 
-/** For a start that is refused although memory would do: another length, another number of GPUs. */
-const otherLayouts: typeof kinds = [shorterSequences, otherTensorParallel];
-
+/** For a start that is refused although memory would do. */
 function* otherTensorParallel(request: PlanRequest): Iterable<Candidate> {
   const { tensorParallelSize, pipelineParallelSize, dataParallelSize } = request.options;
   for (const tp of [8, 4, 2, 1].sort((a, b) => Math.abs(a - tensorParallelSize) - Math.abs(b - tensorParallelSize))) {
@@ -218,7 +243,8 @@ function* moreGpus(request: PlanRequest): Iterable<Candidate> {
 /** Both at once, where neither the 16-bit model on these GPUs nor the 4-bit one on this layout will do. */
 function* fourBitOnMoreGpus(request: PlanRequest, alternatives: Alternatives, plan: Planner): Iterable<Candidate> {
   for (const { change, request: quantized } of quantizedTo(4)(request, alternatives)) {
-    if (works(plan(withOptions(quantized, { maxModelLen: Math.max(request.context ?? usefulLength, 1) })))) return;
+    const short = plan(withOptions(quantized, { maxModelLen: Math.max(request.context ?? usefulLength, 1) }));
+    if (works(short)) return;
     for (const candidate of moreGpus(quantized))
       yield { ...candidate, change: `${candidate.change} with ${change.replace(' of this model', '')}` };
   }
