@@ -185,10 +185,10 @@ export function attentionCache(
 }
 
 /** A number of the configuration, or undefined where it is silent. */
-/** Prediction layers keep what the model's widest layers keep: K and V of all tokens where one does, else its first layer's. */
+/** Prediction layers are built like decoder layers counted from 0 (exaone4_5_mtp.py, mimo_mtp.py): they keep what the first keeps. */
 export function predictionCaches(config: ModelConfig, { caches }: Pick<Architecture, 'caches'>): LayerCaches[] {
-  const wide = caches.find((entry) => entry.caches.some((cache) => cache.kind === 'full')) ?? caches[0];
-  return wide ? range(numberOf(config, 'numNextnPredictLayers') ?? 0).map((layer) => ({ ...wide, layer })) : [];
+  const [first] = caches;
+  return first ? range(numberOf(config, 'numNextnPredictLayers') ?? 0).map((layer) => ({ ...first, layer })) : [];
 }
 
 export function numberOf(config: ModelConfig, key: string): number | undefined {
