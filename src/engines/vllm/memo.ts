@@ -1,6 +1,7 @@
 // Sweeps plan the same model on many GPUs: what depends on the model, the release and the layout alone is computed once per
 // model and kept as long as the model is. Keys hold every input that the rules read.
 import { expandArchitecture } from '../../architecture/index.ts';
+import { cacheSummary } from '../../architecture/summary.ts';
 import type { Architecture } from '../../architecture/types.ts';
 import type { PlanRequest } from '../../plan/request.ts';
 import type { GpuSpec } from '../../spec/gpu.ts';
@@ -37,7 +38,7 @@ export function weightsOf({
   gpu,
   place,
 }: Subject & { gpu: GpuSpec; place: { tensorRank: number; stage: number } }): RankWeights | { error: string } {
-  const key = `${optionsKey(request, resolved)}/${place.stage}/${place.tensorRank}/${weightsGpuKey(request, architecture, gpu, resolved)}`;
+  const key = `${optionsKey(request, resolved, weightsReadBatch(architecture, resolved))}/${place.stage}/${place.tensorRank}/${weightsGpuKey(request, architecture, gpu, resolved)}`;
   return remember(weights, request.spec, key, () =>
     rankWeights({
       spec: request.spec,
@@ -54,7 +55,7 @@ export function weightsOf({
 
 export function stagesOf({ request, architecture, resolved }: Subject): KvSpecs {
   const gpu = request.gpus[0]!;
-  const key = `${optionsKey(request, resolved)}/${request.options.kvCacheDtype}/${gpu.vendor}/${gpu.computeCapability}`;
+  const key = `${optionsKey(request, resolved, cacheSummary(architecture).kinds.has('cross'))}/${request.options.kvCacheDtype}/${gpu.vendor}/${gpu.computeCapability}`;
   return remember(stages, request.spec, key, () =>
     kvLayerSpecs({
       model: request.spec,
@@ -84,18 +85,19 @@ function weightsGpuKey(
     : '';
 }
 
-/** Every option but those that neither weights nor cache layouts read, and that move with the memory of a GPU. */
-function optionsKey({ release, scheme }: PlanRequest, resolved: ResolvedOptions): string {
-  const {
-    captureSizes,
-    cudagraphMode,
-    gpuMemoryUtilization,
-    kvCacheMemoryBytes,
-    maxNumSeqs,
-    autoMaxModelLen,
-    ...read
-  } = resolved;
-  return `${release}/${scheme?.id ?? ''}/${JSON.stringify(read)}`;
+/** Buffers that grow with the batch: of towers, of sparse and latent attention, of drafters, beside an NVFP4 cache. */
+function weightsReadBatch(architecture: Architecture, { kvCacheDtype, speculativeTokens }: ResolvedOptions): boolean {
+  const { kinds } = cacheSummary(architecture);
+  const grows = kinds.has('mla') || kinds.has('indexer') || kinds.has('special') || architecture.tower !== undefined;
+  return grows || speculativeTokens > 0 || kvCacheDtype.startsWith('nvfp4');
+}
+
+/** Every option but those that move with the memory of a GPU and that the rules do not read. */
+function optionsKey({ release, scheme }: PlanRequest, resolved: ResolvedOptions, readsBatch: boolean): string {
+  const { captureSizes, cudagraphMode, gpuMemoryUtilization, kvCacheMemoryBytes, autoMaxModelLen, ...options } =
+    resolved;
+  const { maxNumSeqs, maxNumBatchedTokens, ...others } = options;
+  return `${release}/${scheme?.id ?? ''}/${JSON.stringify(readsBatch ? options : others)}`;
 }
 
 function remember<Value>(
