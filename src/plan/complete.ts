@@ -51,6 +51,7 @@ export function completePlan(input: CompleteInput): PlanOutput {
     release: request.release,
     maxModelLen: plan.kvCache.maxModelLen,
   });
+  plan.startupLog = planned.startupLog();
   plan.flags = emitted.flags;
   plan.command = commandLine(input, emitted.flags);
   if (input.matrix) plan.matrix = planMatrix(planned, request);

@@ -36,8 +36,10 @@ export function weightsOf({
   architecture,
   resolved,
   gpu,
-  place,
+  place: at,
 }: Subject & { gpu: GpuSpec; place: { tensorRank: number; stage: number } }): RankWeights | { error: string } {
+  // Whole experts may divide unevenly; everything else is split into equal shards.
+  const place = { ...at, tensorRank: resolved.enableExpertParallel ? at.tensorRank : 0 };
   const key = `${optionsKey(request, resolved, weightsReadBatch(architecture, resolved))}/${place.stage}/${place.tensorRank}/${weightsGpuKey(request, architecture, gpu, resolved)}`;
   return remember(weights, request.spec, key, () =>
     rankWeights({
@@ -97,7 +99,21 @@ function optionsKey({ release, scheme }: PlanRequest, resolved: ResolvedOptions,
   const { captureSizes, cudagraphMode, gpuMemoryUtilization, kvCacheMemoryBytes, autoMaxModelLen, ...options } =
     resolved;
   const { maxNumSeqs, maxNumBatchedTokens, ...others } = options;
-  return `${release}/${scheme?.id ?? ''}/${JSON.stringify(readsBatch ? options : others)}`;
+  return `${release}/${schemeKey(scheme)}/${JSON.stringify(readsBatch ? options : others)}`;
+}
+
+const schemeNumbers = new WeakMap<object, number>();
+let schemes = 0;
+
+/** Two checkpoints may call different layouts by one method name: the scheme itself is the key. */
+function schemeKey(scheme: object | undefined): number {
+  if (!scheme) return 0;
+  let number = schemeNumbers.get(scheme);
+  if (number === undefined) {
+    number = ++schemes;
+    schemeNumbers.set(scheme, number);
+  }
+  return number;
 }
 
 function remember<Value>(

@@ -27,6 +27,8 @@ export interface VllmPlanned {
   resolved: ResolvedOptions;
   architecture: Architecture;
   kv: KvPlan;
+  /** The lines the engine is expected to print; left out of `plan` because sweeps do not read them. */
+  startupLog(): string[];
   /** Sequences of so many tokens that the pool holds at once, on one replica. */
   sequencesAt(length: number): number;
   diagnostics: Diagnostic[];
@@ -65,7 +67,7 @@ export function planVllm(request: PlanRequest, registry: readonly RegistryEntry[
     devices,
     kvCache,
     workload,
-    startupLog: [...startupLog({ profile, resolved, ranks, kv, kvCache }), ...specs.logLines, ...kv.logLines],
+    startupLog: [],
     flags: [],
     command: '',
     suggestions: [],
@@ -74,8 +76,13 @@ export function planVllm(request: PlanRequest, registry: readonly RegistryEntry[
     const blocks = requestBlocks(kv.groups, length, requestContext(input));
     return blocks > 0 ? Math.floor(kv.usableBlocks / blocks) : 0;
   };
+  const log = (): string[] => [
+    ...startupLog({ profile, resolved, ranks, kv, kvCache }),
+    ...specs.logLines,
+    ...kv.logLines,
+  ];
   const diagnostics = [...defaults.diagnostics, ...kv.warnings.map(kvWarning)];
-  return { plan, resolved, architecture, kv, sequencesAt, diagnostics };
+  return { plan, resolved, architecture, kv, startupLog: log, sequencesAt, diagnostics };
 }
 
 /** Weights and memory of every rank, stage by stage; ranks of one stage are alike unless experts divide unevenly. */

@@ -32,7 +32,7 @@ export function resolveGraphMode(input: GraphInput): ResolvedOptions['cudagraphM
 }
 
 /** 1, 2, 4, then multiples of 8, from 256 on of the release's step, up to the largest size. */
-export function captureSizes(input: GraphInput): number[] {
+export function captureSizes(input: GraphInput): readonly number[] {
   const { options, profile, engine, maxNumBatchedTokens } = input;
   if (options.enforceEager || statedMode(options.compilationConfig) === 'NONE') return [];
   const listed = options.cudagraphCaptureSizes ?? options.compilationConfig?.cudagraph_capture_sizes;
@@ -42,13 +42,25 @@ export function captureSizes(input: GraphInput): number[] {
   if (engine === 'v0') return v0Sizes(input.maxNumSeqs);
   const rule = profile['defaults.captureSizes'];
   const max = Math.min(largestSize(input), rule.kind === 'fixed' ? Number.POSITIVE_INFINITY : maxNumBatchedTokens);
-  const sizes = [1, 2, 4].filter((size) => size <= max);
-  for (let size = 8; size <= max && size < 256; size += 8) sizes.push(size);
-  for (let size = 256; size <= max; size += rule.stepAbove256) sizes.push(size);
-  if (rule.includesBatchedTokens && maxNumBatchedTokens <= max && !sizes.includes(maxNumBatchedTokens)) {
-    sizes.push(maxNumBatchedTokens);
+  const sizes = steppedSizes(max, rule.stepAbove256);
+  const adds = rule.includesBatchedTokens && maxNumBatchedTokens <= max && !sizes.includes(maxNumBatchedTokens);
+  return adds ? [...sizes, maxNumBatchedTokens] : sizes;
+}
+
+const stepped = new Map<string, readonly number[]>();
+
+/** Few lists serve all plans of a sweep. */
+function steppedSizes(max: number, stepAbove256: number): readonly number[] {
+  const key = `${max}/${stepAbove256}`;
+  let known = stepped.get(key);
+  if (!known) {
+    const sizes = [1, 2, 4].filter((size) => size <= max);
+    for (let size = 8; size <= max && size < 256; size += 8) sizes.push(size);
+    for (let size = 256; size <= max; size += stepAbove256) sizes.push(size);
+    known = sizes;
+    stepped.set(key, known);
   }
-  return sizes;
+  return known;
 }
 
 /** cudagraph_mode of --compilation-config, or its switches before 0.10.1 (vllm/config/compilation.py). */

@@ -19,6 +19,7 @@ import { checkInput, checkLinear } from './refusals.ts';
 import { distinctTables, rotaryBytes } from './rotary.ts';
 import type { WeightRules } from './rules.ts';
 import { sparseIndexTables } from './sparse.ts';
+import { structureOf } from './structure.ts';
 import { buildsTower, loadedTensors, towerBuffers, wholeTower } from './towers.ts';
 import { type DeviceTensor, type Module, type RankWeights, Refusal, type WeightsInput } from './types.ts';
 
@@ -64,13 +65,16 @@ export function rankTensors(input: WeightsInput): DeviceTensor[] {
   const { architecture, options, spec } = input;
   const rules = input.profile as Partial<WeightRules>;
   const plan = modulePlan(input);
-  const modules = buildModules(encoderTensors(loadedTensors(input), spec.architecture, rules), plan);
   const context = {
     scheme: input.scheme,
     architecture: spec.architecture,
     moe: architecture.forward.moe !== undefined,
     rules,
   };
+  const { modules, laidOut } = structureOf(input, () => {
+    const built = buildModules(encoderTensors(loadedTensors(input), spec.architecture, rules), plan);
+    return { modules: built, laidOut: built.map((module) => isLaidOut(module, context)) };
+  });
   const layout: LayoutContext = {
     capability: capabilityNumber(input.gpu.computeCapability),
     multiprocessors: input.gpu.multiprocessors ?? 0,
@@ -85,7 +89,7 @@ export function rankTensors(input: WeightsInput): DeviceTensor[] {
   const mla = architecture.caches.some((entry) => entry.caches.some((cache) => cache.kind === 'mla'));
   return [
     ...secondEmbedding(modules, input, rules),
-    ...modules.flatMap((module) => place(module, isLaidOut(module, context), layout, plan.tp)),
+    ...modules.flatMap((module, i) => place(module, laidOut[i]!, layout, plan.tp)),
     ...rotary.map((table, i) => ({
       name: `rotary ${i}`,
       bytes: rotaryBytes(table, {
