@@ -85,7 +85,9 @@ export function rankTensors(input: WeightsInput): DeviceTensor[] {
   const hasAttention = architecture.caches.some(
     (entry) => entry.layer >= plan.layers.start && entry.layer < plan.layers.end && !onlyState(entry.caches),
   );
-  const rotary = hasAttention ? distinctTables(architecture.rotary, plan.layers) : [];
+  const shared = rules['weights.oneRotaryTable']?.includes(spec.architecture) === true;
+  const tables = shared ? architecture.rotary.slice(-1) : architecture.rotary;
+  const rotary = hasAttention ? distinctTables(tables, plan.layers) : [];
   const mla = architecture.caches.some((entry) => entry.caches.some((cache) => cache.kind === 'mla'));
   return [
     ...secondEmbedding(modules, input, rules),

@@ -53,6 +53,7 @@ export interface WeightRules {
   'weights.wholeUnderMethods': { classes: string[]; methods: string[]; pattern: string }[];
   /** Classes whose tables of positions and token types are padded and split like a vocabulary. */
   'weights.splitPositionTables': string[];
+  'weights.oneRotaryTable': string[];
   /** Classes that cannot be divided into pipeline stages. */
   'weights.withoutPipeline': string[];
   /** Classes that fail on the first pipeline stages where the output head is the embedding. */
