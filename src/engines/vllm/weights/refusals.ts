@@ -7,6 +7,7 @@ import { type LinearModule, refuse, type WeightsInput } from './types.ts';
 export function checkInput(input: WeightsInput): void {
   checkHeads(input);
   checkPipeline(input);
+  checkMixture(input);
   checkMethod(input);
 }
 
@@ -29,6 +30,11 @@ function checkPipeline({ spec, architecture, options, profile }: WeightsInput): 
   if (architecture.tied && rules['weights.tiedPipelineFails']?.includes(spec.architecture)) {
     refuse("AttributeError: 'PPMissingLayer' object has no attribute 'tie_weights'");
   }
+}
+
+function checkMixture({ spec, architecture, profile }: WeightsInput): void {
+  const failure = (profile as Partial<WeightRules>)['weights.mixtureFails']?.[spec.architecture];
+  if (failure && architecture.forward.moe) refuse(failure);
 }
 
 function checkMethod({ scheme, profile }: WeightsInput): void {

@@ -58,6 +58,8 @@ export interface WeightRules {
   'weights.withoutPipeline': string[];
   /** Classes that fail on the first pipeline stages where the output head is the embedding. */
   'weights.tiedPipelineFails': string[];
+  /** Classes that know no mixture of experts yet, with what they fail on. */
+  'weights.mixtureFails': Record<string, string>;
   /** Element type of the last linear layers of pooling models. */
   'weights.classifierDtype': 'model' | 'float32';
   /** Classes that build a second embedding beside the language model's. */
