@@ -4,7 +4,14 @@ import { mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 
 import { join } from 'node:path';
 import type { ZodType } from 'zod';
 import type { Diagnostic } from '../src/diagnostics.ts';
-import { compareVersions, parseVersion, type RuleBook, type RuleHistory } from '../src/engines/vllm/profile.ts';
+import {
+  compareVersions,
+  parseVersion,
+  type RuleBook,
+  type RuleHistory,
+  resolveProfile,
+} from '../src/engines/vllm/profile.ts';
+import { readReleases } from '../src/engines/vllm/releases.ts';
 import { gpuKey, modelKey } from '../src/load/names.ts';
 import type { ModelTypeFacts, PresetIndex, VariantBook } from '../src/load/presets.ts';
 import { parseYaml } from '../src/load/yaml.ts';
@@ -26,7 +33,10 @@ writeJson(
   'quantizations.json',
   yamlFiles('presets/quantizations').flatMap((path) => load(path) as object[] | object),
 );
-writeJson('vllm-rules.json', rules('presets/engines/vllm'));
+const book = rules('presets/engines/vllm');
+writeJson('vllm-rules.json', book);
+// A plan reads the rules as they stood in one release.
+for (const release of readReleases) writeJson(`vllm-${release}.json`, resolveProfile(book, release));
 for (const table of ['vllm-flags', 'vllm-architectures']) {
   writeJson(`${table}.json`, load(`presets/engines/${table}.yaml`));
 }

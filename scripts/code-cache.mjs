@@ -21,7 +21,7 @@ const io = {
   columns: 80,
   colour: true,
   errColour: true,
-  stdinIsTerminal: false,
+
   errIsTerminal: false,
   cwd: '',
 };

@@ -69,7 +69,6 @@ function processIo(argv: readonly string[]): Io {
     columns: Math.min(Math.max(process.stdout.columns ?? 80, 40), 120),
     colour: wantsColour(process.stdout, argv),
     errColour: wantsColour(process.stderr, argv),
-    stdinIsTerminal: process.stdin.isTTY === true,
     errIsTerminal: process.stderr.isTTY === true,
     cwd: pathToFileURL(`${process.cwd()}/`).href,
     progress: async (text) =>

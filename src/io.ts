@@ -9,7 +9,6 @@ export interface Io {
   /** Whether colour may be written to standard output / standard error. */
   colour: boolean;
   errColour: boolean;
-  stdinIsTerminal: boolean;
   errIsTerminal: boolean;
   cwd: string;
   /** Shows that something takes long, on a terminal; call the result when it is over. */

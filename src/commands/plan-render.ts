@@ -95,7 +95,7 @@ export async function writeOutput(text: string, file: string | undefined, io: Io
   if (file === '')
     throw inputError('VRAM167', '--output names no file', { hint: 'e.g. -o plan.json', path: '--output' });
   try {
-    await writeWhole(file, text);
+    writeWhole(file, text);
   } catch (error) {
     throw new VramError(
       'VRAM301',

@@ -1,9 +1,8 @@
 // Resolves --engine: the engine, the release whose rules apply, and the profile of that release from the compiled presets.
 import { type Diagnostic, inputError } from '../diagnostics.ts';
 import type { Profile } from '../engines/vllm/profile.ts';
-import { resolveProfile } from '../engines/vllm/profile.ts';
 import { matchRelease, newestRelease, oldestRelease } from '../engines/vllm/releases.ts';
-import { loadPresets } from './presets.ts';
+import { loadProfile } from './presets.ts';
 
 export interface EngineRef {
   id: 'vllm';
@@ -15,8 +14,6 @@ export interface EngineRef {
   profile: Profile;
   diagnostics: Diagnostic[];
 }
-
-const profiles = new Map<string, Profile>();
 
 export function resolveEngineRef(ref: string | undefined): EngineRef {
   const [id = '', ...rest] = (ref ?? 'vllm').trim().split('@');
@@ -44,14 +41,12 @@ export function resolveEngineRef(ref: string | undefined): EngineRef {
       path: '--engine',
     });
   }
-  return { id: 'vllm', name: 'vLLM', version, release: match.release, profile: profileOf(match.release), diagnostics };
-}
-
-function profileOf(release: string): Profile {
-  let profile = profiles.get(release);
-  if (!profile) {
-    profile = resolveProfile(loadPresets('vllm-rules'), release);
-    profiles.set(release, profile);
-  }
-  return profile;
+  return {
+    id: 'vllm',
+    name: 'vLLM',
+    version,
+    release: match.release,
+    profile: loadProfile(match.release),
+    diagnostics,
+  };
 }

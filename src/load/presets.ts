@@ -3,7 +3,7 @@
 import { closeSync, existsSync, openSync, readFileSync, readSync } from 'node:fs';
 import { assert } from '../assert.ts';
 import type { FlagEntry } from '../engines/vllm/flags.ts';
-import type { RuleBook } from '../engines/vllm/profile.ts';
+import type { Profile, RuleBook } from '../engines/vllm/profile.ts';
 import type { RegistryEntry } from '../engines/vllm/registry.ts';
 import type { QualityFigure } from '../plan/quality.ts';
 import type { GpuSpec } from '../spec/gpu.ts';
@@ -68,6 +68,11 @@ let found: URL | undefined;
 /** Every entry of a kind: for sweeps and listings. */
 export function loadPresets<Kind extends keyof PresetFiles>(kind: Kind): PresetFiles[Kind] {
   return readJson(`${kind}.json`) as PresetFiles[Kind];
+}
+
+/** The rules of vLLM as they stood in a release that was read. */
+export function loadProfile(release: string): Profile {
+  return readJson(`vllm-${release}.json`) as Profile;
 }
 
 /** The entries that carry this name (id, alias, printed name, Hugging Face id, in any case): usually one, none, or a few. */

@@ -1,13 +1,13 @@
 // Writes a file whole or not at all: to a neighbour first, then renamed over the target.
-import { rename, unlink, writeFile } from 'node:fs/promises';
+import { renameSync, rmSync, writeFileSync } from 'node:fs';
 
-export async function writeWhole(file: string, text: string): Promise<void> {
+export function writeWhole(file: string, text: string): void {
   const temporary = `${file}.${process.pid}.part`;
   try {
-    await writeFile(temporary, text, { flag: 'wx' });
-    await rename(temporary, file);
+    writeFileSync(temporary, text, { flag: 'wx' });
+    renameSync(temporary, file);
   } catch (error) {
-    await unlink(temporary).catch(() => undefined);
+    rmSync(temporary, { force: true });
     throw error;
   }
 }

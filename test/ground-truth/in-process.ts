@@ -32,7 +32,7 @@ export async function inProcess(
     columns,
     colour,
     errColour: colour,
-    stdinIsTerminal: false,
+
     errIsTerminal: false,
     cwd: process.cwd(),
   };

@@ -24,7 +24,7 @@ export async function runText(args: readonly string[], env: Record<string, strin
     columns: 80,
     colour: false,
     errColour: false,
-    stdinIsTerminal: false,
+
     errIsTerminal: false,
     cwd: '',
   };
