@@ -14,7 +14,7 @@ import type { PlanRequest } from '../plan/request.ts';
 import type { GpuSpec } from '../spec/gpu.ts';
 import { defaultParallel, type EngineOptions } from '../spec/options.ts';
 import { assumedModel, checkChoices, freeMemory, schemeFor } from './plan-checks.ts';
-import { draftOf } from './plan-draft.ts';
+import { draftOf, withDraftMethod } from './plan-draft.ts';
 import { optionsOf, readExisting, schemeOfMethod } from './plan-existing.ts';
 import { type GpuRow, gpuRows } from './plan-gpus.ts';
 import { servedModel } from './served.ts';
@@ -62,10 +62,10 @@ export async function planArguments(args: PlanArguments, io: Io): Promise<Planne
     model.spec = assumedModel(model.spec, args.assumeArchitecture, diagnostics);
   if (existing.quantization !== undefined && args.given.quantization === undefined)
     given.quantization = schemeOfMethod(existing.quantization, model);
-  const options: EngineOptions = { ...defaultParallel, ...given };
+  const options = withDraftMethod({ ...defaultParallel, ...given });
   if (command && Object.keys(command.env).length > 0) options.env = command.env;
   const scheme = schemeFor(options.quantization, model, diagnostics);
-  const draft = await draftOf(options, io, diagnostics);
+  const draft = await draftOf(options, model.spec, io, diagnostics);
   const base: Omit<PlanRequest, 'gpus'> = {
     spec: model.spec,
     ...(scheme ? { scheme } : {}),

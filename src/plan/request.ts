@@ -23,6 +23,6 @@ export interface PlanRequest {
   concurrency?: number;
   /** Figures rest on an assumed architecture: every one counts as estimated. */
   assumedArchitecture?: string;
-  /** The separate draft model of --speculative-config, resolved. */
-  draft?: { spec: ModelSpec; scheme?: QuantizationScheme };
+  /** The separate draft model of --speculative-config, resolved; estimated: made up from the target's sizes. */
+  draft?: { spec: ModelSpec; scheme?: QuantizationScheme; estimated?: boolean };
 }

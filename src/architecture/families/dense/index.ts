@@ -3,6 +3,7 @@ import type { ModelSpec } from '../../../spec/model.ts';
 import type { Architecture } from '../../types.ts';
 import { bert, nomicBert, xlmRoberta } from './bert.ts';
 import { cohere, cohere2 } from './cohere.ts';
+import { eagle, eagle3 } from './eagle.ts';
 import { exaone4 } from './exaone4.ts';
 import { bloom, falcon, mpt } from './falcon.ts';
 import { gemma, gemma2, gemma3Text } from './gemma.ts';
@@ -78,6 +79,11 @@ export const denseFamilies: Readonly<Record<string, TextFamily>> = {
   'xlm-roberta': xlmRoberta,
   roberta: xlmRoberta,
   nomic_bert: nomicBert,
+  eagle,
+  eagle3,
+  EagleLlamaForCausalLM: eagle,
+  Eagle3LlamaForCausalLM: eagle3,
+  LlamaForCausalLMEagle3: eagle3,
 };
 
 export type { TextOptions } from './parts.ts';

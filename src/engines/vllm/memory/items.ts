@@ -14,6 +14,7 @@ export function memoryItems(budget: MemoryBudget, kvBytes: number): MemoryItem[]
         'tensors in allocator blocks',
         'vllm/model_executor/model_loader',
       ),
+      confidence: weights.confidence ?? 'exact',
     },
     { id: 'kv-cache', ...exactly(kvBytes, 'blocks x bytes per block', 'vllm/v1/core/kv_cache_utils.py') },
     { id: 'activations', ...budget.activations },

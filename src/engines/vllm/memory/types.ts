@@ -25,7 +25,7 @@ export interface MemoryInput {
   profile: Profile<MemoryRules>;
   place: Place;
   /** What this rank loads, as the weights rules have it. */
-  weights: { tensorBytes: number; loadedBytes: number };
+  weights: { tensorBytes: number; loadedBytes: number; confidence?: Amount['confidence'] };
   /** Total that CUDA reports, where the user states it. */
   totalBytes?: number;
   /** Memory free when the engine starts, where the user states it. */
@@ -52,7 +52,7 @@ export interface MemoryBudget {
   /** Free memory at start: given, or the total less context and communication. */
   initialFreeBytes: number;
   /** loadedBytes with the adapter slots, as the engine prints it. */
-  weights: { tensorBytes: number; loadedBytes: number; loraBytes: number };
+  weights: { tensorBytes: number; loadedBytes: number; loraBytes: number; confidence?: Amount['confidence'] };
   peak: PeakTerms;
   activations: Amount;
   nonTorch: Amount;

@@ -1,6 +1,7 @@
 // What speculation adds to a rank: the target's own multi-token-prediction layers, or a draft model of its own. Law: vLLM
-// v1/spec_decode/ (llm_base_proposer.py): the drafter runs on the last pipeline stage; its embedding is the target's where
-// that stage has one, its head always.
+// v1/spec_decode/ (llm_base_proposer.py): the drafter runs on the last pipeline stage; what it shares with the target
+// depends on the method.
+import type { Architecture, RotaryTable } from '../../../architecture/types.ts';
 import { dtypeBytes } from '../resolved.ts';
 import type { ModulePlan } from './modules.ts';
 import type { WeightRules } from './rules.ts';
@@ -34,7 +35,8 @@ export function draftInput(input: WeightsInput, plan: ModulePlan): WeightsInput 
   const size = input.options.speculativeConfig?.draft_tensor_parallel_size;
   return {
     ...target,
-    ...draft,
+    spec: draft.spec,
+    architecture: withoutSharedTables(draft.architecture, input.architecture),
     scheme: draft.scheme,
     options: {
       ...input.options,
@@ -46,11 +48,26 @@ export function draftInput(input: WeightsInput, plan: ModulePlan): WeightsInput 
   };
 }
 
-/** The drafter's tensors as part of the target's rank; EAGLE heads and MTP layers use the target's embedding and head. */
+/** One rotary table for each distinct configuration of the process (rotary_embedding/__init__.py get_rope). */
+function withoutSharedTables(draft: Architecture, target: Architecture): Architecture {
+  const key = ({ dim, positions, rope }: RotaryTable): string => JSON.stringify([dim, positions, rope]);
+  const held = new Set(target.rotary.map(key));
+  return { ...draft, rotary: draft.rotary.filter((table) => !held.has(key(table))) };
+}
+
+/**
+ * The drafter's tensors as part of the target's rank. EAGLE heads and MTP layers use the target's embedding where one stage holds
+ * both; the target's head serves MTP layers and EAGLE, while EAGLE-3 loads a head of its own.
+ */
 export function draftTensors(tensors: readonly DeviceTensor[], input: WeightsInput): DeviceTensor[] {
   const method = String(input.options.speculativeConfig?.method ?? '');
-  const shares = method.startsWith('eagle') || method.endsWith('mtp');
+  const isEagle = method.startsWith('eagle');
+  const isMtp = method.endsWith('mtp');
+  const shared = new Set([
+    ...(isMtp || (isEagle && input.options.pipelineParallelSize === 1) ? ['embedding'] : []),
+    ...(isMtp || method === 'eagle' ? ['lm_head'] : []),
+  ]);
   return tensors
-    .filter((tensor) => !(shares && (tensor.part === 'embedding' || tensor.part === 'lm_head')))
+    .filter((tensor) => !shared.has(tensor.part))
     .map((tensor) => ({ ...tensor, name: `draft ${tensor.name}`, part: 'draft' }));
 }

@@ -43,12 +43,17 @@ export function rankWeights(input: WeightsInput): RankWeights | { error: string 
       tensorBytes: sum(Object.values(parts)),
       loadedBytes: blocks + workspaceBytes(input),
       parts,
-      confidence: input.options.cpuOffloadBytes || input.draft ? 'derived' : 'exact',
+      confidence: confidenceOf(input),
     };
   } catch (error) {
     if (error instanceof Refusal) return { error: error.message };
     throw error;
   }
+}
+
+function confidenceOf({ draft, options }: WeightsInput): RankWeights['confidence'] {
+  if (draft?.estimated) return 'estimated';
+  return options.cpuOffloadBytes || draft ? 'derived' : 'exact';
 }
 
 /** The rank's tensors with the drafter's, without those that stay in host memory. */

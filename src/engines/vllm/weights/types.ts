@@ -18,7 +18,7 @@ export interface WeightsInput {
   options: ResolvedOptions;
   place: { tensorRank: number; stage: number };
   /** The drafter's own model, for speculation with a checkpoint of its own. */
-  draft?: { spec: ModelSpec; architecture: Architecture; scheme?: QuantizationScheme };
+  draft?: { spec: ModelSpec; architecture: Architecture; scheme?: QuantizationScheme; estimated?: boolean };
 }
 
 export interface RankWeights {
