@@ -4,6 +4,7 @@ import { mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 
 import { join } from 'node:path';
 import type { ZodType } from 'zod';
 import type { Diagnostic } from '../src/diagnostics.ts';
+import type { FlagEntry } from '../src/engines/vllm/flags.ts';
 import {
   compareVersions,
   parseVersion,
@@ -16,6 +17,7 @@ import { gpuKey, modelKey } from '../src/load/names.ts';
 import type { ModelTypeFacts, PresetIndex, VariantBook } from '../src/load/presets.ts';
 import { parseYaml } from '../src/load/yaml.ts';
 import { configKeys } from '../src/spec/config-keys.ts';
+import { engineOptionTable, vllmName } from '../src/spec/engine-options.ts';
 import type { GpuSpec } from '../src/spec/gpu.ts';
 import type { ModelSpec } from '../src/spec/model.ts';
 import { expandModel } from '../src/spec/runs.ts';
@@ -40,6 +42,10 @@ for (const release of readReleases) writeJson(`vllm-${release}.json`, resolvePro
 for (const table of ['vllm-flags', 'vllm-architectures']) {
   writeJson(`${table}.json`, load(`presets/engines/${table}.yaml`));
 }
+// A plan spells only the flags of its own options; reading an existing command takes them all.
+const planned = new Set([...engineOptionTable.map(vllmName), '--compilation-config']);
+const { flags } = load<{ flags: FlagEntry[] }>('presets/engines/vllm-flags.yaml')!;
+writeJson('vllm-flags-planned.json', { flags: flags.filter(({ flag }) => planned.has(flag)) });
 writeJson('quality.json', load('presets/quality.yaml'));
 if (problems.length > 0) {
   for (const { path, message, hint } of problems) {

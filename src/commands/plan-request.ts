@@ -4,7 +4,7 @@ import { type Diagnostic, inputError } from '../diagnostics.ts';
 import type { ReadCommand } from '../engines/vllm/from-command.ts';
 import type { Io } from '../io.ts';
 import { resolveEngineRef } from '../load/engine.ts';
-import { vllmFlags, vllmRegistry } from '../load/flags.ts';
+import { plannedFlags, vllmRegistry } from '../load/flags.ts';
 import { resolveGpus, withGpuMemory } from '../load/gpu.ts';
 import { resolveModel } from '../load/model.ts';
 import { loadPresets } from '../load/presets.ts';
@@ -55,7 +55,7 @@ export async function planArguments(args: PlanArguments, io: Io): Promise<Planne
       hint: 'add --model, e.g. --model llama-3.1-8b (vram list models)',
       path: '--model',
     });
-  checkChoices(given, vllmFlags());
+  checkChoices(given, plannedFlags());
   const model = await withProgress(io, modelRef, () => resolveModel(modelRef, { env: io.env }));
   diagnostics.push(...model.diagnostics);
   if (args.assumeArchitecture !== undefined)
@@ -96,7 +96,7 @@ export async function planArguments(args: PlanArguments, io: Io): Promise<Planne
     engineName: engine.name,
     gpuCount: devices.count,
     matrix: args.matrix,
-    flags: vllmFlags(),
+    flags: plannedFlags(),
     registry: vllmRegistry(),
     schemes: () => loadPresets('quantizations'),
     gpus: () => loadPresets('gpus'),

@@ -7,6 +7,11 @@ export function vllmFlags(): readonly FlagEntry[] {
   return loadPresets('vllm-flags').flags;
 }
 
+/** Those that a plan itself has options for. */
+export function plannedFlags(): readonly FlagEntry[] {
+  return loadPresets('vllm-flags-planned').flags;
+}
+
 export function vllmRegistry(): readonly RegistryEntry[] {
   return loadPresets('vllm-architectures').architectures;
 }

@@ -50,6 +50,7 @@ interface PresetFiles {
   quantizations: QuantizationScheme[];
   'vllm-rules': RuleBook;
   'vllm-flags': { flags: FlagEntry[] };
+  'vllm-flags-planned': { flags: FlagEntry[] };
   'vllm-architectures': { architectures: RegistryEntry[] };
   'model-variants': VariantBook;
   quality: { figures: QualityFigure[] };
