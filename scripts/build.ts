@@ -26,6 +26,11 @@ const commandBundles: Plugin = {
         .replaceAll('childProcess.', "require('node:child_process')."),
       loader: 'js',
     }));
+    // What chalk finds out about the streams is not used (cli.ts decides), and takes node:tty and all of node:net to find out.
+    builder.onLoad({ filter: /chalk\/source\/vendor\/supports-color\/index\.js$/ }, () => ({
+      contents: 'export default { stdout: false, stderr: false };',
+      loader: 'js',
+    }));
     // cli-table3 asks for the width of emoji with a 10 KB expression that takes a millisecond to compile at every start; Unicode's
     // own property finds the same characters.
     builder.onLoad({ filter: /emoji-regex\/index\.js$/ }, () => ({
