@@ -5,7 +5,7 @@ import type { GpuSpec } from '../spec/gpu.ts';
 import type { EngineOptions } from '../spec/options.ts';
 import type { QuantizationScheme } from '../spec/quantization.ts';
 import type { PlanRequest } from './request.ts';
-import type { FlagSuggestion, Plan, Suggestion } from './types.ts';
+import { type FlagSuggestion, nothingLoaded, type Plan, type Suggestion } from './types.ts';
 
 export interface Alternatives {
   /** Schemes that this engine release and GPU can run on a 16-bit checkpoint of the model, the mildest first. */
@@ -48,6 +48,7 @@ export function suggest(request: PlanRequest, alternatives: Alternatives, plan: 
 /** What is worth trying: where the weights alone are too large, no setting of the cache or the batch helps. */
 function kindsFor(planned: Plan): readonly Kind[] {
   const { verdict, workload } = planned;
+  if (nothingLoaded(planned)) return [otherTensorParallel];
   const lacksMemory =
     !verdict.capacityFits || workload?.fits === false || /out ?of ?memory/i.test(verdict.engineError ?? '');
   if (!lacksMemory) return [shorterSequences, otherTensorParallel];

@@ -118,3 +118,10 @@ export interface PlanMatrix {
   /** Sequences of contexts[i] tokens that fit at once. */
   maxConcurrency: number[];
 }
+
+/** The engine refuses before it allocates anything: there is no budget to show. */
+export function nothingLoaded({ devices }: Plan): boolean {
+  return devices.every(({ items, totalBytes }) =>
+    items.every(({ id, bytes }) => id !== 'free' || bytes === totalBytes),
+  );
+}

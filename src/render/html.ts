@@ -2,7 +2,7 @@
 // command. Every word from outside is escaped.
 import { gib, percent, thousands, times } from '../numbers.ts';
 import type { PlanOutput } from '../plan/output.ts';
-import type { DevicePlan, Plan } from '../plan/types.ts';
+import { type DevicePlan, nothingLoaded, type Plan } from '../plan/types.ts';
 import { planSvg, titleOf } from './chart.ts';
 import { capacityText, distinctDevices, itemNames, rankText, workloadText } from './devices.ts';
 import { escapeXml } from './text.ts';
@@ -23,7 +23,7 @@ export async function planHtml(output: PlanOutput): Promise<string> {
     await planSvg(output, { title: false }),
     '<p class="dim">Dashed: what the engine may use.</p>',
     ...distinctDevices(result.devices).map(({ device, ranks }) => deviceTable(device, ranks)),
-    capacity(result),
+    nothingLoaded(result) ? '' : capacity(result),
     requirement(result),
     matrix(result),
     section(

@@ -3,7 +3,7 @@
 import { gib, percent, thousands, times } from '../numbers.ts';
 import type { PlanOutput } from '../plan/output.ts';
 import type { RequirementOutcome } from '../plan/require.ts';
-import type { Plan } from '../plan/types.ts';
+import { nothingLoaded, type Plan } from '../plan/types.ts';
 import { capacityText, distinctDevices, itemNames, placeText, rankText, workloadText } from './devices.ts';
 import { visible } from './text.ts';
 
@@ -12,8 +12,7 @@ export function planMarkdown(output: PlanOutput, outcomes: readonly RequirementO
   const parts = [
     `### ${escaped(input.model.name)} on ${escaped(placeText(input))}, ${input.engine.name} ${input.engine.version}`,
     verdictText(result),
-    budget(result),
-    capacity(result),
+    nothingLoaded(result) ? '' : `${budget(result)}\n\n${capacity(result)}`,
     requirements(result, outcomes),
     matrix(result),
     list(

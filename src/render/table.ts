@@ -3,7 +3,7 @@
 import { gib, parameters, percent, thousands, times } from '../numbers.ts';
 import { wordsOf } from '../plan/flag-words.ts';
 import type { PlanOutput } from '../plan/output.ts';
-import type { BudgetItem, DevicePlan, ItemId, Plan } from '../plan/types.ts';
+import { type BudgetItem, type DevicePlan, type ItemId, nothingLoaded, type Plan } from '../plan/types.ts';
 import { shellQuote } from '../shell.ts';
 import { GiB } from '../units.ts';
 import { barCells, glyphs } from './bar.ts';
@@ -27,9 +27,13 @@ export function planTable(output: PlanOutput, style: TableStyle): string {
   const parts = [
     heading(output, paint, width),
     verdictLines(result, paint, width),
-    ...deviceParts(result.devices, paint, width),
-    capacityTable(result, paint),
-    workloadLine(result, paint, width),
+    ...(nothingLoaded(result)
+      ? []
+      : [
+          ...deviceParts(result.devices, paint, width),
+          capacityTable(result, paint),
+          workloadLine(result, paint, width),
+        ]),
     result.matrix ? matrixGrid(result.matrix, paint) : '',
     suggestionLines(result, paint, width),
     result.verdict.fits ? runLines(output, paint, width) : '',

@@ -5,9 +5,17 @@ import { expectCalm, expectRefused, llama, modelFolder, vram, yamlSpec } from '.
 const unknown = llama({ architectures: ['FooForCausalLM'], model_type: 'foo' });
 const plan = (folder: string, ...more: string[]) => ['plan', '-m', folder, '-g', 'rtx4090', ...more];
 
+interface Item {
+  id: string;
+  confidence: string;
+  bytes: number;
+  lowBytes: number;
+  highBytes: number;
+}
+
 interface Planned {
   input: { model: { architecture: string } };
-  result: { verdict: { fits: boolean }; devices: { items: { id: string; confidence: string; bytes: number }[] }[] };
+  result: { verdict: { fits: boolean }; devices: { items: Item[] }[] };
   diagnostics: { severity: string; code: string; message: string }[];
 }
 
@@ -30,6 +38,10 @@ describe.concurrent('an unknown architecture', () => {
     expect(new Set(result.devices.flatMap(({ items }) => items.map(({ confidence }) => confidence)))).toEqual(
       new Set(['estimated']),
     );
+    for (const { id, bytes, lowBytes, highBytes } of result.devices[0]!.items.filter((item) => item.bytes > 0)) {
+      expect(lowBytes, id).toBeLessThan(bytes);
+      expect(highBytes, id).toBeGreaterThan(bytes);
+    }
     expect(diagnostics.find(({ code }) => code === 'VRAM202')?.severity).toBe('warning');
     const known = await vram(plan(modelFolder(llama()), '--json'));
     const weights = (text: string) =>

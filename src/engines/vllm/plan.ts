@@ -3,7 +3,7 @@
 import type { Architecture } from '../../architecture/types.ts';
 import type { Diagnostic } from '../../diagnostics.ts';
 import type { PlanRequest } from '../../plan/request.ts';
-import type { BudgetItem, DevicePlan, KvCachePlan, Plan, WorkloadPlan } from '../../plan/types.ts';
+import type { DevicePlan, KvCachePlan, Plan, WorkloadPlan } from '../../plan/types.ts';
 import type { GpuSpec } from '../../spec/gpu.ts';
 import { resolveOptions } from './defaults/index.ts';
 import type { DefaultsRules } from './defaults/rules.ts';
@@ -12,6 +12,7 @@ import { planKvCache } from './kv/plan.ts';
 import type { KvSpecs } from './kv/specs.ts';
 import type { KvPlan, KvPlanInput, KvProfile } from './kv/types.ts';
 import { architectureOf, stagesOf, weightsOf } from './memo.ts';
+import { assumedItems, refusedItems } from './memory/assumed.ts';
 import { type MemoryBudget, memoryBudget, memoryItems } from './memory/index.ts';
 import type { MemoryRules } from './memory/rules.ts';
 import { startupLog } from './messages/index.ts';
@@ -55,13 +56,14 @@ export function planVllm(request: PlanRequest, registry: readonly RegistryEntry[
   const { resolved } = defaults;
   const { ranks, error: weightsError } = planRanks(request, architecture, resolved);
   const specs = stagesOf({ request, architecture, resolved });
-  const input = kvInput(request, resolved, specs, ranks);
+  const loaded = weightsError === undefined ? ranks : [];
+  const input = kvInput(request, resolved, specs, loaded);
   const kv = planKvCache(input);
   const { workload, headroomBytes } = requirement(request, input, kv, ranks);
   const checks = { request, registry, defaults, weightsError, ranks, kv, resolved };
   const verdict = verdictOf(checks, headroomBytes, workload);
-  const devices = ranks.map((rank) => devicePlan(rank, kv, request));
-  const kvCache = kvCachePlan(kv, ranks, options.kvCacheMemoryBytes);
+  const devices = ranks.map((rank) => devicePlan(rank, kv, request, weightsError !== undefined));
+  const kvCache = kvCachePlan(kv, Math.max(0, leastAvailable(loaded, options.kvCacheMemoryBytes)));
   const plan: Plan = {
     verdict,
     devices,
@@ -76,11 +78,10 @@ export function planVllm(request: PlanRequest, registry: readonly RegistryEntry[
     const blocks = requestBlocks(kv.groups, length, requestContext(input));
     return blocks > 0 ? Math.floor(kv.usableBlocks / blocks) : 0;
   };
-  const log = (): string[] => [
-    ...startupLog({ profile, resolved, ranks, kv, kvCache }),
-    ...specs.logLines,
-    ...kv.logLines,
-  ];
+  const log = (): string[] =>
+    loaded.length > 0
+      ? [...specs.logLines, ...startupLog({ profile, resolved, ranks, kv, kvCache }), ...kv.logLines]
+      : [];
   const diagnostics = [...defaults.diagnostics, ...kv.warnings.map(kvWarning)];
   return { plan, resolved, architecture, kv, startupLog: log, sequencesAt, diagnostics };
 }
@@ -127,10 +128,9 @@ function kvInput(
 ): KvPlanInput {
   const { options } = request;
   const availableBytes = stages.map((_, stage) =>
-    Math.min(
-      ...ranks
-        .filter((rank) => rank.stage === stage)
-        .map((rank) => options.kvCacheMemoryBytes ?? Math.floor(rank.budget.availableBytes)),
+    leastAvailable(
+      ranks.filter((rank) => rank.stage === stage),
+      options.kvCacheMemoryBytes,
     ),
   );
   return {
@@ -182,27 +182,35 @@ function requirement(
   };
 }
 
+/** What the tightest of these ranks has for the KV cache; nothing where the engine refuses before it loads (no ranks). */
+function leastAvailable(ranks: readonly Rank[], given: number | undefined): number {
+  return ranks.length === 0 ? 0 : Math.min(...ranks.map(({ budget }) => given ?? Math.floor(budget.availableBytes)));
+}
+
 function devicePlan(
   { rank, gpu, weights, budget }: Rank,
   kv: KvPlan,
-  { assumedArchitecture }: PlanRequest,
+  { assumedArchitecture, options }: PlanRequest,
+  refused: boolean,
 ): DevicePlan {
-  const items: BudgetItem[] = memoryItems(budget, kv.numBlocks * kv.bytesPerBlock).map((item) => ({
-    ...item,
-    ...(assumedArchitecture === undefined ? {} : { confidence: 'estimated' as const }),
-  }));
+  const given = options.kvCacheMemoryBytes !== undefined || options.numGpuBlocksOverride !== undefined;
+  const items = memoryItems(budget, { numBlocks: kv.numBlocks, bytesPerBlock: kv.bytesPerBlock, given });
+  const shown = refused
+    ? refusedItems(items, budget.totalBytes)
+    : assumedArchitecture === undefined
+      ? items
+      : assumedItems(items);
   return {
     rank,
     gpu: gpu.id,
     totalBytes: budget.totalBytes,
     budgetBytes: budget.requestedBytes,
-    weights: { tensorBytes: weights.tensorBytes, loadedBytes: weights.loadedBytes },
-    items,
+    weights: { tensorBytes: weights.tensorBytes, loadedBytes: budget.weights.loadedBytes },
+    items: shown,
   };
 }
 
-function kvCachePlan(kv: KvPlan, ranks: readonly Rank[], given: number | undefined): KvCachePlan {
-  const bytes = given ?? Math.max(0, Math.floor(Math.min(...ranks.map((rank) => rank.budget.availableBytes))));
+function kvCachePlan(kv: KvPlan, bytes: number): KvCachePlan {
   const groups = new Map<
     string,
     { kind: string; layers: number; blockSize: number; pageBytes: number; count: number }

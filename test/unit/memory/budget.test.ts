@@ -111,7 +111,7 @@ describe('leaves', () => {
     'of %s sum to the total',
     (version) => {
       const budget = memoryBudget(input(version, { tensorParallelSize: 2, enableLora: true }));
-      const items = memoryItems(budget, 12345 * 65536);
+      const items = memoryItems(budget, { numBlocks: 12345, bytesPerBlock: 65536, given: false });
       expect(sum(items.map((item) => item.bytes))).toBe(budget.totalBytes);
       for (const item of items) {
         expect(item.lowBytes).toBeLessThanOrEqual(item.bytes);
@@ -121,6 +121,16 @@ describe('leaves', () => {
       expect(items.find((item) => item.id === 'lora')?.bytes).toBeGreaterThan(0);
     },
   );
+
+  it('call the KV cache as sure as what it is left by, unless its size is given', () => {
+    const budget = memoryBudget(input('0.19.0'));
+    const cache = (given: boolean) =>
+      memoryItems(budget, { numBlocks: 12345, bytesPerBlock: 65536, given }).find((item) => item.id === 'kv-cache')!;
+    expect(cache(true)).toMatchObject({ confidence: 'exact', lowBytes: 12345 * 65536, highBytes: 12345 * 65536 });
+    expect(cache(false).confidence).toBe('estimated');
+    const below = cache(false).bytes - cache(false).lowBytes;
+    expect(Math.abs(below - (budget.availableBytes - budget.availableLowBytes))).toBeLessThanOrEqual(65536);
+  });
 });
 
 describe('messages', () => {

@@ -30,6 +30,7 @@ export function memoryBudget(input: MemoryInput): MemoryBudget {
     ...outside,
     buffers,
     estimate: estimate.bytes,
+    graphs,
   });
   const initialFreeBytes = input.freeBytes ?? totalBytes - outside.context.bytes - outside.communication.bytes;
   const consumed = weights.loadedBytes + peak.kept + outside.nonTorch.bytes + buffers.bytes;
@@ -115,26 +116,30 @@ function inside(amount: Amount): Amount {
   };
 }
 
+const none = { bytes: 0, lowBytes: 0, highBytes: 0 };
+
 interface Charged {
   loadedBytes: number;
   activations: Amount;
   nonTorch: Amount;
   buffers: Amount;
   estimate: number;
+  /** The real pool, whose range is that of the estimate. */
+  graphs: Amount;
 }
 
 /** What the release takes off the requested memory before it sizes the KV cache. */
 function chargedBytes(
   input: MemoryInput,
-  { loadedBytes, activations, nonTorch, buffers, estimate }: Charged,
+  { loadedBytes, activations, nonTorch, buffers, estimate, graphs }: Charged,
 ): { bytes: number; lowBytes: number; highBytes: number } {
   const fixed = loadedBytes + estimate;
+  const spread = estimate > 0 ? graphs : none;
   const kept = input.profile['memory.buffersCharged'] ? buffers.bytes : 0;
-  const low = Math.round(estimate / 2);
   return {
     bytes: fixed + kept + activations.bytes + nonTorch.bytes,
-    lowBytes: fixed - low + kept + activations.lowBytes + nonTorch.lowBytes,
-    highBytes: fixed + estimate + kept + activations.highBytes + nonTorch.highBytes,
+    lowBytes: fixed - (spread.bytes - spread.lowBytes) + kept + activations.lowBytes + nonTorch.lowBytes,
+    highBytes: fixed + (spread.highBytes - spread.bytes) + kept + activations.highBytes + nonTorch.highBytes,
   };
 }
 
