@@ -20,6 +20,7 @@ import {
 } from './features.ts';
 import { captureSizes, resolveGraphMode } from './graphs.ts';
 import { resolveLength } from './length.ts';
+import { loraRefusal } from './lora.ts';
 import type { DefaultsRules } from './rules.ts';
 import { traitsOf } from './traits.ts';
 
@@ -87,7 +88,7 @@ export function resolveOptions({ options, spec, architecture, gpu, profile }: De
     speculativeTokens,
     ...loraDefaults(options, profile),
   };
-  const error = dtypeError ?? length.error ?? batch.error;
+  const error = loraRefusal(options, spec, profile) ?? dtypeError ?? length.error ?? batch.error;
   return { resolved, diagnostics, ...(error ? { error } : {}) };
 }
 
