@@ -8,8 +8,10 @@ import type { GpuSpec } from '../../spec/gpu.ts';
 import type { ModelSpec } from '../../spec/model.ts';
 import { type KvSpecs, kvLayerSpecs } from './kv/specs.ts';
 import type { KvProfile } from './kv/types.ts';
+import type { Profile } from './profile.ts';
 import type { ResolvedOptions } from './resolved.ts';
-import { rankWeights } from './weights/index.ts';
+import { layoutGeneration, rankWeights } from './weights/index.ts';
+import type { WeightRules } from './weights/rules.ts';
 import type { RankWeights } from './weights/types.ts';
 
 const architectures = new WeakMap<ModelSpec, Architecture>();
@@ -73,18 +75,18 @@ export function stagesOf({ request, architecture, resolved }: Subject): KvSpecs 
 
 /**
  * 16-bit weights are the same on every GPU, but for the buffers that latent and sparse attention and NVFP4 caches bring along;
- * the layout of quantized ones goes by the kernel, so by capability, and Marlin's workspace by multiprocessors.
+ * the layout of quantized ones goes by the kernel, so by generation, and Marlin's workspace, where counted, by multiprocessors.
  */
 function weightsGpuKey(
-  { scheme }: PlanRequest,
+  { scheme, profile }: PlanRequest,
   architecture: Architecture,
   gpu: GpuSpec,
   { kvCacheDtype }: ResolvedOptions,
 ): string {
-  if (scheme) return `${gpu.vendor}/${gpu.computeCapability}/${gpu.multiprocessors}`;
-  return architecture.attention === 'mla' || kvCacheDtype.startsWith('nvfp4')
-    ? `${gpu.vendor}/${gpu.computeCapability}`
-    : '';
+  const locks = (profile as Profile<WeightRules>)['weights.marlinLocksPerLayer'] ? gpu.multiprocessors : '';
+  const generation = layoutGeneration(gpu.computeCapability);
+  if (scheme) return `${generation}/${locks}`;
+  return architecture.attention === 'mla' || kvCacheDtype.startsWith('nvfp4') ? `${generation}` : '';
 }
 
 /** Buffers that grow with the batch: of towers, of sparse and latent attention, of drafters, beside an NVFP4 cache. */

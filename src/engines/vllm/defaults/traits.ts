@@ -31,7 +31,24 @@ const encoderOnly =
 
 const attentionKinds = ['full', 'sliding', 'chunked', 'mla', 'special'] as const;
 
+const known = new WeakMap<ModelSpec, Map<boolean, ModelTraits>>();
+
+/** A model's traits do not change: sweeps ask for them twice a plan. */
 export function traitsOf(spec: ModelSpec, architecture: Architecture, quantized: boolean): ModelTraits {
+  let traits = known.get(spec);
+  if (!traits) {
+    traits = new Map();
+    known.set(spec, traits);
+  }
+  let found = traits.get(quantized);
+  if (!found) {
+    found = readTraits(spec, architecture, quantized);
+    traits.set(quantized, found);
+  }
+  return found;
+}
+
+function readTraits(spec: ModelSpec, architecture: Architecture, quantized: boolean): ModelTraits {
   const { kinds } = cacheSummary(architecture);
   const pooling = spec.task === 'embed' || (!generates.test(spec.architecture) && pools.test(spec.architecture));
   const state = kinds.has('state');

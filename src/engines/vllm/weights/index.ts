@@ -231,6 +231,13 @@ function onlyState(caches: readonly { kind: string }[]): boolean {
   return caches.length > 0 && caches.every((cache) => cache.kind === 'state');
 }
 
+/** Kernels of one generation lay weights out alike: no rule tells 8.0 from 8.6, or 12.0 from 12.1. */
+export function layoutGeneration(computeCapability: string | undefined): number {
+  const capability = capabilityNumber(computeCapability);
+  const starts = [120, 110, 100, 90, 89, 80, 75, 1];
+  return starts.find((start) => capability >= start) ?? 0;
+}
+
 /** 9.0 -> 90; 0 for devices without a CUDA capability. */
 function capabilityNumber(text: string | undefined): number {
   return text === undefined ? 0 : Math.round(Number(text) * 10);
