@@ -27,7 +27,7 @@ interface Result {
 
 /** Wall time of the whole process, A B A B ..., so that a drifting machine hits both alike. */
 function coldStart(runs: number): Result {
-  const empty = join(tmpdir(), `vram-bench-empty-${process.pid}.mjs`);
+  const empty = join(tmpdir(), `vram-bench-empty-${process.pid}.cjs`);
   writeFileSync(empty, '');
   const plan = [join(root, 'bin/vram.js'), 'plan', '--model', 'llama-7b', '--gpu', 'rtx4090'];
   const times = { plan: [] as number[], empty: [] as number[] };
