@@ -214,6 +214,13 @@ export const engineOptionTable: readonly EngineOptionEntry[] = [
   },
   {
     group: 'Features',
+    key: 'performanceMode',
+    flags: '--performance-mode <mode>',
+    description: 'balanced, interactivity, throughput',
+    read: text,
+  },
+  {
+    group: 'Features',
     key: 'mambaCacheMode',
     flags: '--mamba-cache-mode <mode>',
     description: 'none, align, all',

@@ -33,6 +33,7 @@ export interface EngineOptions extends ParallelOptions {
   skipMmProfiling?: boolean;
   speculativeConfig?: JsonObject;
   asyncScheduling?: boolean;
+  performanceMode?: string;
   mambaCacheMode?: string;
   mambaCacheDtype?: string;
   mambaSsmCacheDtype?: string;

@@ -93,6 +93,7 @@ const offIsNotDefault = new Set<keyof EngineOptions>([
   'enablePrefixCaching',
   'enableChunkedPrefill',
   'asyncScheduling',
+  'performanceMode',
 ]);
 
 function notSpelled(name: string, text: string, flag: FlagInRelease, { release }: EmitRequest): Diagnostic {

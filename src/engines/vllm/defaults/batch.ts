@@ -35,8 +35,9 @@ export function resolveBatch(input: BatchInput): BatchLimits {
 function batchV1(input: BatchInput): BatchLimits {
   const { options, profile, maxModelLen, chunkedPrefill } = input;
   const tier = tierOf(input.gpu, profile);
-  let sequences = options.maxNumSeqs ?? tier.sequences;
-  let tokens = options.maxNumBatchedTokens ?? tier.batchedTokens;
+  const factor = doublesBatch(input) ? 2 : 1;
+  let sequences = options.maxNumSeqs ?? factor * tier.sequences;
+  let tokens = options.maxNumBatchedTokens ?? factor * tier.batchedTokens;
   if (options.maxNumBatchedTokens === undefined) {
     if (!chunkedPrefill) tokens = Math.max(maxModelLen, tokens);
     tokens = Math.max(tokens, largestPrefixItem(input));
@@ -56,10 +57,19 @@ function batchV0({ options, traits, profile, maxModelLen, chunkedPrefill }: Batc
   return { maxNumBatchedTokens: options.maxNumBatchedTokens ?? tokens, maxNumSeqs: options.maxNumSeqs ?? 256 };
 }
 
-/** Models whose images attend in both directions cannot split an item: a step must hold the largest one (0.22+). */
+/** --performance-mode throughput doubles what the user leaves open. */
+function doublesBatch({ options, profile }: BatchInput): boolean {
+  return profile['defaults.performanceModes'] && options.performanceMode === 'throughput';
+}
+
+/**
+ * Models whose images attend in both directions cannot split an item: a step must hold the largest one (0.22+). Only classes
+ * that state their items' tokens raise it: Gemma 4 where its configuration asks for such attention, and a few more.
+ */
 function largestPrefixItem({ spec, architecture, profile, options }: BatchInput): number {
   if (!profile['defaults.prefixLmRaisesTokens'] || options.languageModelOnly) return 0;
-  if (!profile['defaults.prefixLmModelTypes'].includes(spec.modelType)) return 0;
+  const listed = profile['defaults.prefixLmModelTypes'].includes(spec.modelType);
+  if (!listed && spec.config.useBidirectionalAttention !== 'vision') return 0;
   return Math.max(0, ...(architecture.encoders ?? []).map((encoder) => encoder.tokensPerItem));
 }
 

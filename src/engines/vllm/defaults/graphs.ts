@@ -42,20 +42,25 @@ export function captureSizes(input: GraphInput): readonly number[] {
   if (engine === 'v0') return v0Sizes(input.maxNumSeqs);
   const rule = profile['defaults.captureSizes'];
   const max = Math.min(largestSize(input), rule.kind === 'fixed' ? Number.POSITIVE_INFINITY : maxNumBatchedTokens);
-  const sizes = steppedSizes(max, rule.stepAbove256);
+  const fine = profile['defaults.performanceModes'] && options.performanceMode === 'interactivity';
+  const sizes = steppedSizes(max, rule.stepAbove256, fine ? finestUpTo : 0);
   const adds = rule.includesBatchedTokens && maxNumBatchedTokens <= max && !sizes.includes(maxNumBatchedTokens);
   return adds ? [...sizes, maxNumBatchedTokens] : sizes;
 }
 
 const stepped = new Map<string, readonly number[]>();
 
+/** --performance-mode interactivity captures every size up to this. */
+const finestUpTo = 32;
+
 /** Few lists serve all plans of a sweep. */
-function steppedSizes(max: number, stepAbove256: number): readonly number[] {
-  const key = `${max}/${stepAbove256}`;
+function steppedSizes(max: number, stepAbove256: number, everyUpTo: number): readonly number[] {
+  const key = `${max}/${stepAbove256}/${everyUpTo}`;
   let known = stepped.get(key);
   if (!known) {
-    const sizes = [1, 2, 4].filter((size) => size <= max);
-    for (let size = 8; size <= max && size < 256; size += 8) sizes.push(size);
+    const first = everyUpTo > 0 ? Array.from({ length: everyUpTo }, (_, i) => i + 1) : [1, 2, 4];
+    const sizes = first.filter((size) => size <= max);
+    for (let size = 8; size <= max && size < 256; size += 8) if (size > everyUpTo) sizes.push(size);
     for (let size = 256; size <= max; size += stepAbove256) sizes.push(size);
     known = sizes;
     stepped.set(key, known);

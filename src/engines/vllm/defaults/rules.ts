@@ -62,6 +62,8 @@ export interface DefaultsRules {
   'defaults.widerCapture': readonly { architecture: string; max: number }[];
   'defaults.kvDtypeFromCheckpoint': boolean;
   'defaults.prefixLmModelTypes': readonly string[];
+  /** --performance-mode exists. */
+  'defaults.performanceModes': boolean;
   'defaults.maxLoras': number;
   'defaults.maxLoraRank': number;
 }

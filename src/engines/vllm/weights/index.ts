@@ -115,7 +115,7 @@ export function rankTensors(input: WeightsInput): DeviceTensor[] {
     ...nvfp4Outputs(input, plan.layers),
     ...sparseIndexTables(input, plan.layers),
     ...draftResiduals(input, plan),
-    ...absorbedMatrices(modules, input, context),
+    ...(withoutLatents(input) ? [] : absorbedMatrices(modules, input, context)),
   ];
 }
 
@@ -243,9 +243,14 @@ function capabilityNumber(text: string | undefined): number {
   return text === undefined ? 0 : Math.round(Number(text) * 10);
 }
 
+/** MLA models run with ordinary attention. vllm/envs.py VLLM_MLA_DISABLE. */
+function withoutLatents({ options }: WeightsInput): boolean {
+  return options.env?.VLLM_MLA_DISABLE === '1';
+}
+
 /** Workspaces that are allocated while the model loads and therefore count as weights. */
 function workspaceBytes(input: WeightsInput): number {
   const rules = input.profile as Partial<WeightRules>;
   const mla = input.architecture.caches.some((entry) => entry.caches.some((cache) => cache.kind === 'mla'));
-  return mla ? (rules['weights.mlaWorkspaceBytes'] ?? 0) : 0;
+  return mla && !withoutLatents(input) ? (rules['weights.mlaWorkspaceBytes'] ?? 0) : 0;
 }
