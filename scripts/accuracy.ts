@@ -15,6 +15,8 @@ import {
   statistics,
   worstOfGroups,
 } from './lib/startups.ts';
+import { judgeLine } from './oracle/judge.ts';
+import type { OracleLine } from './oracle/line.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const execute = promisify(execFile);
@@ -37,7 +39,7 @@ const file =
   process.argv.slice(2).find((argument) => !argument.startsWith('--')) ?? `${root}test/ground-truth/vllm-startups.json`;
 const { cases } = JSON.parse(readFileSync(file, 'utf8')) as { cases: StartupCase[] };
 const score = await scoreStartups(cases, runCli);
-const lines = report(score);
+const lines = [...report(score), '', ...oracleReport()];
 console.log(lines.join('\n'));
 if (process.argv.includes('--write')) await writeReadme(lines);
 
@@ -89,6 +91,29 @@ function bytesToTokensLine(judgements: readonly Judgement[]): string {
     .map((j) => `\n- ${j.case.id}: ${j.predicted} for ${j.observed} (${(j.error * 100).toFixed(3)} %)`)
     .join('');
   return `Bytes to tokens (KV memory given): ${all.length - outside.length} of ${all.length} within the printed decimals.${list}`;
+}
+
+/** The second judge: what the releases' own classes answer, line by line of the oracle file. */
+function oracleReport(): string[] {
+  const verdicts = readFileSync(`${root}test/ground-truth/vllm-oracle.jsonl`, 'utf8')
+    .split('\n')
+    .filter((line) => line.trim() !== '')
+    .map((line) => judgeLine(JSON.parse(line) as OracleLine, { weights: true, kv: true }));
+  const failed = verdicts.filter(({ failures }) => failures.length > 0);
+  const counts = new Map<string, { passed: number; all: number }>();
+  for (const { name, passed } of verdicts.flatMap(({ checks }) => checks)) {
+    const count = counts.get(name) ?? { passed: 0, all: 0 };
+    counts.set(name, { passed: count.passed + Number(passed), all: count.all + 1 });
+  }
+  const families = new Set(verdicts.map(({ line }) => line.resolved?.architecture).filter(Boolean));
+  return [
+    `${verdicts.length} cases of vLLM's own classes (${families.size} model classes, 15 releases from 0.11 to 0.33): ${verdicts.length - failed.length} agree in every figure.`,
+    '',
+    '| quantity | agree | of |',
+    '|---|--:|--:|',
+    ...[...counts].map(([name, { passed, all }]) => `| ${name} | ${passed} | ${all} |`),
+    ...failed.map(({ line, failures }) => `- ${line.id}: ${failures.join('; ')}`),
+  ];
 }
 
 function offRow(j: Judgement): string {

@@ -1,7 +1,7 @@
 // Builds what is published: compiled presets and one small CommonJS bundle per command (CommonJS starts faster than ESM).
 // Packages that cost start-up time stay outside and are loaded when first needed.
 import { execFileSync } from 'node:child_process';
-import { readdirSync, readFileSync, rmSync } from 'node:fs';
+import { readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { build, type Plugin } from 'esbuild';
 import './build-presets.ts';
@@ -43,12 +43,12 @@ const commandBundles: Plugin = {
 const commands = ['plan', 'list', 'show', 'schema', 'completion', 'root', 'progress'].map(
   (name) => `${root}src/commands/${name}.ts`,
 );
-for (const file of readdirSync(`${root}dist`).filter((name) => /\.cjs(\.cache)?$/.test(name)))
-  rmSync(`${root}dist/${file}`);
+// Built beside the old bundles and moved over them, so that a program started meanwhile finds one or the other.
+const next = `${root}dist/next-${process.pid}`;
 await build({
   entryPoints: [`${root}src/cli.ts`, ...commands],
   entryNames: '[name]',
-  outdir: `${root}dist`,
+  outdir: next,
   outExtension: { '.js': '.cjs' },
   bundle: true,
   minify: true,
@@ -66,4 +66,6 @@ await build({
 });
 
 // The cache holds what a plan compiles, so it is made after one; in a process of its own, as a user's would be.
-execFileSync(process.execPath, [`${root}scripts/code-cache.mjs`], { stdio: 'inherit' });
+execFileSync(process.execPath, [`${root}scripts/code-cache.mjs`, next], { stdio: 'inherit' });
+for (const file of readdirSync(next)) renameSync(`${next}/${file}`, `${root}dist/${file}`);
+rmSync(next, { recursive: true });

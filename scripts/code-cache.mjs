@@ -1,11 +1,11 @@
-// Makes dist/<command>.cjs.cache: V8's compiled code of each bundle, including the functions that a typical run compiles.
+// code-cache.mjs DIR makes DIR/<command>.cjs.cache: V8's compiled code of each bundle, including the functions that a typical run compiles.
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import Module, { createRequire } from 'node:module';
 import { dirname } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import { Script } from 'node:vm';
 
-const dist = new URL('../dist/', import.meta.url);
+const dist = pathToFileURL(`${process.argv[2]}/`);
 const typical = {
   plan: ['--model', 'llama-7b', '--gpu', 'rtx4090'],
   list: ['gpus'],
