@@ -5,6 +5,11 @@ export function gib(bytes: number): string {
   return `${(bytes / GiB).toFixed(2)} GiB`;
 }
 
+/** The same, or MiB where GiB would say 0.00 of something. */
+export function smallGib(bytes: number): string {
+  return Math.abs(bytes) >= 0.01 * GiB || bytes === 0 ? gib(bytes) : mib(bytes);
+}
+
 export function mib(bytes: number): string {
   return `${(bytes / MiB).toFixed(2)} MiB`;
 }

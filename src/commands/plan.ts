@@ -49,7 +49,7 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
 }
 
 /** Forms that hold the diagnostics themselves. */
-const carriesDiagnostics = new Set(['json', 'yaml', 'html', 'github']);
+const carriesDiagnostics = new Set(['json', 'yaml', 'html', 'github', 'markdown']);
 
 function planCommand(io: Io): Command {
   const command = makeCommand(

@@ -4,7 +4,7 @@ import { attentionSizes } from '../architecture/build.ts';
 import type { Architecture } from '../architecture/types.ts';
 import type { Diagnostic } from '../diagnostics.ts';
 import type { ResolvedOptions } from '../engines/vllm/resolved.ts';
-import { gib, mib, percent, thousands } from '../numbers.ts';
+import { gib, mib, percent, smallGib, thousands } from '../numbers.ts';
 import { GiB } from '../units.ts';
 import { overQuantized, type QualityFigure } from './quality.ts';
 import type { PlanRequest } from './request.ts';
@@ -36,13 +36,16 @@ const checks: readonly Check[] = [
   aboveLimit,
   tensorParallel,
   vocabulary,
+  closeCall,
+  foreignDevice,
 ];
 
 /** Sequences are admitted by their prompt; each output token grows the cache until something must be preempted. */
 function kvGrowth({ plan, resolved }: PitfallFacts): Diagnostic | undefined {
   const { tokens, maxModelLen } = plan.kvCache;
   const perSequence = Math.floor(tokens / resolved.maxNumSeqs);
-  if (!plan.verdict.fits || perSequence >= maxModelLen || perSequence >= 2048) return undefined;
+  if (!plan.verdict.fits || plan.kvCache.groups.length === 0) return undefined;
+  if (perSequence >= maxModelLen || perSequence >= 2048) return undefined;
   return {
     severity: 'note',
     code: 'VRAM501',
@@ -63,6 +66,40 @@ function thinHeadroom({ plan }: PitfallFacts): Diagnostic | undefined {
     code: 'VRAM502',
     message: `--gpu-memory-utilization leaves ${gib(Math.max(0, left))} of GPU ${thin.rank} beside the CUDA context for graphs, NCCL and other processes`,
     hint: 'lower it by 0.02 to 0.05 if the start or the first long batch runs out of memory',
+  };
+}
+
+/** The cache is what estimated figures leave: a margin within their range may turn out the other way. */
+function closeCall({ plan, request }: PitfallFacts): Diagnostic | undefined {
+  const { verdict, workload, devices } = plan;
+  if (request.options.maxModelLen === 'auto' || (!verdict.fits && verdict.capacityFits)) return undefined;
+  const ranges = devices
+    .map(({ items }) => items.find((item) => item.id === 'kv-cache')!)
+    .filter(({ bytes }) => bytes > 0);
+  if (ranges.length === 0) return undefined;
+  const holds = verdict.fits && workload?.fits !== false;
+  const spread = Math.max(
+    ...ranges.map(({ bytes, lowBytes, highBytes }) => (holds ? bytes - lowBytes : highBytes - bytes)),
+  );
+  const margin = verdict.shortfallBytes ?? Math.abs(verdict.headroomBytes);
+  if (margin >= spread) return undefined;
+  return {
+    severity: 'note',
+    code: 'VRAM513',
+    message: `a close call: ${smallGib(margin)} ${holds ? 'to spare' : 'short'}, while the KV cache may be ${gib(spread)} ${holds ? 'smaller' : 'larger'} than predicted`,
+    hint: holds ? 'leave a margin: a shorter --max-model-len, or smaller batches' : 'it may start nevertheless',
+  };
+}
+
+/** Measured on CUDA and ROCm only. */
+function foreignDevice({ request }: PitfallFacts): Diagnostic | undefined {
+  const { name, vendor } = request.gpus[0]!;
+  if (vendor === 'nvidia' || vendor === 'amd') return undefined;
+  return {
+    severity: 'warning',
+    code: 'VRAM514',
+    message: `${name} is planned by the rules of vLLM on CUDA: weights and the layout of the cache hold, the rest of the budget is a guess`,
+    hint: 'vLLM serves such devices through plugins and builds of their own',
   };
 }
 
@@ -204,7 +241,10 @@ function quantizedOnGpu({ request }: PitfallFacts): Diagnostic | undefined {
     severity: 'note',
     code: 'VRAM508',
     message: `${gpu.name} has no ${format.toUpperCase()} tensor cores: ${scheme.id} runs weight-only or emulated there; it saves memory but not arithmetic`,
-    hint: 'w4a16, awq or gptq use the same kind of kernel and are smaller than FP8',
+    hint:
+      format === 'fp8'
+        ? 'w8a8 is as small and computes in INT8; w4a16, awq and gptq are smaller'
+        : 'w4a16, awq and gptq are as small and made for such GPUs',
   };
 }
 

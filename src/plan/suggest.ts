@@ -1,6 +1,6 @@
 // Ways out when a plan does not fit, from the least to the most costly change; of each kind the mildest that works. Each is
 // planned before it is shown; what does not fit either is not suggested.
-import { gib, thousands, times } from '../numbers.ts';
+import { smallGib, thousands, times } from '../numbers.ts';
 import type { GpuSpec } from '../spec/gpu.ts';
 import type { EngineOptions } from '../spec/options.ts';
 import type { QuantizationScheme } from '../spec/quantization.ts';
@@ -34,9 +34,10 @@ const usefulLength = 2048;
 
 export function suggest(request: PlanRequest, alternatives: Alternatives, plan: Planner): Suggestion[] {
   const suggestions: Suggestion[] = [];
-  for (const kind of kindsFor(plan(request))) {
-    for (const candidate of kind(request, alternatives, plan)) {
-      const found = tried(candidate, alternatives, plan);
+  const start = withinFreeMemory(request, plan(request));
+  for (const kind of kindsFor(plan(start.request), start)) {
+    for (const candidate of kind(start.request, alternatives, plan)) {
+      const found = tried({ ...candidate, flags: [...start.flags, ...candidate.flags] }, alternatives, plan);
       if (!found) continue;
       suggestions.push(found);
       break;
@@ -45,12 +46,25 @@ export function suggest(request: PlanRequest, alternatives: Alternatives, plan: 
   return suggestions;
 }
 
+/** Where other processes hold memory, every way out begins with a utilization that what is free can honour. */
+function withinFreeMemory(request: PlanRequest, { devices }: Plan): Pick<Candidate, 'request' | 'flags'> {
+  const free = Math.min(...(request.freeMemoryBytes ?? []));
+  const { totalBytes, budgetBytes } = devices[0]!;
+  const utilization = Math.floor((100 * free) / totalBytes) / 100;
+  if (free >= budgetBytes || utilization <= 0) return { request, flags: [] };
+  return {
+    request: withOptions(request, { gpuMemoryUtilization: utilization }),
+    flags: [{ flag: '--gpu-memory-utilization', value: String(utilization), because: 'no more than is free' }],
+  };
+}
+
 /** What is worth trying: where the weights alone are too large, no setting of the cache or the batch helps. */
-function kindsFor(planned: Plan): readonly Kind[] {
+function kindsFor(planned: Plan, start: Pick<Candidate, 'flags'>): readonly Kind[] {
   const { verdict, workload } = planned;
   if (nothingLoaded(planned)) return [otherTensorParallel];
   const lacksMemory =
     !verdict.capacityFits || workload?.fits === false || /out ?of ?memory/i.test(verdict.engineError ?? '');
+  if (start.flags.length > 0 && !weightsTooLarge(planned)) return [asItIs, ...otherSettings, ...otherWeights];
   if (!lacksMemory) return [shorterSequences, otherTensorParallel];
   return weightsTooLarge(planned) ? otherWeights : [...otherSettings, ...otherWeights];
 }
@@ -101,18 +115,42 @@ function effectOf({ kvCache, verdict, workload }: Plan): string {
   const capacity = `${thousands(kvCache.tokens)} tokens`;
   if (workload) {
     const most = `${thousands(workload.maxConcurrencyAtContext)} sequences of ${thousands(workload.context)}`;
-    return `then ${capacity}, ${most}; ${gib(verdict.headroomBytes)} to spare`;
+    return `then ${capacity}, ${most}; ${smallGib(verdict.headroomBytes)} to spare`;
   }
   const sequences = `${times(kvCache.maxConcurrency)} sequences of ${thousands(kvCache.maxModelLen)}`;
-  return `then ${capacity}, ${sequences}; ${gib(verdict.headroomBytes)} to spare`;
+  return `then ${capacity}, ${sequences}; ${smallGib(verdict.headroomBytes)} to spare`;
 }
 
 /** A kind of change yields its candidates from mild to drastic. */
 type Kind = (request: PlanRequest, alternatives: Alternatives, plan: Planner) => Iterable<Candidate>;
 
 /** The kinds, the cheapest first. */
-const otherSettings: readonly Kind[] = [shorterSequences, fp8KvCache, fewerSequences, withoutGraphs, moreOfTheGpu];
+const otherSettings: readonly Kind[] = [
+  cacheAsProfiled,
+  shorterSequences,
+  fp8KvCache,
+  fewerSequences,
+  withoutGraphs,
+  moreOfTheGpu,
+];
 const otherWeights: readonly Kind[] = [quantizedTo(8), quantizedTo(4), moreGpus, fourBitOnMoreGpus, biggerGpu];
+
+/** Nothing but what every way out begins with. */
+function* asItIs(request: PlanRequest): Iterable<Candidate> {
+  yield { change: 'less of the GPU', request, flags: [] };
+}
+
+/** A cache of a given size may be smaller than need be. */
+function* cacheAsProfiled(request: PlanRequest): Iterable<Candidate> {
+  const { numGpuBlocksOverride, kvCacheMemoryBytes } = request.options;
+  if (numGpuBlocksOverride === undefined && kvCacheMemoryBytes === undefined) return;
+  const flag = numGpuBlocksOverride === undefined ? '--kv-cache-memory-bytes' : '--num-gpu-blocks-override';
+  yield {
+    change: `the KV cache that profiling finds room for (without ${flag})`,
+    request: withOptions(request, { numGpuBlocksOverride: undefined, kvCacheMemoryBytes: undefined }),
+    flags: [],
+  };
+}
 
 function* shorterSequences(request: PlanRequest, { maxModelLen }: Alternatives, plan: Planner): Iterable<Candidate> {
   if (works(plan(request))) return;
@@ -188,7 +226,7 @@ function* withoutGraphs(request: PlanRequest): Iterable<Candidate> {
 
 function* moreOfTheGpu(request: PlanRequest): Iterable<Candidate> {
   for (const utilization of [0.95, 0.97]) {
-    if (utilization <= (request.options.gpuMemoryUtilization ?? 0.92)) continue;
+    if (request.freeMemoryBytes || utilization <= (request.options.gpuMemoryUtilization ?? 0.92)) continue;
     yield {
       change: 'more of the GPU, nothing else may use it',
       request: withOptions(request, { gpuMemoryUtilization: utilization }),
@@ -215,7 +253,9 @@ function quantizedTo(bits: number) {
     if (request.scheme !== undefined) return;
     for (const scheme of schemes.filter((candidate) => candidate.bits === bits)) {
       yield {
-        change: scheme.online ? 'quantized while loading' : `a ${bits}-bit checkpoint of this model: ${scheme.id}`,
+        change: scheme.online
+          ? 'quantized while loading'
+          : `${bits === 8 ? 'an' : 'a'} ${bits}-bit checkpoint of this model: ${scheme.id}`,
         request: { ...withOptions(request, { quantization: scheme.id }), scheme },
         flags: scheme.online
           ? [{ flag: '--quantization', value: scheme.method, because: 'half the bytes of the weights' }]

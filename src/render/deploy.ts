@@ -129,13 +129,18 @@ function deployment({ input }: PlanOutput): Deployment {
   const amd = gpu.vendor === 'amd';
   const env = Object.entries((engine.options.env ?? {}) as Record<string, string>);
   return {
-    image: `vllm/vllm-openai${amd ? '-rocm' : ''}:v${engine.version}`,
+    image: `vllm/vllm-openai${amd ? '-rocm' : ''}:v${imageVersion(engine)}`,
     count,
     gpus: count === gpu.count ? 'all' : String(count),
     model: model.served,
     amd,
     environment: env.filter(([name]) => name.startsWith('VLLM_')),
   };
+}
+
+/** Images are tagged with whole versions: 0.9 names none. */
+function imageVersion({ version, release }: PlanOutput['input']['engine']): string {
+  return /^\d+\.\d+\.\d/.test(version) ? version : release;
 }
 
 /** Switches are true, numbers stay numbers, lists become lists. */

@@ -17,6 +17,9 @@ export const itemNames: Readonly<Record<ItemId, string>> = {
   free: 'free',
 };
 
+/** Encoders attend to the whole input at once and keep nothing. */
+export const noCache = 'no KV cache: this model keeps none';
+
 /** Ranks with the same figures, once. */
 export function distinctDevices(devices: readonly DevicePlan[]): { device: DevicePlan; ranks: number[] }[] {
   const groups: { device: DevicePlan; ranks: number[]; key: string }[] = [];
@@ -36,6 +39,11 @@ export function rankText(ranks: readonly number[]): string {
   return contiguous ? `${ranks[0]}-${ranks.at(-1)}` : ranks.join(',');
 }
 
+/** "vLLM 0.9 (as 0.9.2)": the release whose rules were read, where it is another. */
+export function engineText({ engine }: PlanOutput['input']): string {
+  return `${engine.name} ${engine.version}${engine.release === engine.version ? '' : ` (as ${engine.release})`}`;
+}
+
 /** "16 x H100 (tp 4, pp 4)". */
 export function placeText({ gpu, parallel }: PlanOutput['input']): string {
   const layout = Object.entries(parallel).filter(([, size]) => size > 1);
@@ -44,6 +52,7 @@ export function placeText({ gpu, parallel }: PlanOutput['input']): string {
 }
 
 export function capacityText({ kvCache }: Plan): string {
+  if (kvCache.groups.length === 0) return noCache;
   return `${thousands(kvCache.tokens)} tokens of KV cache, ${times(kvCache.maxConcurrency)} sequences of ${thousands(kvCache.maxModelLen)}`;
 }
 

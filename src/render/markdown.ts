@@ -4,13 +4,13 @@ import { gib, percent, thousands, times } from '../numbers.ts';
 import type { PlanOutput } from '../plan/output.ts';
 import type { RequirementOutcome } from '../plan/require.ts';
 import { nothingLoaded, type Plan } from '../plan/types.ts';
-import { capacityText, distinctDevices, itemNames, placeText, rankText, workloadText } from './devices.ts';
+import { capacityText, distinctDevices, engineText, itemNames, placeText, rankText, workloadText } from './devices.ts';
 import { visible } from './text.ts';
 
 export function planMarkdown(output: PlanOutput, outcomes: readonly RequirementOutcome[]): string {
   const { input, result, diagnostics } = output;
   const parts = [
-    `### ${escaped(input.model.name)} on ${escaped(placeText(input))}, ${input.engine.name} ${input.engine.version}`,
+    `### ${escaped(input.model.name)} on ${escaped(placeText(input))}, ${engineText(input)}`,
     verdictText(result),
     nothingLoaded(result) ? '' : `${budget(result)}\n\n${capacity(result)}`,
     requirements(result, outcomes),
@@ -53,6 +53,7 @@ function budget({ devices }: Plan): string {
 }
 
 function capacity({ kvCache }: Plan): string {
+  if (kvCache.groups.length === 0) return '';
   return `KV cache: ${gib(kvCache.bytes)}, ${thousands(kvCache.numBlocks)} blocks of ${kvCache.blockSize} tokens, ${thousands(kvCache.tokens)} tokens, ${times(kvCache.maxConcurrency)} sequences of ${thousands(kvCache.maxModelLen)}.`;
 }
 

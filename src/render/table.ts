@@ -1,13 +1,13 @@
 // The answer for a person: verdict, budget of each GPU as a bar and a table, capacity, how to run it or what to try. 80
 // columns, readable without colour. It formats a Plan and computes nothing.
-import { gib, parameters, percent, thousands, times } from '../numbers.ts';
+import { gib, parameters, percent, smallGib, thousands, times } from '../numbers.ts';
 import { wordsOf } from '../plan/flag-words.ts';
 import type { PlanOutput } from '../plan/output.ts';
 import { type BudgetItem, type DevicePlan, type ItemId, nothingLoaded, type Plan } from '../plan/types.ts';
 import { shellQuote } from '../shell.ts';
 import { GiB } from '../units.ts';
 import { barCells, glyphs } from './bar.ts';
-import { capacityText, distinctDevices, itemNames, placeText, rankText, workloadText } from './devices.ts';
+import { capacityText, distinctDevices, engineText, itemNames, placeText, rankText, workloadText } from './devices.ts';
 import { grid, matrixGrid } from './grid.ts';
 import { type Paint, paintFor } from './paint.ts';
 import { visible, wrap } from './text.ts';
@@ -31,7 +31,7 @@ export function planTable(output: PlanOutput, style: TableStyle): string {
       ? []
       : [
           ...deviceParts(result.devices, paint, width),
-          capacityTable(result, paint),
+          capacityTable(output, paint),
           workloadLine(result, paint, width),
         ]),
     result.matrix ? matrixGrid(result.matrix, paint) : '',
@@ -42,10 +42,10 @@ export function planTable(output: PlanOutput, style: TableStyle): string {
 }
 
 function heading({ input }: PlanOutput, paint: Paint, width: number): string {
-  const { model, engine } = input;
+  const { model } = input;
   const active = model.activeParameters < model.parameters ? ` (${parameters(model.activeParameters)} active)` : '';
   const title = `${visible(model.name)}, ${parameters(model.parameters)}${active}, ${visible(model.scheme)}`;
-  const where = `on ${visible(placeText(input))} with ${engine.name} ${engine.version}`;
+  const where = `on ${visible(placeText(input))} with ${engineText(input)}`;
   const id = model.hfId && model.hfId !== model.name ? paint.dim(wrap(visible(model.hfId), width)) : '';
   return [paint.bold(wrap(title, width)), wrap(where, width), id].filter(Boolean).join('\n');
 }
@@ -57,7 +57,7 @@ function verdictLines(plan: Plan, paint: Paint, width: number): string {
     const label = short ? paint.warn('STARTS') : paint.good('FITS');
     return `${label}  ${wrap(capacityText(plan) + short, width - 8, 2)}`;
   }
-  const shortfall = verdict.shortfallBytes ? `; ${gib(verdict.shortfallBytes)} short` : '';
+  const shortfall = verdict.shortfallBytes ? `; ${smallGib(verdict.shortfallBytes)} short` : '';
   const lines = [
     `${paint.bad('DOES NOT FIT')}  ${wrap(`${visible(verdict.reason ?? '')}${shortfall}`, width - 14, 2)}`,
   ];
@@ -117,7 +117,8 @@ function inGib(bytes: number): string {
   return (bytes / GiB).toFixed(2);
 }
 
-function capacityTable({ kvCache }: Plan, paint: Paint): string {
+function capacityTable({ input, result: { kvCache } }: PlanOutput, paint: Paint): string {
+  if (kvCache.groups.length === 0) return '';
   const rows = [
     ['size', gib(kvCache.bytes), `${thousands(kvCache.bytesPerToken)} bytes a token`],
     [
@@ -128,6 +129,8 @@ function capacityTable({ kvCache }: Plan, paint: Paint): string {
     ['tokens', thousands(kvCache.tokens), ''],
     ['sequences', times(kvCache.maxConcurrency), `of ${thousands(kvCache.maxModelLen)} tokens (max_model_len)`],
   ];
+  const replicas = input.parallel.dp;
+  if (replicas > 1) rows.push(['replicas', thousands(replicas), 'each with a cache like this (dp)']);
   if (kvCache.groups.length > 1) {
     for (const { kind, layers, blockSize, count } of kvCache.groups) {
       const groups = count > 1 ? `${count} groups of ${layers}` : `${layers}`;
@@ -146,7 +149,7 @@ function workloadLine(plan: Plan, paint: Paint, width: number): string {
 
 function suggestionLines({ suggestions, verdict, workload }: Plan, paint: Paint, width: number): string {
   if (suggestions.length === 0) {
-    if (verdict.fits && workload?.fits !== false) return '';
+    if (verdict.fits ? workload?.fits !== false : !verdict.shortfallBytes) return '';
     return 'Nothing small helps: it needs another model, several GPUs or a larger one.';
   }
   const lines = suggestions.map(

@@ -1,4 +1,5 @@
 // Whether a start succeeds, and if not what stops it first, in the order in which the engine would meet it and in its words.
+import { thousands } from '../../numbers.ts';
 import type { PlanRequest } from '../../plan/request.ts';
 import type { Verdict, WorkloadPlan } from '../../plan/types.ts';
 import { GiB } from '../../units.ts';
@@ -32,7 +33,7 @@ export function verdictOf(checks: Checks, headroomBytes: number, workload: Workl
   const error = firstError(checks);
   const workloadReason =
     workload?.fits === false
-      ? `${workload.concurrency} sequences of ${workload.context} tokens do not fit at once`
+      ? `${thousands(workload.concurrency)} sequences of ${thousands(workload.context)} tokens do not fit at once`
       : null;
   const shortfall = error ? error.shortfallBytes : workloadReason ? Math.max(0, -headroomBytes) : undefined;
   return {
@@ -112,7 +113,7 @@ function kvRefused({ request, kv, ranks, resolved }: Checks): StartError | undef
   const text = refusalText({ kind: 'kv', refusal, kv, profile: request.profile, resolved });
   if (refusal.kind === 'too-long') {
     return {
-      reason: `one sequence of ${refusal.maxModelLen} tokens does not fit into the KV cache`,
+      reason: `one sequence of ${thousands(refusal.maxModelLen)} tokens does not fit into the KV cache`,
       text,
       shortfallBytes: refusal.neededBytes - refusal.availableBytes,
     };

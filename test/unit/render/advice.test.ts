@@ -73,6 +73,8 @@ const pitfalls: [code: string, line: string, silent: string][] = [
   ['VRAM506', '-m gemma-3-27b -g h100-sxm -q w4a16', '-m llama-3.1-8b -g h100-sxm -q w4a16'],
   ['VRAM506', '-m qwen3-8b -g h100-sxm -q awq', '-m qwen3-8b -g h100-sxm -q fp8'],
   ['VRAM507', '-m llama-3.1-8b -g h100-sxm --context 4k', '-m llama-3.1-8b -g h100-sxm'],
+  ['VRAM513', '-m llama-3.1-8b -g a10g --max-model-len 32000', '-m llama-3.1-8b -g a10g --max-model-len 8192'],
+  ['VRAM514', '-m llama-3.1-8b -g m2-ultra', '-m llama-3.1-8b -g h100-sxm'],
   ['VRAM508', '-m qwen3-8b -g a100-80gb-sxm -q nvfp4', '-m qwen3-8b -g b200 -q nvfp4'],
   ['VRAM508', '-m qwen3-8b -g a100-80gb-sxm -q fp8', '-m qwen3-8b -g l40s -q fp8'],
   ['VRAM509', '-m llama-3.1-8b -g h100-sxm --context 200000', '-m llama-3.1-8b -g h100-sxm --context 100000'],
