@@ -1,0 +1,63 @@
+// Every file of examples/ does what its head says, with `vram` on the path as a user has it.
+import { chmodSync, readdirSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { parse } from 'yaml';
+import { expectCalm, program, put, type Ran, scratch, shell } from './run.ts';
+
+const root = dirname(dirname(fileURLToPath(new URL('.', import.meta.url))));
+
+beforeAll(() => {
+  put('bin/vram', `#!/bin/sh\nexec "$NODE" '${program}' "$@"\n`);
+  chmodSync(join(scratch, 'bin/vram'), 0o755);
+});
+
+function asUser(line: string): Promise<Ran> {
+  return shell(line, { cwd: root, env: { PATH: `${join(scratch, 'bin')}:${process.env.PATH}` } });
+}
+
+/** The command that the head of a file names. */
+function commandOf(name: string): string {
+  return /^#.*(vram plan .*)$/m.exec(readFileSync(join(root, 'examples', name), 'utf8'))![1]!;
+}
+
+describe.concurrent('examples', () => {
+  it.each([
+    ['my-model.yaml', /house-llama-3b, 3\.21B, bfloat16/],
+    ['my-gpu.yaml', /on NVIDIA L4, ECC off with vLLM/],
+    ['vllm-config.yaml', /qwen3-32b, 32\.76B, awq/],
+  ])('%s is planned', async (name, says) => {
+    const ran = await asUser(commandOf(name));
+    expectCalm(ran);
+    expect([0, 1]).toContain(ran.code);
+    expect(ran.out).toMatch(says);
+  });
+
+  it('compare-releases.sh prints a line a release', async () => {
+    const line = 'vllm serve meta-llama/Llama-3.1-8B-Instruct --max-model-len 16384';
+    const ran = await asUser(`examples/compare-releases.sh l4 "${line}" 0.10.2 0.19.0 0.33.0`);
+    expect(ran.code).toBe(0);
+    const lines = ran.out.trim().split('\n');
+    expect(lines.map((text) => text.split(' ')[0])).toEqual(['0.10.2', '0.19.0', '0.33.0']);
+    for (const text of lines) expect(text).toMatch(/^0\.\d+\.\d +[\d.]+ GiB, \d+ tokens, [\d.]+x, fits$/);
+  });
+
+  it('capacity-check.yml passes, and fails when the requirement does', async () => {
+    const workflow = parse(readFileSync(join(root, 'examples/capacity-check.yml'), 'utf8')) as {
+      jobs: { plan: { steps: { name?: string; run?: string }[] } };
+    };
+    const step = workflow.jobs.plan.steps.find(({ name }) => name === 'Plan the deployment')!.run!;
+    const ran = await asUser(step);
+    expect(ran.code).toBe(0);
+    expect(ran.out).toContain('::notice title=vram plan::fits');
+    const failed = await asUser(step.replace('>=4', '>=400'));
+    expect(failed.code).toBe(1);
+    expect(failed.out).toContain('::error title=vram requirement::');
+  });
+
+  it('are all run here', () => {
+    const known = ['capacity-check.yml', 'compare-releases.sh', 'my-gpu.yaml', 'my-model.yaml', 'vllm-config.yaml'];
+    expect(readdirSync(join(root, 'examples')).sort()).toEqual(known);
+  });
+});
