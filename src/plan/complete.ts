@@ -52,6 +52,7 @@ export function completePlan(input: CompleteInput): PlanOutput {
     maxModelLen: plan.kvCache.maxModelLen,
   });
   plan.startupLog = planned.startupLog();
+  plan.kvCache.figures = planned.explainKv();
   plan.flags = emitted.flags;
   plan.command = commandLine(input, emitted.flags);
   if (input.matrix) plan.matrix = planMatrix(planned, request);

@@ -57,6 +57,9 @@ const plan = z.strictObject({
     bytesPerBlock: bytes,
     bytesPerToken: z.number().nonnegative(),
     groups: z.array(kvGroup),
+    figures: z.array(
+      z.strictObject({ figure: z.string(), formula: z.string(), source: z.string(), confidence: z.enum(confidences) }),
+    ),
   }),
   workload: z
     .strictObject({

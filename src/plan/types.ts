@@ -52,6 +52,14 @@ export interface KvGroupPlan {
   count: number;
 }
 
+/** Where a figure that is not bytes of the budget comes from. */
+export interface FigureExplanation {
+  figure: string;
+  formula: string;
+  source: string;
+  confidence: Confidence;
+}
+
 export interface KvCachePlan {
   bytes: Bytes;
   blockSize: number;
@@ -62,6 +70,7 @@ export interface KvCachePlan {
   bytesPerBlock: Bytes;
   bytesPerToken: number;
   groups: KvGroupPlan[];
+  figures: FigureExplanation[];
 }
 
 export interface Verdict {

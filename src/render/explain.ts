@@ -24,6 +24,16 @@ export function explainTable({ result }: PlanOutput, { colour, columns }: TableS
       );
     }
   }
+  for (const { figure, formula, source, confidence } of result.kvCache.figures) {
+    const value = result.kvCache[figure as keyof typeof result.kvCache];
+    blocks.push(
+      [
+        `${paint.bold(`kvCache.${figure}`)}: ${typeof value === 'number' ? Number(value.toFixed(4)) : ''}, ${confidence}`,
+        `  ${wrap(visible(formula), width - 2, 2)}`,
+        `  ${paint.dim(wrap(`source: ${visible(source)}`, width - 2, 2))}`,
+      ].join('\n'),
+    );
+  }
   const log = result.startupLog.map((line) => `  ${wrap(visible(line), width - 2, 4)}`).join('\n');
   return `${paint.bold('Where each figure comes from')}\n\n${blocks.join('\n')}\n\n${paint.bold('What the engine is expected to print')}\n${log}\n`;
 }

@@ -3,10 +3,11 @@
 import type { Architecture } from '../../architecture/types.ts';
 import type { Diagnostic } from '../../diagnostics.ts';
 import type { PlanRequest } from '../../plan/request.ts';
-import type { DevicePlan, KvCachePlan, Plan, WorkloadPlan } from '../../plan/types.ts';
+import type { DevicePlan, FigureExplanation, KvCachePlan, Plan, WorkloadPlan } from '../../plan/types.ts';
 import type { GpuSpec } from '../../spec/gpu.ts';
 import { resolveOptions } from './defaults/index.ts';
 import type { DefaultsRules } from './defaults/rules.ts';
+import { explainKv } from './kv/explain.ts';
 import { longestLength, requestBlocks, requestContext } from './kv/need.ts';
 import { planKvCache } from './kv/plan.ts';
 import type { KvSpecs } from './kv/specs.ts';
@@ -28,6 +29,8 @@ export interface VllmPlanned {
   resolved: ResolvedOptions;
   architecture: Architecture;
   kv: KvPlan;
+  /** Where the figures of the cache come from; left out of `plan` likewise. */
+  explainKv(): FigureExplanation[];
   /** The lines the engine is expected to print; left out of `plan` because sweeps do not read them. */
   startupLog(): string[];
   /** Sequences of so many tokens that the pool holds at once, on one replica. */
@@ -78,12 +81,15 @@ export function planVllm(request: PlanRequest, registry: readonly RegistryEntry[
     const blocks = requestBlocks(kv.groups, length, requestContext(input));
     return blocks > 0 ? Math.floor(kv.usableBlocks / blocks) : 0;
   };
+  const given = options.kvCacheMemoryBytes !== undefined;
+  const explain = (): FigureExplanation[] =>
+    explainKv(kv, kvCache.bytes, (profile as KvProfile)['kv.tokensLine'], given);
   const log = (): string[] =>
     loaded.length > 0
       ? [...specs.logLines, ...startupLog({ profile, resolved, ranks, kv, kvCache }), ...kv.logLines]
       : [];
   const diagnostics = [...defaults.diagnostics, ...kv.warnings.map(kvWarning)];
-  return { plan, resolved, architecture, kv, startupLog: log, sequencesAt, diagnostics };
+  return { plan, resolved, architecture, kv, startupLog: log, explainKv: explain, sequencesAt, diagnostics };
 }
 
 /** Weights and memory of every rank, stage by stage; ranks of one stage are alike unless experts divide unevenly. */
@@ -231,6 +237,7 @@ function kvCachePlan(kv: KvPlan, bytes: number): KvCachePlan {
     bytesPerBlock: kv.bytesPerBlock,
     bytesPerToken: kv.bytesPerToken,
     groups: [...groups.values()],
+    figures: [],
   };
 }
 

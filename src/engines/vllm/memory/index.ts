@@ -1,5 +1,6 @@
 // The memory flow of one rank at start-up: what the engine allows itself, what the profile run finds used, and what is left
 // for the KV cache, by the formula of the release. Weights and KV layout come from their own rules.
+import { gib } from '../../../numbers.ts';
 import { divFloor } from '../../../units.ts';
 import { runnerBuffers } from './buffers.ts';
 import { graphEstimate, graphPool } from './graphs.ts';
@@ -167,19 +168,21 @@ function freeShortfall(
 }
 
 function activationAmount(peak: PeakTerms, other: number | undefined): Amount {
-  const extras = [
-    peak.workspace > 0 ? 'expert workspace' : '',
-    peak.encoder > 0 ? 'encoder inputs and outputs' : '',
-    peak.cublas > 0 ? 'cuBLAS workspace' : '',
-  ].filter((word) => word !== '');
+  const term = (name: string, bytes: number): string => (bytes > 0 ? `${name} ${gib(bytes)}` : '');
+  const parts = [
+    `max(${[term('sampler', peak.sampler), term('forward pass', peak.forward)].filter(Boolean).join(', ')})`,
+    term('expert workspace', peak.workspace),
+    term('encoder inputs and outputs', peak.encoder),
+    term('cuBLAS workspace', peak.cublas),
+  ].filter(Boolean);
   const leadsEncoder = peak.total > Math.max(peak.sampler, peak.forward) + peak.workspace + peak.encoder + peak.cublas;
   return {
     bytes: Math.round(peak.total),
     lowBytes: Math.round(Math.min(peak.total, other ?? peak.total)),
     highBytes: Math.round(Math.max(peak.total, other ?? peak.total)),
     formula: leadsEncoder
-      ? 'forward pass of the encoder + cuBLAS workspace'
-      : `${peak.sampler >= peak.forward ? 'sampler' : 'forward pass'}${extras.map((extra) => ` + ${extra}`).join('')}`,
+      ? `forward pass of the encoder + ${term('cuBLAS workspace', peak.cublas)}`
+      : parts.join(' + '),
     source: 'vllm/v1/worker/gpu_model_runner.py profile_run',
     confidence: leadsEncoder ? 'estimated' : 'derived',
   };
