@@ -4,7 +4,6 @@ import type { Architecture } from '../../architecture/types.ts';
 import type { Diagnostic } from '../../diagnostics.ts';
 import type { PlanRequest } from '../../plan/request.ts';
 import type { DevicePlan, FigureExplanation, KvCachePlan, Plan, WorkloadPlan } from '../../plan/types.ts';
-import type { GpuSpec } from '../../spec/gpu.ts';
 import { resolveOptions } from './defaults/index.ts';
 import type { DefaultsRules } from './defaults/rules.ts';
 import { explainKv } from './kv/explain.ts';
@@ -14,11 +13,13 @@ import type { KvSpecs } from './kv/specs.ts';
 import type { KvPlan, KvPlanInput, KvProfile } from './kv/types.ts';
 import { architectureOf, stagesOf, weightsOf } from './memo.ts';
 import { assumedItems, refusedItems } from './memory/assumed.ts';
-import { type MemoryBudget, memoryBudget, memoryItems } from './memory/index.ts';
+import { memoryBudget, memoryItems } from './memory/index.ts';
 import type { MemoryRules } from './memory/rules.ts';
 import { startupLog } from './messages/index.ts';
 import type { Profile } from './profile.ts';
+import type { Rank } from './rank.ts';
 import type { RegistryEntry } from './registry.ts';
+import { replicaNote } from './replicas.ts';
 import type { ResolvedOptions } from './resolved.ts';
 import { verdictOf } from './verdict.ts';
 import type { RankWeights } from './weights/types.ts';
@@ -36,14 +37,6 @@ export interface VllmPlanned {
   /** Sequences of so many tokens that the pool holds at once, on one replica. */
   sequencesAt(length: number): number;
   diagnostics: Diagnostic[];
-}
-
-export interface Rank {
-  rank: number;
-  stage: number;
-  gpu: GpuSpec;
-  weights: RankWeights;
-  budget: MemoryBudget;
 }
 
 export function planVllm(request: PlanRequest, registry: readonly RegistryEntry[]): VllmPlanned {
@@ -88,7 +81,7 @@ export function planVllm(request: PlanRequest, registry: readonly RegistryEntry[
     loaded.length > 0
       ? [...specs.logLines, ...startupLog({ profile, resolved, ranks, kv, kvCache }), ...kv.logLines]
       : [];
-  const diagnostics = [...defaults.diagnostics, ...kv.warnings.map(kvWarning)];
+  const diagnostics = [...defaults.diagnostics, ...replicaNote(resolved, architecture), ...kv.warnings.map(kvWarning)];
   return { plan, resolved, architecture, kv, startupLog: log, explainKv: explain, sequencesAt, diagnostics };
 }
 

@@ -6,9 +6,9 @@ import { GiB } from '../../units.ts';
 import type { DefaultsResult } from './defaults/index.ts';
 import type { KvPlan } from './kv/types.ts';
 import { refusalText } from './messages/index.ts';
-import type { Rank } from './plan.ts';
 import type { Profile } from './profile.ts';
 import { type QuantizationRules, quantizationRefusal } from './quantization-support.ts';
+import type { Rank } from './rank.ts';
 import { type RegistryEntry, supportOf } from './registry.ts';
 import type { ResolvedOptions } from './resolved.ts';
 
