@@ -46,7 +46,7 @@ const commands = ['plan', 'list', 'show', 'schema', 'completion', 'root', 'progr
 // Built beside the old bundles and moved over them, so that a program started meanwhile finds one or the other.
 const next = `${root}dist/next-${process.pid}`;
 await build({
-  entryPoints: [`${root}src/cli.ts`, ...commands],
+  entryPoints: [`${root}src/cli.ts`, `${root}src/index.ts`, ...commands],
   entryNames: '[name]',
   outdir: next,
   outExtension: { '.js': '.cjs' },
