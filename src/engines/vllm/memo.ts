@@ -84,7 +84,7 @@ function weightsGpuKey(
   { kvCacheDtype }: ResolvedOptions,
 ): string {
   const locks = (profile as Profile<WeightRules>)['weights.marlinLocksPerLayer'] ? gpu.multiprocessors : '';
-  const generation = layoutGeneration(gpu.computeCapability);
+  const generation = gpu.vendor === 'amd' ? gpu.architecture : layoutGeneration(gpu.computeCapability);
   if (scheme) return `${generation}/${locks}`;
   return architecture.attention === 'mla' || kvCacheDtype.startsWith('nvfp4') ? `${generation}` : '';
 }

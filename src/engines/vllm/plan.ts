@@ -12,7 +12,7 @@ import { planKvCache } from './kv/plan.ts';
 import type { KvSpecs } from './kv/specs.ts';
 import type { KvPlan, KvPlanInput, KvProfile } from './kv/types.ts';
 import { architectureOf, stagesOf, weightsOf } from './memo.ts';
-import { assumedItems, refusedItems } from './memory/assumed.ts';
+import { asSure, refusedItems } from './memory/assumed.ts';
 import { memoryBudget, memoryItems } from './memory/index.ts';
 import type { MemoryRules } from './memory/rules.ts';
 import { startupLog } from './messages/index.ts';
@@ -194,11 +194,7 @@ function devicePlan(
 ): DevicePlan {
   const given = options.kvCacheMemoryBytes !== undefined || options.numGpuBlocksOverride !== undefined;
   const items = memoryItems(budget, { numBlocks: kv.numBlocks, bytesPerBlock: kv.bytesPerBlock, given });
-  const shown = refused
-    ? refusedItems(items, budget.totalBytes)
-    : assumedArchitecture === undefined
-      ? items
-      : assumedItems(items);
+  const shown = refused ? refusedItems(items, budget.totalBytes) : asSure(items, gpu, assumedArchitecture);
   return {
     rank,
     gpu: gpu.id,

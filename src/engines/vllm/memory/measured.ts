@@ -21,14 +21,20 @@ export function measured(laws: readonly MeasuredLaw[], input: MemoryInput, words
   };
 }
 
-function applies(law: MeasuredLaw, { gpu, options }: MemoryInput): boolean {
+/** From 0.14 the replicas of a dense model know nothing of each other. vllm/v1/engine/core.py run_engine_core. */
+function replicas({ architecture, options, profile }: MemoryInput): number {
+  return profile['memory.denseReplicasAlone'] && !architecture.forward.moe ? 1 : options.dataParallelSize;
+}
+
+function applies(law: MeasuredLaw, input: MemoryInput): boolean {
+  const { gpu, options } = input;
   const tp = options.tensorParallelSize;
   const link = gpu.nvlinkBytesPerSecond ? 'nvlink' : 'pcie';
   return (
     (law.tensorParallel === undefined || law.tensorParallel === (tp > 1 ? 'many' : 'one')) &&
     (law.pipelineParallel === undefined ||
       law.pipelineParallel === (options.pipelineParallelSize > 1 ? 'many' : 'one')) &&
-    (law.dataParallel === undefined || law.dataParallel === (options.dataParallelSize > 1 ? 'many' : 'one')) &&
+    (law.dataParallel === undefined || law.dataParallel === (replicas(input) > 1 ? 'many' : 'one')) &&
     (law.link === undefined || law.link === link) &&
     (law.vendor === undefined || law.vendor === gpu.vendor) &&
     (law.capability === undefined || law.capability === Math.floor(Number(gpu.computeCapability ?? 0))) &&

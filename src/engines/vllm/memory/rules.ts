@@ -99,6 +99,8 @@ export interface MemoryRules {
   'memory.graphEstimate': 'none' | 'logged' | 'subtracted';
   'memory.graphEstimateSecondRunner': 'none' | 'zero' | 'captured';
   'memory.graphEstimateOnAmd': boolean;
+  /** Data-parallel replicas of a dense model start without a word to each other. */
+  'memory.denseReplicasAlone': boolean;
   'memory.graphPool': GraphPoolLaw;
   /** Per token of a step, for models with recurrent layers. */
   'memory.stateGraphTransientKib': number;

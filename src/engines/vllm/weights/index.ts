@@ -82,6 +82,7 @@ export function rankTensors(input: WeightsInput): DeviceTensor[] {
   });
   const layout: LayoutContext = {
     capability: capabilityNumber(input.gpu.computeCapability),
+    ...rocmOf(input.gpu),
     multiprocessors: input.gpu.multiprocessors ?? 0,
     dtypeBytes: plan.dtypeBytes,
     rules,
@@ -236,6 +237,11 @@ export function layoutGeneration(computeCapability: string | undefined): number 
   const capability = capabilityNumber(computeCapability);
   const starts = [120, 110, 100, 90, 89, 80, 75, 1];
   return starts.find((start) => capability >= start) ?? 0;
+}
+
+function rocmOf({ vendor, architecture }: WeightsInput['gpu']): Pick<LayoutContext, 'rocm'> {
+  if (vendor !== 'amd') return {};
+  return { rocm: architecture?.includes('gfx950') ? 'cdna4' : 'other' };
 }
 
 /** 9.0 -> 90; 0 for devices without a CUDA capability. */

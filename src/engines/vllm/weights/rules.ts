@@ -88,6 +88,8 @@ export interface WeightRules {
   'weights.bnbScales': 'nested' | 'float32';
   /** Kernel of gpt-oss experts by the lowest capability it serves, times ten. */
   'weights.mxfp4Kernels'?: Record<string, 'marlin' | 'triton' | 'trtllm'>;
+  /** Multiples that gpt-oss experts are padded to on AMD GPUs; `cdna4` where that generation has another. */
+  'weights.mxfp4OnRocm'?: { inner: number; hidden: number; cdna4?: number };
   'weights.mxfp4Triton'?: { step: number; inputs: number; keepsLoaded: boolean };
   /** The intermediate size is padded to this for TRTLLM. */
   'weights.mxfp4TrtllmInner'?: number;

@@ -14,7 +14,7 @@ export interface WeightsInput {
   /** The scheme the weights are stored or loaded in; undefined or id "none" for 16 bit. */
   scheme?: QuantizationScheme;
   profile: Profile<WeightRules> | Profile;
-  gpu: Pick<GpuSpec, 'computeCapability' | 'multiprocessors' | 'vendor'>;
+  gpu: Pick<GpuSpec, 'computeCapability' | 'multiprocessors' | 'vendor' | 'architecture'>;
   options: ResolvedOptions;
   place: { tensorRank: number; stage: number };
   /** The drafter's own model, for speculation with a checkpoint of its own. */

@@ -10,6 +10,7 @@ type Triton = NonNullable<WeightRules['weights.mxfp4Triton']>;
 
 export function mxfp4Experts(module: ExpertsModule, context: LayoutContext): Pieces {
   if (!module.bias) return packed(module, context.dtypeBytes);
+  if (context.rocm) return onRocm(module, context);
   const kernel = mxfp4Kernel(context);
   const triton = context.rules['weights.mxfp4Triton'];
   switch (kernel) {
@@ -28,6 +29,13 @@ export function mxfp4Experts(module: ExpertsModule, context: LayoutContext): Pie
 function mxfp4Kernel({ capability, rules }: LayoutContext): string | undefined {
   const kernels = Object.entries(rules['weights.mxfp4Kernels'] ?? {});
   return kernels.filter(([from]) => capability >= Number(from)).sort((a, b) => Number(b[0]) - Number(a[0]))[0]?.[1];
+}
+
+/** triton_kernels on AMD: both sides padded, biases in fp32, scales as loaded. */
+function onRocm(module: ExpertsModule, { rules, rocm }: LayoutContext): Pieces {
+  const { inner, hidden, cdna4 } = rules['weights.mxfp4OnRocm'] ?? { inner: 256, hidden: 256 };
+  const wider = rocm === 'cdna4' ? (cdna4 ?? 1) : 1;
+  return packed(padded(module, Math.max(inner, wider), Math.max(hidden, wider)), 4);
 }
 
 /** Values in half a byte, one scale byte per 32 inputs, biases in the model's dtype. */

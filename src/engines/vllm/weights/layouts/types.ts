@@ -7,6 +7,8 @@ import type { ExpertsModule, LinearModule } from '../types.ts';
 export interface LayoutContext {
   /** Compute capability times ten: 90 for 9.0; 0 where the vendor has none. */
   capability: number;
+  /** An AMD GPU; CDNA 4 has scaled matrix products of its own. */
+  rocm?: 'cdna4' | 'other';
   multiprocessors: number;
   dtypeBytes: number;
   rules: Partial<WeightRules>;
