@@ -1,26 +1,92 @@
-// `vram plan` without a GPU: which presets' GPUs the deployment fits on, smallest first.
+// `vram plan` without a GPU: which presets' GPUs the deployment fits on, smallest first. What asks for one plan in particular (a
+// requirement, a command to run) is refused rather than left out.
+import { type Diagnostic, inputError } from '../diagnostics.ts';
 import { planVllm } from '../engines/vllm/plan.ts';
 import { vllmRegistry } from '../load/flags.ts';
-import { gib, thousands, times } from '../numbers.ts';
 import type { PlanRequest } from '../plan/request.ts';
-import { csvField } from '../render/flat.ts';
-import { grid } from '../render/grid.ts';
-import { paintFor } from '../render/paint.ts';
+import { type GpuListOutput, type GpuRow, gpuCsv, gpuMarkdown, gpuTable } from '../render/gpus.ts';
+import type { TableStyle } from '../render/table.ts';
 import type { GpuSpec } from '../spec/gpu.ts';
+import { version } from '../version.ts';
 import type { Format } from './plan-render.ts';
 
-export interface GpuRow {
-  gpu: string;
-  name: string;
-  totalBytes: number;
-  fits: boolean;
-  kvBytes: number;
-  tokens: number;
-  maxConcurrency: number;
-  reason: string | null;
+export interface GpuListRequest {
+  base: Omit<PlanRequest, 'gpus'>;
+  engineName: string;
+  gpus: readonly GpuSpec[];
+  diagnostics: readonly Diagnostic[];
 }
 
-export function gpuRows(base: Omit<PlanRequest, 'gpus'>, gpus: readonly GpuSpec[]): GpuRow[] {
+export function gpuList({ base, engineName, gpus, diagnostics }: GpuListRequest): GpuListOutput {
+  const { spec, scheme, options, release } = base;
+  const { tensorParallelSize: tp, pipelineParallelSize: pp, dataParallelSize: dp } = options;
+  return {
+    schemaVersion: 1,
+    tool: { name: 'vram', version },
+    command: 'plan',
+    input: {
+      model: {
+        id: spec.id,
+        name: spec.name ?? spec.id,
+        hfId: spec.hfId ?? null,
+        architecture: spec.architecture,
+        scheme: scheme?.id ?? null,
+      },
+      gpu: null,
+      engine: { id: 'vllm', name: engineName, version: base.version, release },
+      parallel: { tp, pp, dp, ep: options.enableExpertParallel ? tp * dp : 1 },
+    },
+    result: { gpus: gpuRows(base, gpus) },
+    diagnostics: [...diagnostics],
+  };
+}
+
+/** Options that speak of one plan or one GPU and have no meaning for a list. */
+export function checkListOptions(asked: {
+  require: readonly string[];
+  matrix: boolean;
+  explain: boolean;
+  gpuMemory?: string | undefined;
+  freeMemory?: string | undefined;
+}): void {
+  const given: Record<string, boolean> = {
+    '--require': asked.require.length > 0,
+    '--matrix': asked.matrix,
+    '--explain': asked.explain,
+    '--gpu-memory': asked.gpuMemory !== undefined,
+    '--free-memory': asked.freeMemory !== undefined,
+  };
+  const option = Object.keys(given).find((name) => given[name]);
+  if (option !== undefined) throw needsGpu(option, option);
+}
+
+export async function renderGpuList(output: GpuListOutput, format: Format, style: TableStyle): Promise<string> {
+  switch (format) {
+    case 'table':
+      return gpuTable(output, style);
+    case 'json':
+      return `${JSON.stringify(output, null, 2)}\n`;
+    case 'yaml': {
+      const { stringify } = await import('yaml');
+      return stringify(output, { lineWidth: 0 });
+    }
+    case 'markdown':
+      return gpuMarkdown(output);
+    case 'csv':
+      return gpuCsv(output);
+    default:
+      throw needsGpu(`--format ${format}`, '--format');
+  }
+}
+
+function needsGpu(what: string, path: string): Error {
+  return inputError('VRAM169', `${what} needs a GPU: without one the answer is a list of those that fit`, {
+    hint: 'add --gpu, e.g. --gpu l40s; the list itself comes as table, json, yaml, markdown or csv',
+    path,
+  });
+}
+
+function gpuRows(base: Omit<PlanRequest, 'gpus'>, gpus: readonly GpuSpec[]): GpuRow[] {
   const usable = gpus.filter((gpu) => (gpu.vendor === 'nvidia' || gpu.vendor === 'amd') && gpu.sliceOf === undefined);
   return usable
     .map((gpu) => {
@@ -39,27 +105,4 @@ export function gpuRows(base: Omit<PlanRequest, 'gpus'>, gpus: readonly GpuSpec[
       };
     })
     .sort((a, b) => a.totalBytes - b.totalBytes || a.gpu.localeCompare(b.gpu));
-}
-
-export function gpuTable(rows: readonly GpuRow[], format: Format, style: { colour: boolean; columns: number }): string {
-  if (format === 'json')
-    return `${JSON.stringify({ schemaVersion: 1, command: 'plan', result: { gpus: rows } }, null, 2)}\n`;
-  if (format === 'csv') {
-    const head = ['gpu', 'totalBytes', 'fits', 'kvBytes', 'tokens', 'maxConcurrency'];
-    return `${[head, ...rows.map((row) => [row.gpu, row.totalBytes, String(row.fits), row.kvBytes, row.tokens, row.maxConcurrency])].map((row) => row.map(csvField).join(',')).join('\r\n')}\r\n`;
-  }
-  const fitting = rows.filter((row) => row.fits);
-  const { reason } = rows.at(-1) ?? { reason: null };
-  if (fitting.length === 0)
-    return `no preset GPU holds it alone${reason ? `: ${reason}` : ''}; try --tp 2 or a quantized variant\n`;
-  const shown = fitting.map((row) => [
-    row.gpu,
-    gib(row.totalBytes),
-    gib(row.kvBytes),
-    thousands(row.tokens),
-    times(row.maxConcurrency),
-  ]);
-  const head = ['fits on', 'memory', 'KV cache', 'tokens', 'sequences'];
-  const table = grid(head, ['left', 'right', 'right', 'right', 'right'], shown);
-  return `${style.colour ? table.replace(/^.*$/m, (head) => paintFor(true).bold(head)) : table}\n\n${rows.length - fitting.length} smaller or older GPUs do not fit.\n`;
 }

@@ -11,12 +11,13 @@ import { loadPresets } from '../load/presets.ts';
 import { completePlan } from '../plan/complete.ts';
 import type { PlanOutput } from '../plan/output.ts';
 import type { PlanRequest } from '../plan/request.ts';
+import type { GpuListOutput } from '../render/gpus.ts';
 import type { GpuSpec } from '../spec/gpu.ts';
 import { defaultParallel, type EngineOptions } from '../spec/options.ts';
 import { assumedModel, checkChoices, freeMemory, schemeFor } from './plan-checks.ts';
 import { draftOf, withDraftMethod } from './plan-draft.ts';
 import { optionsOf, readExisting, schemeOfMethod } from './plan-existing.ts';
-import { type GpuRow, gpuRows } from './plan-gpus.ts';
+import { checkListOptions, gpuList } from './plan-gpus.ts';
 import { servedModel } from './served.ts';
 
 export interface PlanArguments {
@@ -38,9 +39,7 @@ export interface PlanArguments {
   given: Partial<EngineOptions>;
 }
 
-export type PlannedArguments =
-  | { kind: 'plan'; output: PlanOutput }
-  | { kind: 'gpus'; rows: GpuRow[]; diagnostics: Diagnostic[] };
+export type PlannedArguments = { kind: 'plan'; output: PlanOutput } | { kind: 'gpus'; output: GpuListOutput };
 
 export async function planArguments(args: PlanArguments, io: Io): Promise<PlannedArguments> {
   const diagnostics: Diagnostic[] = [];
@@ -78,7 +77,11 @@ export async function planArguments(args: PlanArguments, io: Io): Promise<Planne
     ...(args.concurrency === undefined ? {} : { concurrency: args.concurrency }),
     ...(args.assumeArchitecture === undefined ? {} : { assumedArchitecture: args.assumeArchitecture }),
   };
-  if (args.gpu === undefined) return { kind: 'gpus', rows: gpuRows(base, loadPresets('gpus')), diagnostics };
+  if (args.gpu === undefined) {
+    checkListOptions(args);
+    const list = { base, engineName: engine.name, gpus: loadPresets('gpus'), diagnostics };
+    return { kind: 'gpus', output: gpuList(list) };
+  }
   const devices = await devicesOf(args, args.gpu, io, command);
   diagnostics.push(...devices.diagnostics);
   const request: PlanRequest = {

@@ -8,7 +8,7 @@ import { parseCount } from '../spec/count.ts';
 import { type EngineOptionEntry, engineOptionTable, negatable, takesValue } from '../spec/engine-options.ts';
 import type { EngineOptions } from '../spec/options.ts';
 import { makeCommand, parseCommand } from './command.ts';
-import { gpuTable } from './plan-gpus.ts';
+import { renderGpuList } from './plan-gpus.ts';
 import { formatOf, renderPlan, writeOutput } from './plan-render.ts';
 import { type PlanArguments, planArguments } from './plan-request.ts';
 
@@ -31,10 +31,15 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
   const format = formatOf(args);
   const planned = await planArguments(args, io);
   if (planned.kind === 'gpus') {
-    io.err(diagnosticLines(planned.diagnostics, { colour: io.errColour, columns: io.columns }));
-    const text = gpuTable(planned.rows, format, { colour: io.colour, columns: io.columns });
+    const list = planned.output;
+    const text = await renderGpuList(list, format, {
+      colour: io.colour && args.output === undefined,
+      columns: io.columns,
+    });
     await writeOutput(text, args.output, io);
-    return planned.rows.some((row) => row.fits) ? 0 : 1;
+    if (!carriesDiagnostics.has(format) || format === 'markdown')
+      io.err(diagnosticLines(list.diagnostics, { colour: io.errColour, columns: io.columns }));
+    return list.result.gpus.some((row) => row.fits) ? 0 : 1;
   }
   const { output } = planned;
   const outcomes = requirements.map((requirement) => checkRequirement(requirement, output.result));
