@@ -180,9 +180,10 @@ function activationAmount(peak: PeakTerms, other: number | undefined): Amount {
     bytes: Math.round(peak.total),
     lowBytes: Math.round(Math.min(peak.total, other ?? peak.total)),
     highBytes: Math.round(Math.max(peak.total, other ?? peak.total)),
-    formula: leadsEncoder
-      ? `forward pass of the encoder + ${term('cuBLAS workspace', peak.cublas)}`
-      : parts.join(' + '),
+    formula: (leadsEncoder
+      ? ['forward pass of the encoder', term('cuBLAS workspace', peak.cublas)].filter(Boolean)
+      : parts
+    ).join(' + '),
     source: 'vllm/v1/worker/gpu_model_runner.py profile_run',
     confidence: leadsEncoder ? 'estimated' : 'derived',
   };
