@@ -1,21 +1,12 @@
 // Small builders for tensor lists, so that a family reads like its model card: attention, MLP, experts, norms. Each returns
 // tensor groups in the order in which the model constructs them. Shapes are [out, in] as in the checkpoints.
-import type { ModelConfig, ModelSpec } from '../spec/model.ts';
-import type {
-  Architecture,
-  CacheLayout,
-  LayerCaches,
-  ModelPart,
-  RotaryTable,
-  Shard,
-  TensorGroup,
-  TensorRole,
-} from './types.ts';
+import type { ModelConfig } from '../spec/model.ts';
+import type { CacheLayout, LayerCaches, ModelPart, RotaryTable, Shard, TensorGroup, TensorRole } from './types.ts';
 
 export const replicated: Shard = { by: 'replicated' };
 export const column: Shard = { by: 'column' };
 export const row: Shard = { by: 'row' };
-export const vocabulary: Shard = { by: 'vocabulary' };
+const vocabulary: Shard = { by: 'vocabulary' };
 export const kvHeads = (heads: number): Shard => ({ by: 'kv-heads', heads });
 export const expert = (inner: Shard): Shard => ({ by: 'expert', inner });
 
@@ -249,15 +240,7 @@ export function storedShape(group: TensorGroup): readonly number[] {
   return group.stacked ? [group.experts ?? 1, ...shape] : shape;
 }
 
-/** How many tensors of the checkpoint a group stands for; none when it is not in the file. */
-export function storedCount(group: TensorGroup): number {
-  if (group.derived) return 0;
-  return (group.layers?.length ?? 1) * (group.stacked ? 1 : (group.experts ?? 1));
-}
-
 /** How many tensors a group stands for. */
 export function tensorCount(group: TensorGroup): number {
   return (group.layers?.length ?? 1) * (group.experts ?? 1);
 }
-
-export type { Architecture, ModelSpec };

@@ -38,7 +38,7 @@ export function servedModel({ ref, model, chosen }: ServedInput): { name: string
 }
 
 /** fp8 of a 16-bit checkpoint, and bitsandbytes, which vLLM also makes while loading. */
-export function madeWhileLoading(scheme: QuantizationScheme): boolean {
+function madeWhileLoading(scheme: QuantizationScheme): boolean {
   return scheme.online === true || scheme.method === 'bitsandbytes';
 }
 

@@ -20,7 +20,7 @@ export interface ResolvedGpus {
 
 const option = '--gpu';
 /** More than any NVLink domain or cluster partition that one engine spans. */
-export const maxGpus = 4096;
+const maxGpus = 4096;
 
 /** Throws InputError (VRAM105, 108, 109) for bad references, VramError for trouble with the machine's tools. */
 export async function resolveGpus(ref: string, context: LoadContext = {}): Promise<ResolvedGpus> {

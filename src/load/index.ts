@@ -1,6 +1,6 @@
 // The loaders: everything that turns what a user names into specs. All input and output of the program on the way in is below.
 export type { LoadContext } from './context.ts';
-export { type ResolvedGpus, resolveGpus, withGpuMemory } from './gpu.ts';
+export { type ResolvedGpus, resolveGpus } from './gpu.ts';
 export { type ResolvedModel, resolveModel } from './model.ts';
-export { findPreset, findPresets, loadPreset, loadPresets, presetIds, presetNames } from './presets.ts';
-export { parseSize, parseSizes } from './size.ts';
+export { loadPresets } from './presets.ts';
+export { parseSize } from './size.ts';

@@ -4,7 +4,7 @@ import type { JsonObject } from '../spec/model.ts';
 import { printable } from './names.ts';
 
 /** No configuration nests like that, and everything that walks one does so by recursion. */
-export const maxJsonDepth = 64;
+const maxJsonDepth = 64;
 
 export function parseJsonObject(text: string, file: string): JsonObject {
   let value: unknown;

@@ -100,11 +100,6 @@ export function presetIds(kind: PresetKind): string[] {
   return presetIndex(kind).entries.map((entry) => entry[0]);
 }
 
-/** All keys of names of a kind, for suggestions. */
-export function presetNames(kind: PresetKind): string[] {
-  return Object.keys(presetIndex(kind).names);
-}
-
 /** What the presets of one model_type have in common. */
 export interface ModelTypeFacts {
   /** The class that most of them have, for a config.json that names none. */

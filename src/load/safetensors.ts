@@ -9,9 +9,9 @@ import { parseJsonObject } from './json.ts';
 import { printable } from './names.ts';
 
 /** The format's own limit on the header. */
-export const maxHeaderBytes = 100_000_000;
-export const maxTensors = 2_000_000;
-export const maxShards = 2_000;
+const maxHeaderBytes = 100_000_000;
+const maxTensors = 2_000_000;
+const maxShards = 2_000;
 
 /** Bits of one element. */
 const dtypeBits: Readonly<Record<string, number>> = {
@@ -113,7 +113,7 @@ function indexedShards(directory: string, text: string): string[] {
 }
 
 /** Tensors of one file. */
-export function readHeader(path: string, option = '--model'): StoredTensor[] {
+function readHeader(path: string, option = '--model'): StoredTensor[] {
   const file = basename(path);
   let handle: number;
   try {

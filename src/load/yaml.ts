@@ -6,7 +6,7 @@ import type { Diagnostic } from '../diagnostics.ts';
 import { nearestNames, printable } from './names.ts';
 
 /** Aliases repeat a value; a short file can blow up to gigabytes with them ("billion laughs"). */
-export const maxAliases = 50;
+const maxAliases = 50;
 
 export interface Parsed<Value> {
   value?: Value;

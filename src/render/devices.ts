@@ -18,7 +18,7 @@ export const itemNames: Readonly<Record<ItemId, string>> = {
 };
 
 /** Encoders attend to the whole input at once and keep nothing. */
-export const noCache = 'no KV cache: this model keeps none';
+const noCache = 'no KV cache: this model keeps none';
 
 /** Ranks with the same figures, once. */
 export function distinctDevices(devices: readonly DevicePlan[]): { device: DevicePlan; ranks: number[] }[] {

@@ -83,7 +83,7 @@ const classSizes: Readonly<Record<string, JsonObject>> = {
 const nestedText = ['text_config', 'llm_config'] as const;
 const nestedFlattened = ['attn_config', 'ffn_config'] as const;
 
-export function camelCase(key: string): string {
+function camelCase(key: string): string {
   return key.replace(/_+([a-zA-Z0-9])/g, (_, c: string, at: number) => (at === 0 ? c : c.toUpperCase()));
 }
 
@@ -161,7 +161,7 @@ export interface NormalizedConfig {
  * Normalizes a config.json. The text part of a multimodal config becomes the configuration itself, its towers become
  * `vision` and `audio`. Fields of the outer level that the text part lacks are taken over.
  */
-export function normalizeConfig(source: JsonObject): NormalizedConfig {
+function normalizeConfig(source: JsonObject): NormalizedConfig {
   const text = firstObject(source, nestedText);
   const outer = renameText(source);
   const config = text ? { ...renameText(sizesOfClass(text)), ...outer, ...renameText(text) } : outer;

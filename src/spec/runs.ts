@@ -4,7 +4,7 @@
 import type { Json, JsonObject, ModelConfig, ModelSpec, QuantizationConfig } from './model.ts';
 
 /** No list of a real model is longer; a hostile file that repeats repeats is refused. */
-export const maxExpandedItems = 100_000;
+const maxExpandedItems = 100_000;
 
 const atom = /^(?:(-?\d+)\.\.(-?\d+)|-?\d+(?:\.\d+)?|[A-Za-z_][\w.-]*)/;
 const looksLikeRuns = /(?:^|[(,]\s*)\d+x[ (]|^-?\d+\.\.-?\d+/;

@@ -10,7 +10,7 @@ export interface TextRun {
   errors: string;
 }
 
-export async function runText(args: readonly string[], env: Record<string, string> = {}): Promise<TextRun> {
+async function runText(args: readonly string[], env: Record<string, string> = {}): Promise<TextRun> {
   let text = '';
   let errors = '';
   const io: Io = {

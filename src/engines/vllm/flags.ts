@@ -33,7 +33,7 @@ export interface FlagInRelease {
   use?: string;
 }
 
-export function flagInRelease(entry: FlagEntry, release: string): FlagInRelease | undefined {
+function flagInRelease(entry: FlagEntry, release: string): FlagInRelease | undefined {
   if (!inRange(release, entry.since, entry.until)) return undefined;
   const at = releaseIndex(release);
   const state: FlagInRelease = {

@@ -28,7 +28,7 @@ export function compareVersions(a: Version, b: Version): number {
   return a[0] - b[0] || a[1] - b[1] || a[2] - b[2];
 }
 
-export function atLeast(version: Version, from: string): boolean {
+function atLeast(version: Version, from: string): boolean {
   const parsed = parseVersion(from);
   return parsed !== undefined && compareVersions(version, parsed) >= 0;
 }

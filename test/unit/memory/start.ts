@@ -61,7 +61,7 @@ const textual: Readonly<Record<string, keyof EngineOptions>> = {
   '--quantization': 'quantization',
 };
 
-export function optionsOf(start: StartCase): { options: EngineOptions; totalBytes?: number; gpu: string } {
+function optionsOf(start: StartCase): { options: EngineOptions; totalBytes?: number; gpu: string } {
   const args = typeof start.args === 'string' ? start.args.split(' ') : start.args;
   const options: Record<string, unknown> = { ...defaultParallel };
   let totalBytes: number | undefined;

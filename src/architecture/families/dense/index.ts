@@ -86,5 +86,4 @@ export const denseFamilies: Readonly<Record<string, TextFamily>> = {
   LlamaForCausalLMEagle3: eagle3,
 };
 
-export type { TextOptions } from './parts.ts';
-export { cohere, cohere2, exaone4, gemma, gemma2, gemma3Text, gemma4Text, glm4, internlm2, llama, phi3, qwen2, qwen3 };
+export { exaone4, gemma3Text, gemma4Text, glm4, phi3, qwen2, qwen3 };

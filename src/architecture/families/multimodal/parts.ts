@@ -137,4 +137,4 @@ export function towerConfig(source: JsonObject | undefined, what = 'vision'): To
   };
 }
 
-export { column, range, replicated, row };
+export { column, range, row };

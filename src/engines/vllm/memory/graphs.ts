@@ -5,7 +5,7 @@ import { KiB, MiB } from '../../../units.ts';
 import type { Amount, MemoryInput } from './types.ts';
 
 /** PIECEWISE graphs for all sizes, FULL decode graphs for the sizes up to max_num_seqs. vLLM v1/cudagraph_dispatcher.py. */
-export function graphCount({ options }: MemoryInput): number {
+function graphCount({ options }: MemoryInput): number {
   const sizes = options.captureSizes;
   const decode = sizes.filter((size) => size <= options.maxNumSeqs * (1 + options.speculativeTokens)).length;
   switch (options.cudagraphMode) {

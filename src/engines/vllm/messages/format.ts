@@ -24,12 +24,12 @@ function formatNumber(value: number, format: string | undefined): string {
 }
 
 /** str(round(value, 2)) in Python: at least one decimal, no trailing zeros. */
-export function pythonRounded(value: number): string {
+function pythonRounded(value: number): string {
   const rounded = Math.round(value * 100) / 100;
   return Number.isInteger(rounded) ? rounded.toFixed(1) : String(rounded);
 }
 
-export function thousands(value: number): string {
+function thousands(value: number): string {
   return Math.trunc(value)
     .toString()
     .replace(/\B(?=(\d{3})+(?!\d))/g, ',');
