@@ -31,6 +31,8 @@ export type AttentionRules = {
   [Case in BackendCase as `attention.${Case}`]?: BackendChoice;
 } & {
   'attention.prefixLm'?: BackendChoice;
+  /** Major compute capabilities on which FlashInfer reads nvfp4 with its FA2 kernels. */
+  'attention.nvfp4OnFa2'?: { majors: readonly number[]; refusedHeadDim: number };
   /** Model types whose images attend in both directions. */
   'attention.prefixLmTypes'?: readonly string[];
   'attention.prefixLmByConfig'?: boolean;
@@ -59,7 +61,7 @@ export function attentionBackend(
   profile: Profile<AttentionRules>,
 ): string | undefined {
   const name = caseOf(layout, question);
-  if (packedIsRefused(layout, question)) return undefined;
+  if (packedIsRefused(layout, question, profile)) return undefined;
   const prefix = profile['attention.prefixLm'];
   if (question.prefixLm && prefix && question.capability && isWide(layout)) {
     const backends = atCapability(prefix, question.capability);
@@ -78,18 +80,31 @@ export function lacksBackend(
 ): boolean {
   const name = caseOf(layout, question);
   if (!name || question.capability === undefined) return false;
-  if (packedIsRefused(layout, question)) return profile['attention.sink'] !== undefined;
+  if (packedIsRefused(layout, question, profile)) return profile['attention.sink'] !== undefined;
   if (latentRefuses(layout, question)) return profile['attention.mla'] !== undefined;
   return candidatesOf(name, question.capability, question.architecture, profile)?.length === 0;
 }
 
 /** The backends of packed caches know no images that attend in both directions, and sinks only FlashInfer's on 10.x. */
-function packedIsRefused(layout: CacheLayout, { cacheDtype, capability, prefixLm }: BackendQuestion): boolean {
+function packedIsRefused(layout: CacheLayout, question: BackendQuestion, profile: Profile<AttentionRules>): boolean {
+  const { cacheDtype, capability, prefixLm } = question;
   const isTurboquant = cacheDtype.startsWith('turboquant_');
   if (!isTurboquant && !cacheDtype.startsWith('nvfp4')) return false;
   if ((prefixLm && isWide(layout)) || hasNarrowValues(layout)) return true;
+  if (!isTurboquant && secondKernelRefuses(layout, question, profile)) return true;
   const hasSinks = 'sinks' in layout && layout.sinks === true;
   return hasSinks && (isTurboquant || capability?.split('.')[0] !== '10');
+}
+
+/** Outside 10.x FlashInfer reads nvfp4 with its FA2 kernels: they know no head of 64 and no scale search (nvfp4_4over6). */
+function secondKernelRefuses(
+  layout: CacheLayout,
+  { cacheDtype, capability }: BackendQuestion,
+  profile: Profile<AttentionRules>,
+): boolean {
+  const rule = profile['attention.nvfp4OnFa2'];
+  if (!rule || !rule.majors.includes(Number.parseInt(capability ?? '', 10))) return false;
+  return cacheDtype !== 'nvfp4' || ('headDim' in layout && layout.headDim === rule.refusedHeadDim);
 }
 
 /** MLA backends read 16-bit caches, fp8 with e4m3 and the packed ds_mla types, no others. */

@@ -6,7 +6,7 @@ import { kernelBlocks, readsByStride, smallestBlock } from './backend.ts';
 import type { BlockSize } from './block-size.ts';
 import { cacheDtypeOf } from './caches.ts';
 import type { KvSpecsInput } from './input.ts';
-import { attentionTokenBytes, elementBytes, indexerTokenBytes, latentTokenBytes } from './pages.ts';
+import { attentionTokenBytes, elementBytes, type HeadSizes, indexerTokenBytes, latentTokenBytes } from './pages.ts';
 import { specialSpec } from './special.ts';
 import { stateBytes, statesPerRequest, stateVariant } from './state.ts';
 import type { KvLayerSpec } from './types.ts';
@@ -58,6 +58,12 @@ function common(layer: number, kind: KvLayerSpec['kind'], blockSize: number, pag
 
 type Attention = Extract<CacheLayout, { kind: 'full' | 'sliding' | 'chunked' }>;
 
+/** FlashAttention 3 and 4 serve values of another size than the keys, on 9.x and 10.x; Triton does elsewhere. */
+function keepsScales({ headDim, valueHeadDim }: HeadSizes, { profile, gpu }: CacheFacts): boolean {
+  if (headDim === valueHeadDim || !profile['kv.scalesByBackend']) return true;
+  return !/^(9|10)\./.test(gpu.computeCapability ?? '');
+}
+
 function attentionSpec(layer: number, layout: Attention, facts: CacheFacts): KvLayerSpec {
   const { options, profile, block } = facts;
   const backend = facts.backends.get(layout);
@@ -69,7 +75,8 @@ function attentionSpec(layer: number, layout: Attention, facts: CacheFacts): KvL
   const cacheDtype = layerCacheDtype(layer, facts);
   const sizes = { heads, headDim: layout.headDim, valueHeadDim };
   const blockSize = kind === 'window' ? windowBlock(facts, backend) : block.blockSize;
-  const page = blockSize * attentionTokenBytes(sizes, cacheDtype, options.dtype);
+  const scales = keepsScales(sizes, facts);
+  const page = blockSize * attentionTokenBytes(sizes, cacheDtype, options.dtype, scales);
   return {
     ...common(layer, kind, blockSize, page),
     ...sizes,

@@ -22,11 +22,12 @@ export function attentionTokenBytes(
   { heads, headDim, valueHeadDim }: HeadSizes,
   cacheDtype: string,
   dtype: Dtype,
+  keepsScales = true,
 ): number {
   const side = (size: number): number => {
     if (cacheDtype.endsWith('_per_token_head')) {
-      // One float32 scale per token, head and side.
-      return (cacheDtype.startsWith('int4') ? Math.floor(size / 2) : size) + 4;
+      // One float32 scale per token, head and side, where the backend keeps them in the page.
+      return (cacheDtype.startsWith('int4') ? Math.floor(size / 2) : size) + (keepsScales ? 4 : 0);
     }
     // fp4 values and one fp8 scale per 16 of them.
     if (cacheDtype.startsWith('nvfp4')) return Math.floor(size / 2) + Math.floor(size / 16);

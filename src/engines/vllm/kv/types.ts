@@ -109,6 +109,8 @@ export interface KvRules {
   'kv.chunkedDisablesHybrid': boolean;
   'kv.windowBlock': 'primary' | 'smallestKernel' | 'largestKernel';
   'kv.valueHeadDim': 'asKey' | 'ownInFull' | 'own';
+  /** Scales per token and head are part of a page only where the backend says so (before: always). */
+  'kv.scalesByBackend': boolean;
   'kv.sparseCache': 'packedByDefault' | 'packedForFp8' | 'byBackend';
   'kv.paddedLatent': boolean;
   'kv.stateSpecs': boolean;
