@@ -1,6 +1,6 @@
 // The well-known ways in which a deployment that starts still disappoints: each a diagnostic with a code and the figure behind
 // it. Thresholds say when it is worth a line; the figures are those of the plan.
-import { attentionSizes } from '../architecture/build.ts';
+import { attentionSizes, parameterCount } from '../architecture/build.ts';
 import type { Architecture } from '../architecture/types.ts';
 import type { Diagnostic } from '../diagnostics.ts';
 import type { ResolvedOptions } from '../engines/vllm/resolved.ts';
@@ -8,7 +8,7 @@ import { gib, mib, percent, smallGib, thousands } from '../numbers.ts';
 import { GiB } from '../units.ts';
 import { overQuantized, type QualityFigure } from './quality.ts';
 import type { PlanRequest } from './request.ts';
-import type { BudgetItem, ItemId, Plan } from './types.ts';
+import { type BudgetItem, type ItemId, nothingLoaded, type Plan } from './types.ts';
 
 export interface PitfallFacts {
   request: PlanRequest;
@@ -37,6 +37,7 @@ const checks: readonly Check[] = [
   tensorParallel,
   vocabulary,
   closeCall,
+  withoutEffect,
   foreignDevice,
 ];
 
@@ -91,6 +92,21 @@ function closeCall({ plan, request }: PitfallFacts): Diagnostic | undefined {
   };
 }
 
+/** Read and passed on, but nothing of this deployment depends on them. */
+function withoutEffect({ request, architecture }: PitfallFacts): Diagnostic | undefined {
+  const { options } = request;
+  const idle = [
+    !options.enableLora && options.maxLoras !== undefined ? '--max-loras (without --enable-lora)' : '',
+    !options.enableLora && options.maxLoraRank !== undefined ? '--max-lora-rank (without --enable-lora)' : '',
+    options.limitMmPerPrompt !== undefined &&
+    !architecture.tensors.some(({ part }) => part === 'vision' || part === 'audio')
+      ? '--limit-mm-per-prompt (the model takes text only)'
+      : '',
+  ].filter((text) => text !== '');
+  if (idle.length === 0) return undefined;
+  return { severity: 'warning', code: 'VRAM515', message: `without effect on this plan: ${idle.join(', ')}` };
+}
+
 /** Measured on CUDA and ROCm only. */
 function foreignDevice({ request }: PitfallFacts): Diagnostic | undefined {
   const { name, vendor } = request.gpus[0]!;
@@ -118,12 +134,14 @@ function activationSpike({ plan, resolved }: PitfallFacts): Diagnostic | undefin
 }
 
 /** Offloaded weights cross PCIe once a step, so they bound the steps per second. */
-function cpuOffload({ request, plan }: PitfallFacts): Diagnostic | undefined {
+function cpuOffload({ request, plan, architecture, resolved }: PitfallFacts): Diagnostic | undefined {
+  const budget = request.options.cpuOffloadBytes ?? 0;
+  if (budget <= 0 || nothingLoaded(plan)) return undefined;
+  const { tensorParallelSize: tp, pipelineParallelSize: pp } = request.options;
   const offloaded = Math.min(
-    request.options.cpuOffloadBytes ?? 0,
-    plan.devices[0]!.weights.tensorBytes + (request.options.cpuOffloadBytes ?? 0),
+    budget,
+    weightBytes(architecture, request.scheme?.bits ?? (resolved.dtype === 'float32' ? 32 : 16)) / (tp * pp),
   );
-  if (offloaded <= 0) return undefined;
   const link = pcieBytesPerSecond(request.gpus[0]!.pcie);
   const steps = link.bytesPerSecond / offloaded;
   return {
@@ -132,6 +150,11 @@ function cpuOffload({ request, plan }: PitfallFacts): Diagnostic | undefined {
     message: `${gib(offloaded)} of weights a GPU cross ${link.name} at every step: at most ${steps.toFixed(1)} steps, so ${steps.toFixed(1)} tokens a second and sequence (estimate)`,
     hint: 'a quantized variant that fits is faster than offloading',
   };
+}
+
+/** All weights at so many bits, for the order of magnitude: no more than these can leave the GPU. */
+function weightBytes({ tensors }: Architecture, bits: number): number {
+  return (parameterCount(tensors) * bits) / 8;
 }
 
 function eager({ plan, resolved }: PitfallFacts): Diagnostic | undefined {

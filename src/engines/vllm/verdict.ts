@@ -94,9 +94,8 @@ function weightsTooLarge({ ranks }: Checks): StartError | undefined {
 }
 
 function lackingFreeMemory({ request, ranks, resolved }: Checks): StartError | undefined {
-  const short = ranks.find(({ budget }) => budget.freeShortfallBytes > 0);
-  if (!short) return undefined;
-  const { rank, budget } = short;
+  const { rank, budget } = ranks.reduce((a, b) => (b.budget.freeShortfallBytes > a.budget.freeShortfallBytes ? b : a));
+  if (budget.freeShortfallBytes <= 0) return undefined;
   return {
     reason: `less memory is free on GPU ${rank} than the utilization asks for`,
     text: refusalText({ kind: 'free-memory', rank, budget, profile: request.profile, resolved }),

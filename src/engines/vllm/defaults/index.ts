@@ -21,6 +21,7 @@ import {
 import { captureSizes, resolveGraphMode } from './graphs.ts';
 import { resolveLength } from './length.ts';
 import { loraRefusal } from './lora.ts';
+import { parallelRefusal } from './parallel.ts';
 import type { DefaultsRules } from './rules.ts';
 import { traitsOf } from './traits.ts';
 
@@ -88,7 +89,12 @@ export function resolveOptions({ options, spec, architecture, gpu, profile }: De
     speculativeTokens,
     ...loraDefaults(options, profile),
   };
-  const error = loraRefusal(options, spec, profile) ?? dtypeError ?? length.error ?? batch.error;
+  const error =
+    parallelRefusal(options, spec, architecture, profile) ??
+    loraRefusal(options, spec, profile) ??
+    dtypeError ??
+    length.error ??
+    batch.error;
   return { resolved, diagnostics, ...(error ? { error } : {}) };
 }
 
