@@ -70,6 +70,8 @@ export interface WeightRules {
   'weights.fp8BlockMarlinBelow': number;
   /** DeepGEMM's packed scales from capability 10.0 on, up to this one times ten. */
   'weights.deepGemmPackedBelow'?: number;
+  /** Experts with block scales take TRTLLM on 10.x, before DeepGEMM. */
+  'weights.trtllmBlockExperts'?: boolean;
   /** Block scales of FP8 experts are refined when the shard cuts blocks (before: refused). */
   'weights.fp8BlockRefined': boolean;
   /** Shards of grouped 4-bit experts must hold whole groups. */

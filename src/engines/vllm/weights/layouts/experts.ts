@@ -3,7 +3,7 @@
 import type { WeightFormat } from '../../../../spec/quantization.ts';
 import { alignUp, divCeil, gcd } from '../../../../units.ts';
 import { type ExpertsModule, refuse } from '../types.ts';
-import { deepGemmScales, fp8Marlin, nvfp4Tiles } from './kernels.ts';
+import { deepGemmExpertScales, fp8Marlin, nvfp4Tiles } from './kernels.ts';
 import { mxfp4Experts } from './mxfp4.ts';
 import { bnbStateBytes, type ExpertSizes, expertBiases, expertSizes } from './sizes.ts';
 import type { ExpertsLayout, LayoutContext, Pieces } from './types.ts';
@@ -162,7 +162,7 @@ function blockScales(sizes: ExpertSizes, block: [number, number], context: Layou
   const per = (rows: number, columns: number): number => {
     const along = divCeil(columns, inputs);
     if (fp8Marlin(context)) return along * rows * context.dtypeBytes;
-    if (deepGemmScales(context)) return alignUp(rows, 4) * divCeil(along, 4) * int32;
+    if (deepGemmExpertScales(context)) return alignUp(rows, 4) * divCeil(along, 4) * int32;
     return divCeil(rows, outputs) * along * fp32;
   };
   return [

@@ -18,7 +18,15 @@ export function fp8BlockMarlin({ capability, rules }: LayoutContext): boolean {
 /** DeepGEMM takes block scales on Blackwell per row, four exponents in an int32. */
 export function deepGemmScales({ capability, rules }: LayoutContext): boolean {
   const below = rules['weights.deepGemmPackedBelow'];
-  return below !== undefined && capability >= 100 && capability < below;
+  const hasKernels = (capability >= 100 && capability < 110) || capability >= 120;
+  return below !== undefined && hasKernels && capability < below;
+}
+
+/** Experts on 10.x: from some release on TRTLLM comes before DeepGEMM and takes the scales as they are. */
+export function deepGemmExpertScales(context: LayoutContext): boolean {
+  const { capability, rules } = context;
+  const onTrtllm = rules['weights.trtllmBlockExperts'] === true && capability >= 100 && capability < 110;
+  return !onTrtllm && deepGemmScales(context);
 }
 
 /** NVFP4 arithmetic starts at capability 10.0; below, Marlin. */
