@@ -1,5 +1,6 @@
 // Weights beside the model's own: drafting layers of the target, a draft model, parameters kept in host memory.
 import { describe, expect, it } from 'vitest';
+import { expandArchitecture } from '../../../src/architecture/index.ts';
 import { rankWeights } from '../../../src/engines/vllm/weights/index.ts';
 import { GiB } from '../../../src/units.ts';
 import { weightsInput } from './input.ts';
@@ -50,5 +51,21 @@ describe('offload', () => {
     expect(moved).toBeGreaterThanOrEqual(4 * GiB);
     // The largest parameter, gate_up of 28672 x 4096 in 16 bit, may cross the budget.
     expect(moved).toBeLessThan(4 * GiB + 28672 * 4096 * 2);
+  });
+});
+
+describe('ERNIE 4.5', () => {
+  /** ernie_mtp.py: two norms, a projection of 2 x 2560, a dense Llama layer with its two norms. */
+  it('drafts with a dense layer and a cache of its own', () => {
+    const plain = weightsInput({ model: 'ernie-4.5-21b-a3b', version: '0.20.2' });
+    const config = { ...plain.spec.config, numNextnPredictLayers: 1 };
+    const spec = { ...plain.spec, config };
+    const architecture = expandArchitecture(spec);
+    const options = { ...plain.options, speculativeConfig: { method: 'mtp', num_speculative_tokens: 1 } };
+    const drafting = rankWeights({ ...plain, spec, architecture, options });
+    if ('error' in drafting) throw new Error(drafting.error);
+    const attention = 2560 * 128 * (20 + 2 * 4) + 20 * 128 * 2560;
+    expect(drafting.parts.draft).toBe(2 * (attention + 3 * 2560 * 12288 + 2 * 2560 * 2560 + 4 * 2560));
+    expect(architecture.draftCaches).toHaveLength(1);
   });
 });

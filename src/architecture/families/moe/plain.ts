@@ -1,8 +1,10 @@
 // Mixture-of-experts decoders with ordinary attention, as traits of the Mixtral decoder. Class defaults of transformers
 // (models/<family>/configuration_<family>.py) where a configuration is silent; names as in the published checkpoints.
 import type { ModelConfig, ModelSpec } from '../../../spec/model.ts';
-import { column, expert, rotaryOf } from '../../build.ts';
+import { attentionSizes, column, expert, linear, norm, range, replicated, rotaryOf } from '../../build.ts';
 import type { Architecture, TensorGroup } from '../../types.ts';
+import { decoderLayer } from '../dense/decoder.ts';
+import { predictionCaches } from '../dense/parts.ts';
 import { mixtralLike } from './mixtral.ts';
 import { integer, need, type TextOptions } from './parts.ts';
 
@@ -156,7 +158,7 @@ export function glm4Moe(spec: ModelSpec, options?: TextOptions): Architecture {
   });
 }
 
-/** ERNIE 4.5 MoE: tied head; the correction bias lies beside the router. */
+/** ERNIE 4.5 MoE: tied head; the correction bias lies beside the router; prediction layers are dense. */
 export function ernie45Moe(spec: ModelSpec, options?: TextOptions): Architecture {
   const { config } = spec;
   const width = need(config, 'moeIntermediateSize');
@@ -164,7 +166,7 @@ export function ernie45Moe(spec: ModelSpec, options?: TextOptions): Architecture
   const first = need(config, 'moeLayerStartIndex', 1);
   const last = integer(config, 'moeLayerEndIndex') ?? -1;
   const interval = need(config, 'moeLayerInterval', 1);
-  return mixtralLike(spec, options, {
+  const built = mixtralLike(spec, options, {
     tied: true,
     qkvBias: config.useBias === true,
     outBias: config.useBias === true,
@@ -178,6 +180,31 @@ export function ernie45Moe(spec: ModelSpec, options?: TextOptions): Architecture
       ...sharedExperts(config, width, 'shared_experts', 2),
     },
   });
+  return {
+    ...built,
+    tensors: [...built.tensors, ...erniePrediction(spec)],
+    draftCaches: predictionCaches(config, built),
+  };
+}
+
+/** A Llama layer behind the projection of embedding and hidden state. vllm/model_executor/models/ernie_mtp.py, 0.10 on. */
+function erniePrediction({ config }: ModelSpec): TensorGroup[] {
+  const { hiddenSize, intermediateSize = 4 * hiddenSize } = config;
+  const layers = range(need(config, 'numNextnPredictLayers'));
+  if (layers.length === 0) return [];
+  const where = { layers, part: 'mtp' } as const;
+  const widths = { hiddenSize, intermediateSize, sizes: attentionSizes(config) };
+  return [
+    ...norm('model.mtp_emb_norm.{layer}', hiddenSize, where),
+    ...norm('model.mtp_hidden_norm.{layer}', hiddenSize, where),
+    ...linear('model.mtp_linear_proj.{layer}', [hiddenSize, 2 * hiddenSize], {
+      ...where,
+      role: 'mtp',
+      shard: replicated,
+      linear: false,
+    }),
+    ...decoderLayer('model.mtp_block.{layer}', widths, { tied: true }, where),
+  ];
 }
 
 /** Hunyuan-A13B: norms of q and k, one shared MLP. */
