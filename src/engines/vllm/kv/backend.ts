@@ -103,7 +103,7 @@ function secondKernelRefuses(
   profile: Profile<AttentionRules>,
 ): boolean {
   const rule = profile['attention.nvfp4OnFa2'];
-  if (!rule || !rule.majors.includes(Number.parseInt(capability ?? '', 10))) return false;
+  if (!rule?.majors.includes(Number.parseInt(capability ?? '', 10))) return false;
   return cacheDtype !== 'nvfp4' || ('headDim' in layout && layout.headDim === rule.refusedHeadDim);
 }
 
