@@ -43,6 +43,7 @@ describe('EAGLE heads', () => {
     expect(drafting.result.devices[0]!.items[0]!.confidence).toBe('estimated');
     expect(drafting.diagnostics.map(({ code }) => code)).toContain('VRAM168');
     expect(drafting.result.kvCache.groups.map(({ layers }) => layers)).toEqual([33]);
+    expect(drafting.result.startupLog.join('\n')).toContain('Keeping separate lm_head weights from the target model.');
   });
 
   it('reads the config.json of a head; its shorter rotary table is one of its own', async () => {

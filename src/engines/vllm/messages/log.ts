@@ -44,11 +44,22 @@ export function startupLog({ profile, resolved, ranks, kv, kvCache }: LogFigures
     kvBytes: given || ranks.length === 1 ? kvCache.bytes : first.budget.availableBytes,
   };
   return [
+    ...eagleLines(context),
     loadLine(context),
     ...(resolved.engine === 'v0' ? v0Lines(context) : v1Lines(context)),
     ...graphLines(context),
     ...summaryLine(context),
   ];
+}
+
+/** EAGLE reads the target's embedding where one stage holds both, and its head; EAGLE-3 has a head of its own. */
+function eagleLines({ rules, resolved }: Context): string[] {
+  const method = resolved.speculativeConfig?.method;
+  const words = rules['messages.eagle'];
+  if (!words || resolved.runner === 'v2' || (method !== 'eagle' && method !== 'eagle3')) return [];
+  const embedding = resolved.pipelineParallelSize === 1 ? words.sharedEmbedding : words.ownEmbedding;
+  const head = method === 'eagle' ? words.sharedHead : words.ownHead;
+  return [embedding, head].filter((line) => line !== '');
 }
 
 function loadLine({ rules, resolved, budget }: Context): string {

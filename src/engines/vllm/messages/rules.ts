@@ -2,6 +2,7 @@
 
 export interface MessageRules {
   'messages.load': string;
+  'messages.eagle': { sharedEmbedding: string; ownEmbedding: string; sharedHead: string; ownHead: string } | null;
   'messages.loadSecondRunner': string;
   'messages.v0Profile': string;
   'messages.v0Blocks': string;
