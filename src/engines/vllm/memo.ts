@@ -1,5 +1,5 @@
 // Sweeps plan the same model on many GPUs: what depends on the model, the release and the layout alone is computed once per
-// model and kept as long as the model is. Keys hold every input that the rules read.
+// model, for the plans of the moment. Keys hold every input that the rules read.
 import { expandArchitecture } from '../../architecture/index.ts';
 import { cacheSummary } from '../../architecture/summary.ts';
 import type { Architecture } from '../../architecture/types.ts';
@@ -9,14 +9,15 @@ import type { ModelSpec } from '../../spec/model.ts';
 import { type KvSpecs, kvLayerSpecs } from './kv/specs.ts';
 import type { KvProfile } from './kv/types.ts';
 import type { Profile } from './profile.ts';
+import { identity, recent } from './recent.ts';
 import type { ResolvedOptions } from './resolved.ts';
 import { layoutGeneration, rankWeights } from './weights/index.ts';
 import type { WeightRules } from './weights/rules.ts';
 import type { RankWeights } from './weights/types.ts';
 
 const architectures = new WeakMap<ModelSpec, Architecture>();
-const weights = new WeakMap<ModelSpec, Map<string, RankWeights | { error: string }>>();
-const stages = new WeakMap<ModelSpec, Map<string, KvSpecs>>();
+const weights = recent<RankWeights | { error: string }>(20_000);
+const stages = recent<KvSpecs>(1000);
 
 export function architectureOf(spec: ModelSpec): Architecture {
   let architecture = architectures.get(spec);
@@ -43,7 +44,7 @@ export function weightsOf({
   // Whole experts may divide unevenly; everything else is split into equal shards.
   const place = { ...at, tensorRank: resolved.enableExpertParallel ? at.tensorRank : 0 };
   const key = `${optionsKey(request, resolved, weightsReadBatch(architecture, resolved))}/${place.stage}/${place.tensorRank}/${weightsGpuKey(request, architecture, gpu, resolved)}`;
-  return remember(weights, request.spec, key, () =>
+  return weights(key, () =>
     rankWeights({
       spec: request.spec,
       architecture,
@@ -60,7 +61,7 @@ export function weightsOf({
 export function stagesOf({ request, architecture, resolved }: Subject): KvSpecs {
   const gpu = request.gpus[0]!;
   const key = `${optionsKey(request, resolved, cacheSummary(architecture).kinds.has('cross'))}/${request.options.kvCacheDtype}/${gpu.vendor}/${gpu.computeCapability}`;
-  return remember(stages, request.spec, key, () =>
+  return stages(key, () =>
     kvLayerSpecs({
       model: request.spec,
       architecture,
@@ -97,42 +98,14 @@ function weightsReadBatch(architecture: Architecture, { kvCacheDtype, speculativ
 }
 
 /** Every option but those that move with the memory of a GPU and that the rules do not read. */
-function optionsKey({ release, scheme }: PlanRequest, resolved: ResolvedOptions, readsBatch: boolean): string {
+function optionsKey(
+  { spec, release, scheme, draft }: PlanRequest,
+  resolved: ResolvedOptions,
+  readsBatch: boolean,
+): string {
   const { captureSizes, cudagraphMode, gpuMemoryUtilization, kvCacheMemoryBytes, autoMaxModelLen, ...options } =
     resolved;
   const { maxNumSeqs, maxNumBatchedTokens, ...others } = options;
-  return `${release}/${schemeKey(scheme)}/${JSON.stringify(readsBatch ? options : others)}`;
-}
-
-const schemeNumbers = new WeakMap<object, number>();
-let schemes = 0;
-
-/** Two checkpoints may call different layouts by one method name: the scheme itself is the key. */
-function schemeKey(scheme: object | undefined): number {
-  if (!scheme) return 0;
-  let number = schemeNumbers.get(scheme);
-  if (number === undefined) {
-    number = ++schemes;
-    schemeNumbers.set(scheme, number);
-  }
-  return number;
-}
-
-function remember<Value>(
-  memo: WeakMap<ModelSpec, Map<string, Value>>,
-  spec: ModelSpec,
-  key: string,
-  make: () => Value,
-): Value {
-  let values = memo.get(spec);
-  if (!values) {
-    values = new Map();
-    memo.set(spec, values);
-  }
-  let value = values.get(key);
-  if (value === undefined) {
-    value = make();
-    values.set(key, value);
-  }
-  return value;
+  const subject = `${identity(spec)}/${identity(scheme)}/${identity(draft?.spec)}/${release}`;
+  return `${subject}/${JSON.stringify(readsBatch ? options : others)}`;
 }
