@@ -28,8 +28,9 @@ export function groupLayers(
   }
   return {
     groups: each[0]!.groups,
-    bytesPerBlock: each.map((grouping) => grouping.bytesPerBlock[0]!),
-    checkedBytesPerBlock: each.map((grouping) => grouping.checkedBytesPerBlock[0]!),
+    // A stage whose layers all read another layer's cache holds none: it does not bound the pool.
+    bytesPerBlock: each.map((grouping) => grouping.bytesPerBlock[0] ?? 0),
+    checkedBytesPerBlock: each.map((grouping) => grouping.checkedBytesPerBlock[0] ?? 0),
     warnings: each.flatMap((grouping) => grouping.warnings),
   };
 }
