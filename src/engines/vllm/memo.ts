@@ -60,7 +60,7 @@ export function weightsOf({
 
 export function stagesOf({ request, architecture, resolved }: Subject): KvSpecs {
   const gpu = request.gpus[0]!;
-  const key = `${optionsKey(request, resolved, cacheSummary(architecture).kinds.has('cross'))}/${request.options.kvCacheDtype}/${gpu.vendor}/${gpu.computeCapability}`;
+  const key = `${optionsKey(request, resolved, cacheSummary(architecture).kinds.has('cross'))}/${request.options.kvCacheDtype}/${cacheGpuKey(gpu, resolved)}`;
   return stages(key, () =>
     kvLayerSpecs({
       model: request.spec,
@@ -88,6 +88,12 @@ function weightsGpuKey(
   const generation = gpu.vendor === 'amd' ? gpu.architecture : layoutGeneration(gpu.computeCapability);
   if (scheme) return `${generation}/${locks}`;
   return architecture.attention === 'mla' || kvCacheDtype.startsWith('nvfp4') ? `${generation}` : '';
+}
+
+/** Backends are chosen by generation; only the refusal of an fp8 cache names the capability itself. */
+function cacheGpuKey(gpu: GpuSpec, { kvCacheDtype }: ResolvedOptions): string {
+  if (kvCacheDtype.startsWith('fp8')) return `${gpu.vendor}/${gpu.computeCapability}`;
+  return `${gpu.vendor}/${layoutGeneration(gpu.computeCapability)}`;
 }
 
 /** Buffers that grow with the batch: of towers, of sparse and latent attention, of drafters, beside an NVFP4 cache. */

@@ -73,8 +73,20 @@ function largestPrefixItem({ spec, architecture, profile, options }: BatchInput)
   return Math.max(0, ...(architecture.encoders ?? []).map((encoder) => encoder.tokensPerItem));
 }
 
+const names = new WeakMap<GpuSpec, string>();
+
+/** Every name of the device in lower case, as the release's own test would see it. */
+function namesOf(gpu: GpuSpec): string {
+  let text = names.get(gpu);
+  if (text === undefined) {
+    text = [gpu.name, ...(gpu.printedNames ?? []), gpu.id].join(' ').toLowerCase();
+    names.set(gpu, text);
+  }
+  return text;
+}
+
 function tierOf(gpu: GpuSpec, profile: Profile<DefaultsRules>): BatchTier {
-  const name = [gpu.name, ...(gpu.printedNames ?? []), gpu.id].join(' ').toLowerCase();
+  const name = namesOf(gpu);
   const unreadable = gpu.integrated === true && gpu.vendor === 'nvidia' && profile['defaults.integratedCountsAsSmall'];
   const gib = unreadable ? 0 : gpu.driverTotalBytes / GiB;
   const tiers = profile['defaults.batchTiers'];
