@@ -17,7 +17,7 @@ export type Support =
 
 /** An architecture outside the registry is left to the Transformers backend, which is not known here: not supported. */
 export function supportOf(entries: readonly RegistryEntry[], architecture: string, release: string): Support {
-  const entry = entries.find((candidate) => candidate.architecture === architecture);
+  const entry = byArchitecture(entries).get(architecture);
   if (!entry) return { supported: false };
   const at = releaseIndex(release);
   const tooEarly = entry.since !== undefined && at < releaseIndex(entry.since);
@@ -33,4 +33,15 @@ export function supportOf(entries: readonly RegistryEntry[], architecture: strin
     supported: true,
     viaTransformers: entry.viaTransformers !== undefined && at >= releaseIndex(entry.viaTransformers),
   };
+}
+
+const indexes = new WeakMap<readonly RegistryEntry[], Map<string, RegistryEntry>>();
+
+function byArchitecture(entries: readonly RegistryEntry[]): Map<string, RegistryEntry> {
+  let index = indexes.get(entries);
+  if (!index) {
+    index = new Map(entries.map((entry) => [entry.architecture, entry]));
+    indexes.set(entries, index);
+  }
+  return index;
 }

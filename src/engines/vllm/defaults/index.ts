@@ -67,8 +67,8 @@ export function resolveOptions({ options, spec, architecture, gpu, profile }: De
   const speculativeTokens = speculativeTokensOf(options);
   const graphs = { options, spec, gpu, traits, profile, engine, speculativeTokens, ...batch };
   const { maxNumSeqs, maxNumBatchedTokens } = batch;
-  const resolved: ResolvedOptions = {
-    ...options,
+  // What the engine decides, over what the user said; a spread of the two would cost more than the rest of this function.
+  const resolved: ResolvedOptions = Object.assign({}, options, {
     engine,
     runner,
     dtype,
@@ -87,8 +87,8 @@ export function resolveOptions({ options, spec, architecture, gpu, profile }: De
     maxConcurrentBatches: concurrentBatches(asyncScheduling, options.pipelineParallelSize, runner),
     mambaCacheMode: resolveMambaMode(features, enablePrefixCaching),
     speculativeTokens,
-    ...loraDefaults(options, profile),
-  };
+  });
+  if (options.enableLora) Object.assign(resolved, loraDefaults(options, profile));
   const error =
     parallelRefusal(options, spec, architecture, profile) ??
     loraRefusal(options, spec, profile) ??
