@@ -1,7 +1,7 @@
 // Runs the real program and holds what it says against the contract: exit code, one clear message on standard error, nothing
 // on standard output when the input is refused. It knows nothing of what is planned.
-import { spawn } from 'node:child_process';
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync, spawn } from 'node:child_process';
+import { chmodSync, cpSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -26,7 +26,21 @@ export interface RunOptions {
 
 /** `vram ...args` without a terminal, without colour variables, and without a hub to ask. */
 export function vram(args: readonly string[], options: RunOptions = {}): Promise<Ran> {
-  return start(process.execPath, [program, ...args], options);
+  const file = options.uid === undefined ? program : programForAnyone();
+  return start(process.execPath, [file, ...args], options);
+}
+
+/** Another user may not be able to read this checkout: the program is copied, once, to where anyone can. */
+function programForAnyone(): string {
+  const copy = join(scratch, 'program');
+  if (!existsSync(copy)) {
+    const root = fileURLToPath(new URL('../../', import.meta.url));
+    for (const part of ['bin', 'dist', 'node_modules/yaml', 'node_modules/zod']) {
+      cpSync(join(root, part), join(copy, part), { recursive: true });
+    }
+    execFileSync('chmod', ['-R', 'a+rX', copy]);
+  }
+  return join(copy, 'bin/vram.js');
 }
 
 /** A shell line in which "$VRAM" is the program. */
