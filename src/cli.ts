@@ -72,7 +72,7 @@ function processIo(argv: readonly string[]): Io {
     errIsTerminal: process.stderr.isTTY === true,
     cwd: pathToFileURL(`${process.cwd()}/`).href,
     progress: async (text) =>
-      process.stderr.isTTY ? (await import('./commands/progress.ts')).progress(text) : () => undefined,
+      process.stderr.isTTY ? (await import('./commands/progress.ts')).progress(text, process.stderr) : () => undefined,
   };
 }
 

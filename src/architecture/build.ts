@@ -204,6 +204,34 @@ export function experts(
   ];
 }
 
+/** The routed experts of one kind of layer, stored in two tensors: gate and up over each other, and down. */
+export function stackedExperts(
+  names: { gateUp: string; down: string; merge: string },
+  sizes: { hiddenSize: number; intermediateSize: number; experts: number },
+  options: Where & { transposed?: boolean },
+): TensorGroup[] {
+  const { hiddenSize, intermediateSize, experts: count } = sizes;
+  const common = { part: 'text', ...options, experts: count, stacked: true, linear: true } as const;
+  return [
+    {
+      ...common,
+      name: names.gateUp,
+      shape: [2 * intermediateSize, hiddenSize],
+      role: 'expert-gate-up',
+      shard: expert(column),
+      merge: `${names.merge}.w13`,
+    },
+    {
+      ...common,
+      name: names.down,
+      shape: [hiddenSize, intermediateSize],
+      role: 'expert-down',
+      shard: expert(row),
+      merge: `${names.merge}.w2`,
+    },
+  ];
+}
+
 /** The router, a replicated matrix that schemes leave in 16 bit. */
 export function router(name: string, experts: number, hiddenSize: number, where: Where = {}): TensorGroup[] {
   return linear(name, [experts, hiddenSize], { ...where, role: 'router', shard: replicated, linear: false });

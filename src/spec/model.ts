@@ -8,6 +8,10 @@ export type Dtype = (typeof dtypes)[number];
 export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
 export type JsonObject = { [key: string]: Json };
 
+export function isJsonObject(value: unknown): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
 /** Rotary embedding parameters, from rope_scaling / rope_parameters / rope_theta. */
 export interface RopeConfig {
   /** Hugging Face rope_type: default, linear, dynamic, yarn, deepseek_yarn, longrope, su, llama3, mrope ... */

@@ -1,6 +1,15 @@
 // Turns a Hugging Face config.json into our ModelConfig: one pass of renaming, so that every family and every engine reads
 // one set of names. It decides nothing: defaults that a model class supplies belong to the family (architecture/).
-import type { Dtype, Json, JsonObject, ModelConfig, ModelSpec, QuantizationConfig, RopeConfig } from './model.ts';
+import {
+  type Dtype,
+  isJsonObject,
+  type Json,
+  type JsonObject,
+  type ModelConfig,
+  type ModelSpec,
+  type QuantizationConfig,
+  type RopeConfig,
+} from './model.ts';
 
 /** Hugging Face key -> our key, for the fields that many model types spell differently. First match wins per target. */
 const renames: readonly (readonly [to: string, from: readonly string[]])[] = [
@@ -87,16 +96,12 @@ function camelCase(key: string): string {
   return key.replace(/_+([a-zA-Z0-9])/g, (_, c: string, at: number) => (at === 0 ? c : c.toUpperCase()));
 }
 
-function isObject(value: unknown): value is JsonObject {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
 /** Renames recursively, dropping nulls (absent and null mean the same in Hugging Face configs). */
 function camelKeys(source: JsonObject): JsonObject {
   const out: JsonObject = {};
   for (const [key, value] of Object.entries(source)) {
     if (value === null) continue;
-    out[camelCase(key)] = isObject(value) ? camelKeys(value) : value;
+    out[camelCase(key)] = isJsonObject(value) ? camelKeys(value) : value;
   }
   return out;
 }
@@ -112,17 +117,17 @@ function renameText(source: JsonObject): JsonObject {
   }
   for (const [key, value] of Object.entries(source)) {
     if (value === null || used.has(key) || ignored.has(key)) continue;
-    out[camelCase(key)] ??= isObject(value) ? camelKeys(value) : value;
+    out[camelCase(key)] ??= isJsonObject(value) ? camelKeys(value) : value;
   }
   for (const name of nestedFlattened) {
     const nested = source[name];
-    if (isObject(nested)) for (const [key, value] of Object.entries(renameText(nested))) out[key] ??= value;
+    if (isJsonObject(nested)) for (const [key, value] of Object.entries(renameText(nested))) out[key] ??= value;
   }
   return out;
 }
 
 function ropeOf(source: JsonObject): RopeConfig | undefined {
-  const nested = [source.rope_scaling, source.rope_parameters].find(isObject);
+  const nested = [source.rope_scaling, source.rope_parameters].find(isJsonObject);
   const rope: JsonObject = nested ? camelKeys(nested) : {};
   // Gemma 3/4 and others key rope_parameters by layer type; keep the nesting as it is.
   rope.type ??= rope.ropeType ?? null;
@@ -142,7 +147,7 @@ function dtypeOf(...sources: (JsonObject | undefined)[]): Dtype | undefined {
 }
 
 function firstObject(source: JsonObject, keys: readonly string[]): JsonObject | undefined {
-  return keys.map((key) => source[key]).find(isObject);
+  return keys.map((key) => source[key]).find(isJsonObject);
 }
 
 function sizesOfClass(text: JsonObject): JsonObject {
@@ -172,8 +177,8 @@ function normalizeConfig(source: JsonObject): NormalizedConfig {
   if (rope) config.rope = rope as JsonObject;
   const dtype = dtypeOf(text, source);
   if (dtype) config.dtype = dtype;
-  if (isObject(source.vision_config)) config.vision = camelKeys(source.vision_config);
-  if (isObject(source.audio_config)) config.audio = camelKeys(source.audio_config);
+  if (isJsonObject(source.vision_config)) config.vision = camelKeys(source.vision_config);
+  if (isJsonObject(source.audio_config)) config.audio = camelKeys(source.audio_config);
   const quantization = firstObject(source, ['quantization_config']) ?? firstObject(text ?? {}, ['quantization_config']);
   const architectures = source.architectures;
   const result: NormalizedConfig = {

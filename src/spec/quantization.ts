@@ -1,6 +1,6 @@
 // How weights are stored: the schemes of presets/quantizations, and the scheme that a checkpoint's quantization_config
 // describes. It says bits, groups, scales and what stays in 16 bit; what an engine makes of them in memory is the engine's.
-import type { Json, QuantizationConfig } from './model.ts';
+import { isJsonObject, type Json, type QuantizationConfig } from './model.ts';
 
 const weightFormats = [
   'none',
@@ -152,7 +152,7 @@ function readGptq(config: QuantizationConfig): Omit<QuantizationScheme, 'id' | '
 function readModelopt(config: QuantizationConfig): Omit<QuantizationScheme, 'id' | 'method'> {
   const algorithm = String(config.quantAlgo ?? '').toUpperCase();
   const weights = firstGroup(config)?.weights;
-  const four = algorithm.includes('FP4') || (isObject(weights) && weights.numBits === 4);
+  const four = algorithm.includes('FP4') || (isJsonObject(weights) && weights.numBits === 4);
   const ignore = [...strings(config.ignore), ...strings(config.excludeModules)];
   if (four) {
     return {
@@ -169,8 +169,8 @@ function readModelopt(config: QuantizationConfig): Omit<QuantizationScheme, 'id'
 
 function readCompressedTensors(config: QuantizationConfig): Omit<QuantizationScheme, 'id' | 'method'> {
   const group = firstGroup(config);
-  const weights = isObject(group?.weights) ? group.weights : {};
-  const activations = isObject(group?.inputActivations) ? group.inputActivations : undefined;
+  const weights = isJsonObject(group?.weights) ? group.weights : {};
+  const activations = isJsonObject(group?.inputActivations) ? group.inputActivations : undefined;
   const bits = numberOr(weights.numBits, 8);
   const size = typeof weights.groupSize === 'number' && weights.groupSize > 0 ? { group: weights.groupSize } : {};
   const common = { bits, ignore: strings(config.ignore), match: 'regex' as const };
@@ -197,11 +197,7 @@ function readCompressedTensors(config: QuantizationConfig): Omit<QuantizationSch
 
 function firstGroup(config: QuantizationConfig): { [key: string]: Json } | undefined {
   const groups = config.configGroups;
-  return isObject(groups) ? Object.values(groups).find(isObject) : undefined;
-}
-
-function isObject(value: Json | undefined): value is { [key: string]: Json } {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
+  return isJsonObject(groups) ? Object.values(groups).find(isJsonObject) : undefined;
 }
 
 function strings(value: Json | undefined): string[] {

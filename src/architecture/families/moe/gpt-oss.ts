@@ -4,7 +4,7 @@ import type { ModelConfig, ModelSpec } from '../../../spec/model.ts';
 import { attention, attentionSizes, column, expert, range, rotaryOf } from '../../build.ts';
 import type { Architecture, CacheLayout, TensorGroup } from '../../types.ts';
 import { decoderNames, layerNorms, moeBlock, moeDecoder, need, type TextOptions } from './parts.ts';
-import { stackedExperts } from './plain.ts';
+import { transposedExperts } from './plain.ts';
 
 export function gptOss(spec: ModelSpec, options?: TextOptions): Architecture {
   const { config } = spec;
@@ -59,7 +59,7 @@ function biasedExperts(
   layers: readonly number[],
 ): TensorGroup[] {
   const common = { layers, experts: sizes.experts, stacked: true, part: 'text' } as const;
-  const [gateUp, down] = stackedExperts(prefix, sizes, layers);
+  const [gateUp, down] = transposedExperts(prefix, sizes, layers);
   return [
     gateUp!,
     {

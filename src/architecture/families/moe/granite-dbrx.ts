@@ -13,6 +13,7 @@ import {
   rotaryOf,
   router,
   row,
+  stackedExperts,
 } from '../../build.ts';
 import type { Architecture, TensorGroup } from '../../types.ts';
 import { fusedQkv } from '../dense/parts.ts';
@@ -37,25 +38,12 @@ export function graniteMoe(spec: ModelSpec, options?: TextOptions): Architecture
   const experts = need(config, 'experts', 8);
   const intermediateSize = need(config, 'intermediateSize');
   const prefix = `${names.layer}.block_sparse_moe`;
-  const common = { layers, experts, stacked: true, part: 'text', linear: true } as const;
-  const routed: TensorGroup[] = [
-    {
-      ...common,
-      name: `${prefix}.input_linear.weight`,
-      shape: [2 * intermediateSize, hiddenSize],
-      role: 'expert-gate-up',
-      shard: expert(column),
-      merge: `${prefix}.experts.w13`,
-    },
-    {
-      ...common,
-      name: `${prefix}.output_linear.weight`,
-      shape: [hiddenSize, intermediateSize],
-      role: 'expert-down',
-      shard: expert(row),
-      merge: `${prefix}.experts.w2`,
-    },
-  ];
+  const stored = {
+    gateUp: `${prefix}.input_linear.weight`,
+    down: `${prefix}.output_linear.weight`,
+    merge: `${prefix}.experts`,
+  };
+  const routed = stackedExperts(stored, { hiddenSize, intermediateSize, experts }, { layers });
   const block = { layers, hiddenSize, experts, intermediateSize, router: 'router.layer', routed };
   const bias = config.attentionBias === true;
   return moeDecoder(spec, {

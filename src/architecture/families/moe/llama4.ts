@@ -14,7 +14,7 @@ import {
   splitLayers,
   type TextOptions,
 } from './parts.ts';
-import { stackedExperts } from './plain.ts';
+import { transposedExperts } from './plain.ts';
 
 export function llama4Text(spec: ModelSpec, options?: TextOptions): Architecture {
   const { config } = spec;
@@ -68,7 +68,7 @@ function blockOf(prefix: string, config: ModelConfig, layers: readonly number[])
     layers,
     router: 'router',
     shared: { name: 'shared_expert', intermediateSize: sizes.intermediateSize },
-    routed: stackedExperts(`${prefix}.experts`, sizes, layers),
+    routed: transposedExperts(`${prefix}.experts`, sizes, layers),
   };
 }
 

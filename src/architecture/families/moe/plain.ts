@@ -1,7 +1,7 @@
 // Mixture-of-experts decoders with ordinary attention, as traits of the Mixtral decoder. Class defaults of transformers
 // (models/<family>/configuration_<family>.py) where a configuration is silent; names as in the published checkpoints.
 import type { ModelConfig, ModelSpec } from '../../../spec/model.ts';
-import { attentionSizes, column, expert, linear, norm, range, replicated, rotaryOf } from '../../build.ts';
+import { attentionSizes, linear, norm, range, replicated, rotaryOf, stackedExperts } from '../../build.ts';
 import type { Architecture, TensorGroup } from '../../types.ts';
 import { decoderLayer } from '../dense/decoder.ts';
 import { predictionCaches } from '../dense/parts.ts';
@@ -91,38 +91,20 @@ export function qwen3Moe(spec: ModelSpec, options?: TextOptions & { stackedExper
     block: {
       ...qwenExperts(config),
       ...qwenShared(config),
-      ...(options?.stackedExperts ? { routed: stackedExperts(prefix, sizes, layers) } : {}),
+      ...(options?.stackedExperts ? { routed: transposedExperts(prefix, sizes, layers) } : {}),
     },
     ...windowOf(config, false),
   });
 }
 
 /** All experts of a layer in two tensors: [experts, hidden, 2 x intermediate] and [experts, intermediate, hidden]. */
-export function stackedExperts(
+export function transposedExperts(
   prefix: string,
   sizes: { hiddenSize: number; intermediateSize: number; experts: number },
   layers: readonly number[],
 ): TensorGroup[] {
-  const { hiddenSize, intermediateSize, experts } = sizes;
-  const common = { layers, experts, part: 'text', linear: true, stacked: true, transposed: true } as const;
-  return [
-    {
-      ...common,
-      name: `${prefix}.gate_up_proj`,
-      shape: [2 * intermediateSize, hiddenSize],
-      role: 'expert-gate-up',
-      shard: expert(column),
-      merge: `${prefix}.w13`,
-    },
-    {
-      ...common,
-      name: `${prefix}.down_proj`,
-      shape: [hiddenSize, intermediateSize],
-      role: 'expert-down',
-      shard: expert({ by: 'row' }),
-      merge: `${prefix}.w2`,
-    },
-  ];
+  const names = { gateUp: `${prefix}.gate_up_proj`, down: `${prefix}.down_proj`, merge: prefix };
+  return stackedExperts(names, sizes, { layers, transposed: true });
 }
 
 /** OLMoE: norms over the whole of q and of k. */

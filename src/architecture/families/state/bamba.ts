@@ -1,10 +1,10 @@
 // Bamba: Mamba-2 layers, attention at attn_layer_indices, a gated MLP in every layer. transformers/models/bamba,
 // vllm/model_executor/models/bamba.py (to 0.20; later releases no longer have it).
-import type { ModelConfig, ModelSpec } from '../../../spec/model.ts';
+import type { ModelSpec } from '../../../spec/model.ts';
 import { attention, attentionSizes, cachesOf, embedding, gatedMlp, lmHead, norm, range } from '../../build.ts';
 import type { Architecture } from '../../types.ts';
-import { type Mamba2Sizes, mamba2Mixer, mamba2State } from './mixers/mamba2.ts';
-import { flagOf, listOf, numberOf } from './text.ts';
+import { mamba2Mixer, mamba2Sizes, mamba2State } from './mixers/mamba2.ts';
+import { listOf, numberOf } from './text.ts';
 
 export function bamba({ config }: ModelSpec): Architecture {
   const { hiddenSize, vocabSize } = config;
@@ -13,7 +13,7 @@ export function bamba({ config }: ModelSpec): Architecture {
   const stateLayers = layers.filter((layer) => !attentionLayers.includes(layer));
   const sizes = { ...attentionSizes(config), headDim: Math.floor(hiddenSize / config.heads) };
   const intermediateSize = numberOf(config, 'intermediateSize', 14336);
-  const mixer = mixerSizes(config);
+  const mixer = mamba2Sizes(config);
   const tied = config.tieWordEmbeddings ?? false;
   const prefix = 'model.layers.{layer}';
   return {
@@ -50,24 +50,5 @@ export function bamba({ config }: ModelSpec): Architecture {
     ],
     tied,
     attention: 'hybrid-mamba',
-  };
-}
-
-/** Defaults of BambaConfig. */
-function mixerSizes(config: ModelConfig): Mamba2Sizes {
-  const { hiddenSize, mambaDHead } = config;
-  const inner = numberOf(config, 'mambaExpand', 2) * hiddenSize;
-  const heads = numberOf(config, 'mambaNHeads', 128);
-  return {
-    hiddenSize,
-    inner,
-    state: numberOf(config, 'mambaDState', 256),
-    conv: numberOf(config, 'mambaDConv', 4),
-    heads,
-    headDim: typeof mambaDHead === 'number' ? mambaDHead : inner / heads,
-    groups: numberOf(config, 'mambaNGroups', 1),
-    convBias: flagOf(config, 'mambaConvBias', true),
-    bias: flagOf(config, 'mambaProjBias', false),
-    gatedNorm: true,
   };
 }

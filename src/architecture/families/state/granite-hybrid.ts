@@ -8,7 +8,6 @@ import {
   cachesOf,
   column,
   embedding,
-  expert,
   linear,
   lmHead,
   norm,
@@ -16,9 +15,10 @@ import {
   rotaryOf,
   router,
   row,
+  stackedExperts,
 } from '../../build.ts';
 import type { Architecture, TensorGroup } from '../../types.ts';
-import { type Mamba2Sizes, mamba2Mixer, mamba2State } from './mixers/mamba2.ts';
+import { mamba2Mixer, mamba2Sizes, mamba2State } from './mixers/mamba2.ts';
 import { flagOf, listOf, numberOf } from './text.ts';
 
 export function graniteMoeHybrid({ config }: ModelSpec): Architecture {
@@ -31,7 +31,7 @@ export function graniteMoeHybrid({ config }: ModelSpec): Architecture {
   );
   const stateLayers = layers.filter((layer) => !attentionLayers.includes(layer));
   const sizes = { ...attentionSizes(config), headDim: Math.floor(hiddenSize / config.heads) };
-  const mixer = mixerSizes(config);
+  const mixer = mamba2Sizes(config);
   const shared = numberOf(config, 'sharedIntermediateSize', 1024);
   const bias = flagOf(config, 'attentionBias', false);
   const tied = config.tieWordEmbeddings ?? false;
@@ -41,7 +41,7 @@ export function graniteMoeHybrid({ config }: ModelSpec): Architecture {
       embedding('model.embed_tokens', vocabSize, hiddenSize),
       ...mamba2Mixer(`${prefix}.mamba`, mixer, { layers: stateLayers }),
       ...attention(`${prefix}.self_attn`, hiddenSize, sizes, { layers: attentionLayers, qkvBias: bias, outBias: bias }),
-      ...(count > 0 ? stackedExperts(`${prefix}.block_sparse_moe`, config, layers) : []),
+      ...(count > 0 ? routedExperts(`${prefix}.block_sparse_moe`, config, layers) : []),
       ...(shared > 0 ? sharedMlp(`${prefix}.shared_mlp`, config, shared, layers) : []),
       ...norm(`${prefix}.input_layernorm`, hiddenSize, { layers }),
       ...norm(`${prefix}.post_attention_layernorm`, hiddenSize, { layers }),
@@ -79,28 +79,17 @@ export function graniteMoeHybrid({ config }: ModelSpec): Architecture {
   };
 }
 
-function stackedExperts(prefix: string, config: ModelConfig, layers: number[]): TensorGroup[] {
+function routedExperts(prefix: string, config: ModelConfig, layers: number[]): TensorGroup[] {
   const { hiddenSize, experts: count = 0 } = config;
-  const width = numberOf(config, 'intermediateSize');
-  const common = { layers, experts: count, stacked: true, part: 'text', linear: true } as const;
+  const names = {
+    gateUp: `${prefix}.input_linear.weight`,
+    down: `${prefix}.output_linear.weight`,
+    merge: `${prefix}.experts`,
+  };
+  const sizes = { hiddenSize, intermediateSize: numberOf(config, 'intermediateSize'), experts: count };
   return [
     ...router(`${prefix}.router.layer`, count, hiddenSize, { layers }),
-    {
-      ...common,
-      name: `${prefix}.input_linear.weight`,
-      shape: [2 * width, hiddenSize],
-      role: 'expert-gate-up',
-      shard: expert(column),
-      merge: `${prefix}.experts.w13`,
-    },
-    {
-      ...common,
-      name: `${prefix}.output_linear.weight`,
-      shape: [hiddenSize, width],
-      role: 'expert-down',
-      shard: expert(row),
-      merge: `${prefix}.experts.w2`,
-    },
+    ...stackedExperts(names, sizes, { layers }),
   ];
 }
 
@@ -112,23 +101,4 @@ function sharedMlp(prefix: string, config: ModelConfig, width: number, layers: n
     ...linear(`${prefix}.input_linear`, [2 * width, hiddenSize], { layers, role: roles[0], shard: column }),
     ...linear(`${prefix}.output_linear`, [hiddenSize, width], { layers, role: roles[1], shard: row }),
   ];
-}
-
-/** Defaults of GraniteMoeHybridConfig. */
-function mixerSizes(config: ModelConfig): Mamba2Sizes {
-  const { hiddenSize, mambaDHead } = config;
-  const inner = numberOf(config, 'mambaExpand', 2) * hiddenSize;
-  const heads = numberOf(config, 'mambaNHeads', 128);
-  return {
-    hiddenSize,
-    inner,
-    state: numberOf(config, 'mambaDState', 256),
-    conv: numberOf(config, 'mambaDConv', 4),
-    heads,
-    headDim: typeof mambaDHead === 'number' ? mambaDHead : inner / heads,
-    groups: numberOf(config, 'mambaNGroups', 1),
-    convBias: flagOf(config, 'mambaConvBias', true),
-    bias: flagOf(config, 'mambaProjBias', false),
-    gatedNorm: true,
-  };
 }

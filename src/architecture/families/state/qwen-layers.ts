@@ -5,7 +5,6 @@ import type { ModelConfig } from '../../../spec/model.ts';
 import {
   attentionSizes,
   column,
-  expert,
   experts,
   gatedMlp,
   kvHeads,
@@ -15,6 +14,7 @@ import {
   replicated,
   router,
   row,
+  stackedExperts,
   type Where,
 } from '../../build.ts';
 import type { TensorGroup } from '../../types.ts';
@@ -105,34 +105,11 @@ function sparse(prefix: string, config: ModelConfig, layout: QwenLayout, where: 
         ]
       : []),
     ...(layout.stackedExperts
-      ? stackedExperts(`${prefix}.experts`, sizes, where)
+      ? stackedExperts(
+          { gateUp: `${prefix}.experts.gate_up_proj`, down: `${prefix}.experts.down_proj`, merge: `${prefix}.experts` },
+          sizes,
+          where,
+        )
       : experts(`${prefix}.experts`, sizes, where)),
-  ];
-}
-
-function stackedExperts(
-  prefix: string,
-  sizes: { hiddenSize: number; intermediateSize: number; experts: number },
-  where: Where,
-): TensorGroup[] {
-  const { hiddenSize, intermediateSize, experts: count } = sizes;
-  const common = { ...where, part: where.part ?? 'text', experts: count, stacked: true, linear: true } as const;
-  return [
-    {
-      ...common,
-      name: `${prefix}.gate_up_proj`,
-      shape: [2 * intermediateSize, hiddenSize],
-      role: 'expert-gate-up',
-      shard: expert(column),
-      merge: `${prefix}.w13`,
-    },
-    {
-      ...common,
-      name: `${prefix}.down_proj`,
-      shape: [hiddenSize, intermediateSize],
-      role: 'expert-down',
-      shard: expert(row),
-      merge: `${prefix}.w2`,
-    },
   ];
 }

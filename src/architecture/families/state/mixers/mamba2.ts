@@ -1,8 +1,10 @@
 // The Mamba-2 mixer (Nemotron-H, Granite 4 hybrids, Falcon-H1): heads of a scalar decay whose B and C vectors are shared by
 // groups. Ranks split heads; groups follow their heads and are repeated where there are fewer groups than ranks.
 // Law: vllm/model_executor/layers/mamba/mamba_mixer2.py (0.10 to 0.33).
+import type { ModelConfig } from '../../../../spec/model.ts';
 import { column, kvHeads, linear, row, type Where } from '../../../build.ts';
 import type { Shard, StateLayout, TensorGroup } from '../../../types.ts';
+import { flagOf, numberOf } from '../text.ts';
 import { convolution, parameter } from './parts.ts';
 
 export interface Mamba2Sizes {
@@ -64,4 +66,23 @@ function convChannels({ inner, groups, state }: Mamba2Sizes): number {
 /** B or C: one block of `state` rows per group, kept whole when ranks outnumber the groups. */
 function groupRows({ groups, state }: Mamba2Sizes): { rows: number; shard: Shard } {
   return { rows: groups * state, shard: kvHeads(groups) };
+}
+
+/** The mixer of a configuration with mamba_* keys; BambaConfig and GraniteMoeHybridConfig have the same defaults. */
+export function mamba2Sizes(config: ModelConfig): Mamba2Sizes {
+  const { hiddenSize, mambaDHead } = config;
+  const inner = numberOf(config, 'mambaExpand', 2) * hiddenSize;
+  const heads = numberOf(config, 'mambaNHeads', 128);
+  return {
+    hiddenSize,
+    inner,
+    state: numberOf(config, 'mambaDState', 256),
+    conv: numberOf(config, 'mambaDConv', 4),
+    heads,
+    headDim: typeof mambaDHead === 'number' ? mambaDHead : inner / heads,
+    groups: numberOf(config, 'mambaNGroups', 1),
+    convBias: flagOf(config, 'mambaConvBias', true),
+    bias: flagOf(config, 'mambaProjBias', false),
+    gatedNorm: true,
+  };
 }
