@@ -1,0 +1,129 @@
+// What a simulation answers: the `result` of `vram simulate` in the JSON contract, as plain data. The clock (run/) fills it in;
+// renderers format it and never compute. Block counts, preemptions and hits are exact; times are a step-time model's.
+
+export interface LatencySummary {
+  mean: number;
+  p50: number;
+  p90: number;
+  p99: number;
+}
+
+/** Time-weighted shares of the pool's token slots; they sum to 1. */
+export interface SharesResult {
+  tokenStates: number;
+  reserved: number;
+  internalFragmentation: number;
+  externalFragmentation: number;
+  free: number;
+}
+
+/** Requests that can never run, by reason. */
+export interface Rejection {
+  reason: string;
+  count: number;
+  /** Id of the first such request. */
+  first: string;
+}
+
+/** State of the pool and the queues at time t, and what happened since the point before. */
+export interface TimelinePoint {
+  t: number;
+  running: number;
+  waiting: number;
+  swapped: number;
+  usedBlocks: number;
+  /** Free blocks that still hold a cached prefix. */
+  cachedBlocks: number;
+  /** Shares of the pool's token slots; what is missing to 1 is free or cached. */
+  tokenStates: number;
+  reserved: number;
+  internalFragmentation: number;
+  externalFragmentation: number;
+  /** Preemptions since the point before. */
+  preemptions: number;
+}
+
+export interface RunResult {
+  requests: {
+    total: number;
+    finished: number;
+    rejected: number;
+    rejections: Rejection[];
+  };
+  /** Steps that scheduled something. */
+  steps: number;
+  scheduledTokens: number;
+  /** From the first arrival to the last token. */
+  makespanSeconds: number;
+  /** CRC-32 of `id,firstTokenStep,finishStep` lines, when every step lasts 1; otherwise null. */
+  perRequestCrc32: number | null;
+  pool: {
+    numBlocks: number;
+    blockSize: number;
+    /** Bytes of one block over all layers; null when no model is given. */
+    bytesPerBlock: number | null;
+  };
+  memory: {
+    /** Used blocks over usable blocks, time-weighted, and the largest instant. */
+    meanUtilization: number;
+    peakUtilization: number;
+    shares: SharesResult;
+  };
+  prefixCache: {
+    queriedTokens: number;
+    hitTokens: number;
+    hitRate: number;
+    queriedBlocks: number;
+    hitBlocks: number;
+    blockHitRate: number;
+    evictions: number;
+  };
+  preemptions: {
+    recompute: number;
+    swap: number;
+    recomputedTokens: number;
+    swappedBlocks: number;
+  };
+  copyOnWrite: {
+    copies: number;
+    sharedBlocksPeak: number;
+    /** Blocks saved by sharing over the blocks that would be held without it, summed over steps. */
+    savedBlocksShare: number;
+  };
+  latency: {
+    ttftSeconds: LatencySummary;
+    tpotSeconds: LatencySummary;
+    e2eSeconds: LatencySummary;
+    /** `fixed`: --step-time gave every step the same duration. */
+    estimate: 'roofline' | 'fitted' | 'fixed';
+    uncertainty: string;
+  };
+  throughput: {
+    requestsPerSecond: number;
+    outputTokensPerSecond: number;
+    /** Running requests per step. */
+    meanBatch: number;
+  };
+  timeline: TimelinePoint[];
+  /** Every field of a scheduler run's `expect`, under the same name (--run-config). */
+  counters?: Record<string, number>;
+}
+
+/** One line a request, in file order; NaN for a time that never came. */
+export interface PerRequest {
+  arrival: Float64Array;
+  firstToken: Float64Array;
+  finish: Float64Array;
+  preemptions: Uint32Array;
+  /** Why it was rejected, by index of the request. */
+  rejected: Map<number, string>;
+}
+
+/** One point of a hit-rate curve (--cache-only). */
+export interface CurvePoint {
+  eviction: string;
+  capacityBlocks: number;
+  queriedBlocks: number;
+  hitBlocks: number;
+  blockHitRate: number;
+}
