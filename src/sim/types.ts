@@ -54,6 +54,11 @@ export interface StepWork {
   rows: number;
   /** KV tokens moved between the GPU and the host before the step can run (swap, offload); 0 without. */
   transferTokens: number;
+  /**
+   * decodeContext and prefillAttention once more for layers that look back only so many tokens, in the order of StepTime.spans
+   * (min(context, span) in place of the context). Absent: a step-time model takes the mean context for that of every sequence.
+   */
+  spans?: readonly { decodeContext: number; prefillAttention: number }[];
 }
 
 /**
