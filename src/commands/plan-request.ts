@@ -42,6 +42,27 @@ export interface PlanArguments {
 export type PlannedArguments = { kind: 'plan'; output: PlanOutput } | { kind: 'gpus'; output: GpuListOutput };
 
 export async function planArguments(args: PlanArguments, io: Io): Promise<PlannedArguments> {
+  const asked = await resolveArguments(args, io);
+  const { base, engineName, diagnostics } = asked;
+  if (asked.devices === undefined) {
+    checkListOptions(args);
+    const list = { base, engineName, gpus: loadPresets('gpus'), diagnostics };
+    return { kind: 'gpus', output: gpuList(list) };
+  }
+  return { kind: 'plan', output: completeRequest(asked, asked.devices, args.matrix) };
+}
+
+/** What the words of a command line stand for; without --gpu there are no devices. */
+export interface ResolvedArguments {
+  base: Omit<PlanRequest, 'gpus'>;
+  given: Partial<EngineOptions>;
+  served: () => { name: string; diagnostics: Diagnostic[] };
+  engineName: string;
+  devices: { request: PlanRequest; count: number } | undefined;
+  diagnostics: Diagnostic[];
+}
+
+export async function resolveArguments(args: PlanArguments, io: Io): Promise<ResolvedArguments> {
   const diagnostics: Diagnostic[] = [];
   const command = await readExisting(args, io, diagnostics);
   const engine = resolveEngineRef(args.engine ?? (command?.version ? `vllm@${command.version}` : undefined));
@@ -77,11 +98,10 @@ export async function planArguments(args: PlanArguments, io: Io): Promise<Planne
     ...(args.concurrency === undefined ? {} : { concurrency: args.concurrency }),
     ...(args.assumeArchitecture === undefined ? {} : { assumedArchitecture: args.assumeArchitecture }),
   };
-  if (args.gpu === undefined) {
-    checkListOptions(args);
-    const list = { base, engineName: engine.name, gpus: loadPresets('gpus'), diagnostics };
-    return { kind: 'gpus', output: gpuList(list) };
-  }
+  const served = (): { name: string; diagnostics: Diagnostic[] } =>
+    servedModel({ ref: modelRef, model, ...(given.quantization && scheme ? { chosen: scheme } : {}) });
+  const resolved = { base, given, served, engineName: engine.name, diagnostics };
+  if (args.gpu === undefined) return { ...resolved, devices: undefined };
   const devices = await devicesOf(args, args.gpu, io, command);
   diagnostics.push(...devices.diagnostics);
   const request: PlanRequest = {
@@ -90,23 +110,30 @@ export async function planArguments(args: PlanArguments, io: Io): Promise<Planne
     ...(devices.free ? { freeMemoryBytes: devices.free } : {}),
   };
   checkDeviceCount(request, devices.count);
-  const served = servedModel({ ref: modelRef, model, ...(given.quantization && scheme ? { chosen: scheme } : {}) });
-  diagnostics.push(...served.diagnostics);
-  const output = completePlan({
+  return { ...resolved, devices: { request, count: devices.count } };
+}
+
+/** The whole answer for resolved arguments that name devices. */
+export function completeRequest(
+  { given, served, engineName, diagnostics }: ResolvedArguments,
+  { request, count }: NonNullable<ResolvedArguments['devices']>,
+  matrix: boolean,
+): PlanOutput {
+  const { name, diagnostics: ofServed } = served();
+  return completePlan({
     request,
     given,
-    served: served.name,
-    engineName: engine.name,
-    gpuCount: devices.count,
-    matrix: args.matrix,
+    served: name,
+    engineName,
+    gpuCount: count,
+    matrix,
     flags: plannedFlags(),
     registry: vllmRegistry(),
     schemes: () => loadPresets('quantizations'),
     gpus: () => loadPresets('gpus'),
     quality: () => loadPresets('quality').figures,
-    diagnostics,
+    diagnostics: [...diagnostics, ...ofServed],
   });
-  return { kind: 'plan', output };
 }
 
 async function devicesOf(

@@ -5,9 +5,8 @@ import type { Io } from '../io.ts';
 import { checkRequirement, parseRequirement } from '../plan/require.ts';
 import { diagnosticLines } from '../render/diagnostics.ts';
 import { parseCount } from '../spec/count.ts';
-import { type EngineOptionEntry, engineOptionTable, negatable, takesValue } from '../spec/engine-options.ts';
-import type { EngineOptions } from '../spec/options.ts';
 import { makeCommand, parseCommand } from './command.ts';
+import { addEngineOptions, collect, readEngineOptions } from './engine-arguments.ts';
 import { renderGpuList } from './plan-gpus.ts';
 import { formatOf, renderPlan, writeOutput } from './plan-render.ts';
 import { type PlanArguments, planArguments } from './plan-request.ts';
@@ -82,50 +81,12 @@ function planCommand(io: Io): Command {
     )
     .option('--json', 'same as --format json')
     .option('-o, --output <file>', 'write the result to a file (- for standard output)');
-  let group = '';
-  for (const entry of engineOptionTable) {
-    if (entry.group !== group) group = entry.group;
-    addEngineOption(command, entry, group);
-  }
+  addEngineOptions(command);
   return command;
-}
-
-function addEngineOption(command: Command, entry: EngineOptionEntry, group: string): void {
-  const names = entry.flags.split(', ');
-  // commander takes one long name; the short form of vLLM's (--tp) becomes a hidden twin.
-  for (const [i, name] of names.entries()) {
-    const value = takesValue(entry) && !name.includes('<') ? `${name} ${entry.flags.match(/<[^>]+>/)![0]}` : name;
-    const isShort = /^-\w/.test(name);
-    if (isShort) continue;
-    const short = names.find((other) => /^-\w\b/.test(other));
-    const flags = short && i === names.length - 1 ? `${short}, ${value}` : value;
-    const option = command
-      .createOption(flags, entry.description)
-      .helpGroup(`${group} (as in vLLM, default of that release):`);
-    if (i < names.length - 1) option.hideHelp();
-    command.addOption(option);
-  }
-  if (negatable.includes(entry.key)) {
-    const option = command.createOption(`--no-${entry.flags.replace('--', '')}`, '').hideHelp();
-    command.addOption(option);
-  }
-}
-
-function collect(value: string, before: string[]): string[] {
-  return [...before, value];
 }
 
 function readArguments(command: Command): PlanArguments {
   const raw = command.opts<Record<string, string | boolean | string[] | undefined>>();
-  const given: Partial<EngineOptions> = {};
-  for (const entry of engineOptionTable) {
-    for (const name of entry.flags.match(/--[a-z][a-z-]*/g) ?? []) {
-      const attribute = name.slice(2).replace(/-([a-z])/g, (_, c: string) => c.toUpperCase());
-      const value = raw[attribute];
-      if (value === undefined || command.getOptionValueSource(attribute) === 'default') continue;
-      Object.assign(given, { [entry.key]: entry.read(String(value), name) });
-    }
-  }
   const text = (key: string): string | undefined => (typeof raw[key] === 'string' ? (raw[key] as string) : undefined);
   return {
     model: text('model'),
@@ -142,6 +103,6 @@ function readArguments(command: Command): PlanArguments {
     assumeArchitecture: text('assumeArchitecture'),
     format: raw.json === true ? 'json' : text('format'),
     output: text('output'),
-    given,
+    given: readEngineOptions(command),
   };
 }

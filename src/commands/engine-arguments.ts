@@ -1,0 +1,50 @@
+// The engine's options on the command line of every planning command, by the table of spec/engine-options.ts: how they are
+// declared to commander, and how what was given is read back.
+import type { Command } from 'commander';
+import { type EngineOptionEntry, engineOptionTable, negatable, takesValue } from '../spec/engine-options.ts';
+import type { EngineOptions } from '../spec/options.ts';
+
+export function addEngineOptions(command: Command): void {
+  for (const entry of engineOptionTable) addEngineOption(command, entry, entry.group);
+}
+
+/** What was given of them; a default of commander's own counts as not given. */
+export function readEngineOptions(command: Command): Partial<EngineOptions> {
+  const raw = command.opts<Record<string, unknown>>();
+  const given: Partial<EngineOptions> = {};
+  for (const entry of engineOptionTable) {
+    for (const name of entry.flags.match(/--[a-z][a-z-]*/g) ?? []) {
+      const attribute = name.slice(2).replace(/-([a-z])/g, (_, c: string) => c.toUpperCase());
+      const value = raw[attribute];
+      if (value === undefined || command.getOptionValueSource(attribute) === 'default') continue;
+      Object.assign(given, { [entry.key]: entry.read(String(value), name) });
+    }
+  }
+  return given;
+}
+
+/** For options that may be repeated. */
+export function collect(value: string, before: string[]): string[] {
+  return [...before, value];
+}
+
+function addEngineOption(command: Command, entry: EngineOptionEntry, group: string): void {
+  const names = entry.flags.split(', ');
+  // commander takes one long name; the short form of vLLM's (--tp) becomes a hidden twin.
+  for (const [i, name] of names.entries()) {
+    const value = takesValue(entry) && !name.includes('<') ? `${name} ${entry.flags.match(/<[^>]+>/)![0]}` : name;
+    const isShort = /^-\w/.test(name);
+    if (isShort) continue;
+    const short = names.find((other) => /^-\w\b/.test(other));
+    const flags = short && i === names.length - 1 ? `${short}, ${value}` : value;
+    const option = command
+      .createOption(flags, entry.description)
+      .helpGroup(`${group} (as in vLLM, default of that release):`);
+    if (i < names.length - 1) option.hideHelp();
+    command.addOption(option);
+  }
+  if (negatable.includes(entry.key)) {
+    const option = command.createOption(`--no-${entry.flags.replace('--', '')}`, '').hideHelp();
+    command.addOption(option);
+  }
+}
