@@ -1,0 +1,76 @@
+// The contiguous policies by name, each as a serving system over the same workload: the baselines of the PagedAttention paper (orca-*),
+// fixed slots, best-fit and static batching. Orca (Pow2) and (Oracle) know the true output, as the paper lets them; no other does.
+import { assertNever } from '../../assert.ts';
+import type { RequestListener, ServingSystem, SimRequest, Workload } from '../types.ts';
+import { BestFitAllocator } from './best-fit.ts';
+import { BuddyAllocator } from './buddy.ts';
+import {
+  reserveMaximum,
+  reserveMaxTokens,
+  reserveNextPowerOfTwo,
+  reserveTrueLength,
+  type TrueOutput,
+} from './reservation.ts';
+import { SlotAllocator } from './slots.ts';
+import { StaticBatchSystem } from './static.ts';
+import { ContiguousSystem } from './system.ts';
+
+/** What each reserves for a request, and on which allocator. */
+export const contiguousPolicies = [
+  'orca-max',
+  'orca-pow2',
+  'orca-oracle',
+  'slots',
+  'best-fit',
+  'static-batching',
+] as const;
+export type ContiguousPolicy = (typeof contiguousPolicies)[number];
+
+export interface ContiguousConfig {
+  /** Token slots of the pool: blocks times block size of the paged pool it is compared with. */
+  readonly poolTokens: number;
+  readonly maxModelLen: number;
+  readonly maxNumSeqs: number;
+}
+
+export function isContiguousPolicy(name: string): name is ContiguousPolicy {
+  return (contiguousPolicies as readonly string[]).includes(name);
+}
+
+export function createContiguous(
+  policy: ContiguousPolicy,
+  workload: Workload,
+  config: ContiguousConfig,
+  listener: RequestListener,
+): ServingSystem {
+  const { poolTokens, maxModelLen, maxNumSeqs } = config;
+  const shared = { requests: workload.requests, maxModelLen, maxNumSeqs, listener };
+  const buddy = () => new BuddyAllocator(poolTokens);
+  switch (policy) {
+    case 'orca-max':
+      return new ContiguousSystem({ ...shared, allocator: buddy(), reservation: reserveMaximum });
+    case 'orca-pow2':
+      return new ContiguousSystem({ ...shared, allocator: buddy(), reservation: reserveNextPowerOfTwo(trueOutput) });
+    case 'orca-oracle':
+      return new ContiguousSystem({ ...shared, allocator: buddy(), reservation: reserveTrueLength(trueOutput) });
+    case 'slots':
+      return new ContiguousSystem({
+        ...shared,
+        allocator: new SlotAllocator(poolTokens, maxModelLen),
+        reservation: reserveMaximum,
+      });
+    case 'best-fit':
+      return new ContiguousSystem({
+        ...shared,
+        allocator: new BestFitAllocator(poolTokens),
+        reservation: reserveMaxTokens,
+      });
+    case 'static-batching':
+      return new StaticBatchSystem({ ...shared, poolTokens });
+    default:
+      return assertNever(policy);
+  }
+}
+
+/** The oracle that the paper gives two of its baselines. */
+const trueOutput: TrueOutput = (request: SimRequest) => request.outputTokens;
