@@ -36,6 +36,31 @@ export interface GpuSpec {
   pricePerHour?: { min: number; max: number; source: string };
   /** For a MIG slice: the preset it is cut from. */
   sliceOf?: string;
+  /** What steps of a forward pass were seen to cost on this device; what is absent follows from the data sheet. */
+  stepTime?: StepTimeCoefficients;
   sources?: string[];
   notes?: string[];
+}
+
+/** Coefficients of the step-time law, each one a property of the device or of its kernels. */
+export interface StepTimeCoefficients {
+  /** Chosen by looking at measured runs on this device, and not only at its kernels. */
+  fitted: boolean;
+  source: string;
+  /** Part of every step in which the device waits for the host (scheduling, inputs, results). */
+  launchSeconds?: number;
+  /** Latency of one layer's kernels that no amount of work hides. */
+  layerSeconds?: number;
+  /** Share of the memory bandwidth that matrix products reach while they read weights. */
+  bandwidthEfficiency?: number;
+  /** Share of the stated dense throughput that large matrix products reach. */
+  computeEfficiency?: number;
+  /** Share of the memory bandwidth that attention reaches while decoding. */
+  attentionBandwidthEfficiency?: number;
+  /** Share of the throughput of large matrix products that attention reaches in prefill. */
+  prefillAttentionEfficiency?: number;
+  /** Share of that throughput that the fused kernels of routed experts reach. */
+  expertEfficiency?: number;
+  /** Share of what norms, rotary embeddings and activations touch that goes to memory and not to the cache. */
+  elementwiseMemoryShare?: number;
 }

@@ -111,6 +111,8 @@ export const looseConfigSchema = z.looseObject({
 
 const bytes = count(1e15);
 const rate = z.number().positive().max(1e18);
+const share = z.number().positive().max(1);
+const seconds = z.number().min(0).max(10);
 
 export const gpuSchema = z.strictObject({
   id,
@@ -155,6 +157,20 @@ export const gpuSchema = z.strictObject({
   maxGpusPerNode: count(1_000_000).optional(),
   pricePerHour: z.strictObject({ min: z.number().min(0), max: z.number().min(0), source: text }).optional(),
   sliceOf: name.optional(),
+  stepTime: z
+    .strictObject({
+      fitted: z.boolean(),
+      source: text,
+      launchSeconds: seconds.optional(),
+      layerSeconds: seconds.optional(),
+      bandwidthEfficiency: share.optional(),
+      computeEfficiency: share.optional(),
+      attentionBandwidthEfficiency: share.optional(),
+      prefillAttentionEfficiency: share.optional(),
+      expertEfficiency: share.optional(),
+      elementwiseMemoryShare: share.optional(),
+    })
+    .optional(),
   sources: notes.optional(),
   notes: notes.optional(),
 });

@@ -1,0 +1,103 @@
+// From what is known of a GPU to the coefficients of the step-time law. Without measurements they follow from the data sheet with
+// efficiencies that hold, within about 15 %, on the cards whose kernels were timed one by one: A100, H100, A40 (microsoft/vidur
+// data/profiling/compute), RTX 4090, RTX PRO 6000 (casys-kaist/LLMServingSim profiler/perf).
+
+import type { GpuSpec } from '../../spec/gpu.ts';
+import type { QuantizationScheme } from '../../spec/quantization.ts';
+import type { Coefficients, StepTimeOptions } from './types.ts';
+
+/** Undefined where the device's bandwidth or throughput is not known. */
+export function coefficientsOf(
+  gpu: GpuSpec,
+  options: StepTimeOptions,
+  scheme: QuantizationScheme | undefined,
+): Coefficients | undefined {
+  const bandwidth = gpu.bandwidthBytesPerSecond;
+  const dense = denseFlops(gpu, options);
+  if (bandwidth === undefined || dense === undefined) return undefined;
+  const known = gpu.stepTime;
+  const compute = known?.computeEfficiency ?? 0.8;
+  const computeRate = dense * compute;
+  return {
+    weightRate: bandwidth * (known?.bandwidthEfficiency ?? weightEfficiency(gpu)),
+    computeRate,
+    quantizedComputeRate: (quantizedFlops(gpu, scheme) ?? dense) * compute,
+    expertShare: known?.expertEfficiency ?? 0.67,
+    attentionRate: bandwidth * (known?.attentionBandwidthEfficiency ?? 0.85),
+    attentionComputeRate: computeRate * (known?.prefillAttentionEfficiency ?? 0.65),
+    elementwiseRate: bandwidth / (known?.elementwiseMemoryShare ?? 0.65),
+    mixedTileRows: mixedTileRows(gpu),
+    launchSeconds: (known?.launchSeconds ?? 0.001) + (options.asyncScheduling ? 0 : 0.002),
+    layerSeconds: known?.layerSeconds ?? 0.00002,
+    eagerLayerSeconds: 0.0001,
+    piecewiseLayerSeconds: 0.00005,
+    ...linkOf(gpu),
+    rankSyncSeconds: 0.0003,
+    hostRate: 0.8 * pcieBytesPerSecond(gpu),
+  };
+}
+
+/**
+ * Share of the bandwidth that matrix products of few tokens reach: A100 .76, H100 .80 on stacked memory; A40 .79, RTX 4090 .93,
+ * RTX PRO 6000 .89 on GDDR. Which memory a card has goes by its compute capability.
+ */
+function weightEfficiency({ computeCapability }: GpuSpec): number {
+  const hasGddr = /^(7\.5|8\.6|8\.9|12\.0)$/.test(computeCapability ?? '');
+  return hasGddr ? 0.88 : 0.8;
+}
+
+/** Tensor throughput in the type that activations have. GPUs without bfloat16 compute in float16. */
+function denseFlops({ flops }: GpuSpec, { dtype }: StepTimeOptions): number | undefined {
+  if (!flops) return undefined;
+  if (dtype === 'float32') return (flops.fp16 ?? flops.bf16)! / 8;
+  return dtype === 'bfloat16' ? (flops.bf16 ?? flops.fp16) : (flops.fp16 ?? flops.bf16);
+}
+
+/** Schemes that quantize activations too compute in the small format where the device has it; the others in 16 bit. */
+function quantizedFlops({ flops, formats }: GpuSpec, scheme: QuantizationScheme | undefined): number | undefined {
+  if (!scheme || !flops || !formats) return undefined;
+  switch (scheme.format) {
+    case 'fp8-tensor':
+    case 'fp8-channel':
+    case 'fp8-block':
+    case 'fp8-online':
+    case 'mxfp8':
+      return formats.fp8 ? flops.fp8 : undefined;
+    case 'int8-channel':
+      return formats.int8 ? flops.int8 : undefined;
+    case 'nvfp4':
+    case 'mxfp4':
+      return formats.fp4 ? flops.fp4 : undefined;
+    default:
+      return undefined;
+  }
+}
+
+/**
+ * FlashAttention 2 (capabilities 8.x and 12.x) packs the query heads of a group into one tile only where every sequence of the batch has
+ * one query; beside prefill each query head of a decoding sequence fills one row of a tile of 64. FlashAttention 3 packs always
+ * and FlashInfer (10.x) runs decodes apart.
+ */
+function mixedTileRows({ computeCapability, vendor }: GpuSpec): number {
+  return vendor === 'nvidia' && /^(8|12)\./.test(computeCapability ?? '') ? 64 : 0;
+}
+
+/** NVLink figures are of both directions together; a ring reaches about three quarters of one, PCIe through switches two thirds. */
+function linkOf(gpu: GpuSpec): Pick<Coefficients, 'linkSeconds' | 'linkRate'> {
+  if (gpu.nvlinkBytesPerSecond) return { linkSeconds: 1e-5, linkRate: (gpu.nvlinkBytesPerSecond / 2) * 0.75 };
+  return { linkSeconds: 3e-5, linkRate: pcieBytesPerSecond(gpu) * 0.65 };
+}
+
+/** "Gen4 x16": lanes x transfers per lane x line code, one direction. */
+function pcieBytesPerSecond({ pcie }: GpuSpec): number {
+  const match = /Gen(\d)(?:\s*x(\d+))?/i.exec(pcie ?? '');
+  const lane: Readonly<Record<string, number>> = {
+    1: 0.25e9,
+    2: 0.5e9,
+    3: 0.985e9,
+    4: 1.969e9,
+    5: 3.938e9,
+    6: 7.563e9,
+  };
+  return (lane[match?.[1] ?? '4'] ?? 1.969e9) * Number(match?.[2] ?? 16);
+}

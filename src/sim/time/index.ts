@@ -1,0 +1,90 @@
+// The step-time model of one server: seconds for the work of a step, with the device's coefficients and how sure they are. An
+// estimate by nature: nothing that counts blocks may depend on it. Law: the roofline of time/step.ts.
+import { forwardWork } from '../../accounting/work.ts';
+import type { GpuSpec } from '../../spec/gpu.ts';
+import type { StepWork } from '../types.ts';
+import { coefficientsOf } from './coefficients.ts';
+import { type StepLaw, stepBreakdown } from './step.ts';
+import type { StepBreakdown, StepTime, StepTimeInput } from './types.ts';
+
+export type { Coefficients, StepBound, StepBreakdown, StepTime, StepTimeInput, StepTimeOptions } from './types.ts';
+
+/** Undefined where the GPU's bandwidth or throughput is not known: then a step's duration has to be given. */
+export function createStepTime({ spec, architecture, gpu, scheme, options }: StepTimeInput): StepTime | undefined {
+  const coefficients = coefficientsOf(gpu, options, scheme);
+  if (!coefficients) return undefined;
+  const { dtype, kvCacheDtype, tensorParallelSize, pipelineParallelSize, dataParallelSize } = options;
+  const forward = forwardWork({ spec, architecture, scheme, dtype, kvCacheDtype, tensorParallelSize });
+  const spans = [...new Set(forward.attention.flatMap(({ span }) => (span === undefined ? [] : [span])))];
+  const law: StepLaw = { forward, options, coefficients, spans };
+  const synchronizedRanks = forward.expertLayers > 0 ? dataParallelSize : 1;
+  const padded = paddedSizes(options.captureSizes, options.enforceEager || options.cudagraphMode === 'NONE');
+  const breakdown = (work: Readonly<StepWork>, given?: number): StepBreakdown => {
+    const tokens = padded(work.tokens);
+    const batchTokens = given ?? tokens * synchronizedRanks;
+    if (pipelineParallelSize === 1) return stepBreakdown(law, work, { tokens, batchTokens });
+    return pipelined(law, work, padded);
+  };
+  return {
+    seconds: (work, batchTokens) => breakdown(work, batchTokens).total,
+    bound: (work, batchTokens) => breakdown(work, batchTokens).bound,
+    breakdown,
+    paddedTokens: (work) => padded(work.tokens),
+    synchronizedRanks,
+    spans,
+    estimate: gpu.stepTime?.fitted ? 'fitted' : 'roofline',
+    uncertainty: uncertaintyOf(gpu),
+    coefficients,
+  };
+}
+
+/** CUDA graphs exist for some batch sizes: a step up to the largest runs at the next one. */
+function paddedSizes(sizes: readonly number[], eager: boolean): (tokens: number) => number {
+  const largest = eager ? 0 : (sizes.at(-1) ?? 0);
+  const next = new Int32Array(largest + 1);
+  let at = 0;
+  for (let tokens = 1; tokens <= largest; tokens++) {
+    while (sizes[at]! < tokens) at++;
+    next[tokens] = sizes[at]!;
+  }
+  return (tokens) => (tokens <= largest ? next[tokens]! : tokens);
+}
+
+/**
+ * With p stages p batches are in flight, each with a share of the sequences: until every sequence has had its step, the slowest stage
+ * has run p times (or the one batch has gone through p stages where there is a single sequence).
+ */
+function pipelined(law: StepLaw, work: Readonly<StepWork>, padded: (tokens: number) => number): StepBreakdown {
+  const stages = law.options.pipelineParallelSize;
+  const batches = Math.max(1, Math.min(stages, work.sequences));
+  const part: StepWork = {
+    tokens: work.tokens / batches,
+    sequences: work.sequences / batches,
+    prefillTokens: work.prefillTokens / batches,
+    prefillSequences: work.prefillSequences / batches,
+    decodeContext: work.decodeContext / batches,
+    prefillAttention: work.prefillAttention / batches,
+    rows: work.rows / batches,
+    transferTokens: work.transferTokens / batches,
+    ...(work.spans
+      ? {
+          spans: work.spans.map((span) => ({
+            decodeContext: span.decodeContext / batches,
+            prefillAttention: span.prefillAttention / batches,
+          })),
+        }
+      : {}),
+  };
+  const tokens = padded(Math.ceil(part.tokens));
+  const one = stepBreakdown(law, part, { tokens, batchTokens: tokens });
+  const scaled = Object.fromEntries(
+    Object.entries(one).map(([key, value]) => [key, typeof value === 'number' ? value * stages : value]),
+  );
+  return scaled as unknown as StepBreakdown;
+}
+
+function uncertaintyOf({ stepTime, id }: GpuSpec): string {
+  if (stepTime?.fitted)
+    return `coefficients fitted to measured runs on ${id}: about +-5 % on the models they were fitted to, +-15 % on others`;
+  return stepTime ? 'roofline estimate with timed kernels, +-15 %' : 'roofline estimate, +-25 %';
+}

@@ -1,0 +1,87 @@
+// The shapes of the step-time model: what it is told about a server, and what it answers.
+import type { Architecture } from '../../architecture/types.ts';
+import type { GpuSpec } from '../../spec/gpu.ts';
+import type { Dtype, ModelSpec } from '../../spec/model.ts';
+import type { QuantizationScheme } from '../../spec/quantization.ts';
+import type { StepWork } from '../types.ts';
+
+export type StepBound = 'compute' | 'bandwidth' | 'overhead';
+
+export interface StepTime {
+  /** Duration of one step. `batchTokens`: padded tokens over all data-parallel ranks where they compute experts together. */
+  seconds(work: Readonly<StepWork>, batchTokens?: number): number;
+  /** What most of that time goes to. */
+  bound(work: Readonly<StepWork>, batchTokens?: number): StepBound;
+  /** Seconds by cause; they sum to more than `seconds` where compute and memory traffic overlap. */
+  breakdown(work: Readonly<StepWork>, batchTokens?: number): StepBreakdown;
+  /** Tokens the step really computes: padded to the next captured CUDA graph. */
+  paddedTokens(work: Readonly<StepWork>): number;
+  /** Data-parallel ranks that wait for each other in every step (mixtures of experts); 1 where they do not. */
+  synchronizedRanks: number;
+  /** Spans of windowed layers, in the order of StepWork.spans. */
+  spans: readonly number[];
+  estimate: 'roofline' | 'fitted';
+  uncertainty: string;
+  coefficients: Coefficients;
+}
+
+export interface StepBreakdown {
+  dense: number;
+  experts: number;
+  attention: number;
+  elementwise: number;
+  head: number;
+  communication: number;
+  transfer: number;
+  overhead: number;
+  total: number;
+  bound: StepBound;
+}
+
+export interface StepTimeInput {
+  spec: Pick<ModelSpec, 'config'>;
+  architecture: Architecture;
+  gpu: GpuSpec;
+  scheme?: QuantizationScheme | undefined;
+  /** Resolved options of the engine; every default filled in. */
+  options: StepTimeOptions;
+}
+
+export interface StepTimeOptions {
+  dtype: Dtype;
+  kvCacheDtype: string;
+  tensorParallelSize: number;
+  pipelineParallelSize: number;
+  dataParallelSize: number;
+  enableExpertParallel: boolean;
+  enforceEager: boolean;
+  cudagraphMode: 'NONE' | 'PIECEWISE' | 'FULL_AND_PIECEWISE' | 'FULL' | 'FULL_DECODE_ONLY';
+  captureSizes: readonly number[];
+  asyncScheduling: boolean;
+}
+
+/** The law's coefficients for one device and server, with all defaults filled in. Bytes and FLOPs per second are effective rates. */
+export interface Coefficients {
+  /** Matrix products: memory rate, 16-bit and quantized-format compute rates. */
+  weightRate: number;
+  computeRate: number;
+  quantizedComputeRate: number;
+  expertShare: number;
+  attentionRate: number;
+  attentionComputeRate: number;
+  elementwiseRate: number;
+  /** Rows of the tile that a decoding query takes alone in a batch with prefill; 0 where such batches are split. */
+  mixedTileRows: number;
+  launchSeconds: number;
+  layerSeconds: number;
+  /** Time of the host to launch one layer kernel by kernel, and around captured pieces. */
+  eagerLayerSeconds: number;
+  piecewiseLayerSeconds: number;
+  /** Between ranks: seconds per message, and bytes per second each way. */
+  linkSeconds: number;
+  linkRate: number;
+  /** Agreement of the data-parallel ranks on the shape of a step. */
+  rankSyncSeconds: number;
+  /** Between host and device. */
+  hostRate: number;
+}
