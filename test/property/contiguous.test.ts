@@ -23,8 +23,8 @@ const operations = fc.array(
 /** What a naive model says of the same pool: its free pieces, and where a demand may go. */
 interface Model {
   freePieces(held: readonly Piece[]): Piece[];
-  /** The sizes a piece may have, and the starts it may have; none when the demand has to be refused. */
-  expected(slots: number, free: readonly Piece[]): { slots: number; starts: number[] } | undefined;
+  /** Where the piece may start; undefined when the demand has to be refused. A piece of a wrong size shows in what is left free. */
+  expected(slots: number, free: readonly Piece[]): { starts: number[] } | undefined;
 }
 
 /** Runs the operations on both; the n-th free takes back one of the pieces held. */
@@ -35,34 +35,35 @@ function follow(allocator: ContiguousAllocator, model: Model, sequence: Operatio
     if ('allocate' in operation) {
       const expected = model.expected(operation.allocate, before);
       const start = allocator.allocate(operation.allocate);
-      if (expected === undefined) expect(start).toBeUndefined();
-      else {
-        expect(expected.starts).toContain(start);
-        expect(allocator.pieceSlots(operation.allocate)).toBe(expected.slots);
-        held.push([start!, expected.slots]);
-      }
+      const right = expected ? expected.starts.includes(start!) : start === undefined;
+      if (!right) throw new Error(`${operation.allocate} slots at ${start}, expected one of ${expected?.starts}`);
+      if (expected) held.push([start!, allocator.pieceSlots(operation.allocate)!]);
     } else if (held.length > 0) {
       const [[start]] = held.splice(operation.free % held.length, 1) as [Piece];
       allocator.free(start);
       expect(() => allocator.free(start)).toThrow();
     }
-    const free = model.freePieces(held);
-    expect(freePieces()).toEqual(free);
-    expect(allocator.heldSlots).toBe(held.reduce((sum, [, slots]) => sum + slots, 0));
-    expect(allocator.largestFree()).toBe(Math.max(0, ...free.map(([, slots]) => slots)));
+    compare(allocator, freePieces(), model.freePieces(held), held);
   }
   for (const [start] of held) allocator.free(start);
-  expect(allocator.heldSlots).toBe(0);
-  expect(freePieces()).toEqual(model.freePieces([]));
+  compare(allocator, freePieces(), model.freePieces([]), []);
+}
+
+/** A comparison of strings: an expect() for every one of a million steps would take longer than the steps. */
+function compare(allocator: ContiguousAllocator, free: Piece[], expectedFree: Piece[], held: Piece[]): void {
+  const slotsOf = (pieces: Piece[]) => pieces.map(([, slots]) => slots);
+  const sum = slotsOf(held).reduce((total, slots) => total + slots, 0);
+  const seen = `${free.join(' ')}; held ${allocator.heldSlots}, largest ${allocator.largestFree()}`;
+  const right = `${expectedFree.join(' ')}; held ${sum}, largest ${Math.max(0, ...slotsOf(expectedFree))}`;
+  if (seen !== right) expect(seen).toBe(right);
 }
 
 /** An owner for every slot; a slot with two owners is an overlap. */
 function owners(poolSlots: number, held: readonly Piece[]): Uint8Array {
   const taken = new Uint8Array(poolSlots);
   for (const [start, slots] of held) {
-    expect(start + slots).toBeLessThanOrEqual(poolSlots);
     for (let slot = start; slot < start + slots; slot++) {
-      expect(taken[slot]).toBe(0);
+      if (taken[slot] !== 0) throw new Error(`slot ${slot} is outside the pool or has two owners`);
       taken[slot] = 1;
     }
   }
@@ -75,7 +76,7 @@ function buddyModel(poolSlots: number, smallest: number): Model {
     const region = taken.subarray(start, start + slots);
     if (region.every((owner) => owner === 0)) into.push([start, slots]);
     else if (!held.has(start * 1024 + slots)) {
-      expect(slots).toBeGreaterThan(smallest);
+      if (slots <= smallest) throw new Error(`slots ${start}.. are held in part`);
       split(taken, held, start, slots / 2, into);
       split(taken, held, start + slots / 2, slots / 2, into);
     }
@@ -99,7 +100,7 @@ function buddyModel(poolSlots: number, smallest: number): Model {
       const fitting = free.filter((piece) => piece[1] >= size);
       if (fitting.length === 0) return undefined;
       const smallestFitting = Math.min(...fitting.map((piece) => piece[1]));
-      return { slots: size, starts: fitting.filter((piece) => piece[1] === smallestFitting).map(([start]) => start) };
+      return { starts: fitting.filter((piece) => piece[1] === smallestFitting).map(([start]) => start) };
     },
   };
 }
@@ -118,7 +119,7 @@ function bestFitModel(poolSlots: number): Model {
     },
     expected(slots, free) {
       const [best] = free.filter((piece) => piece[1] >= slots).sort((a, b) => a[1] - b[1] || a[0] - b[0]);
-      return best && { slots, starts: [best[0]] };
+      return best && { starts: [best[0]] };
     },
   };
 }
@@ -153,10 +154,9 @@ describe('contiguous allocators', () => {
         for (const operation of sequence) {
           if ('allocate' in operation) {
             const start = slots.allocate(operation.allocate);
-            expect(start === undefined).toBe(operation.allocate > row || held.size === rows);
+            if ((start === undefined) !== (operation.allocate > row || held.size === rows)) expect.fail('refusal');
             if (start === undefined) continue;
-            expect(held.has(start)).toBe(false);
-            expect([start % row, start >= 0, start + row <= poolSlots]).toEqual([0, true, true]);
+            if (held.has(start) || start % row !== 0 || start + row > poolSlots) expect.fail(`row at ${start}`);
             held.add(start);
           } else if (held.size > 0) {
             const start = [...held][operation.free % held.size]!;
@@ -164,8 +164,8 @@ describe('contiguous allocators', () => {
             slots.free(start);
             expect(() => slots.free(start)).toThrow();
           }
-          expect(slots.heldSlots).toBe(held.size * row);
-          expect(slots.largestFree()).toBe(held.size < rows ? row : 0);
+          if (slots.heldSlots !== held.size * row) expect.fail(`${slots.heldSlots} held`);
+          if (slots.largestFree() !== (held.size < rows ? row : 0)) expect.fail(`${slots.largestFree()} free`);
         }
       }),
       runs,
@@ -183,8 +183,9 @@ describe('contiguous allocators', () => {
         for (const allocator of allocators) {
           const capacity = allocator.capacity(slots);
           expect(allocator.pieceSlots(slots) !== undefined).toBe(capacity > 0);
-          for (let k = 0; k < capacity; k++) expect(allocator.allocate(slots)).toBeDefined();
-          expect(allocator.allocate(slots)).toBeUndefined();
+          let taken = 0;
+          while (allocator.allocate(slots) !== undefined) taken++;
+          expect(taken).toBe(capacity);
         }
       }),
       runs,
