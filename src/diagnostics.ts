@@ -5,7 +5,7 @@ export type Severity = (typeof severities)[number];
 
 export interface Diagnostic {
   severity: Severity;
-  /** Stable code, VRAM1xx input, VRAM2xx model, VRAM3xx GPU, VRAM4xx engine options, VRAM5xx pitfalls of a plan, VRAM6xx workloads. */
+  /** Stable code, VRAM1xx input, VRAM2xx model, VRAM3xx GPU, VRAM4xx engine options, VRAM5xx plan pitfalls, VRAM6xx workloads. */
   code: string;
   message: string;
   /** What to do about it. */
