@@ -3,11 +3,13 @@ import { z } from 'zod';
 import { inputError } from '../diagnostics.ts';
 import type { Io } from '../io.ts';
 import { planOutputSchema } from '../plan/schema.ts';
+import { simulateOutputSchema } from '../plan/simulate-schema.ts';
 import { gpuSchema, modelSchema } from '../spec/schema.ts';
 import { makeCommand, parseCommand } from './command.ts';
 
 const schemas: Readonly<Record<string, z.ZodType>> = {
   plan: planOutputSchema,
+  simulate: simulateOutputSchema,
   model: modelSchema,
   gpu: gpuSchema,
 };

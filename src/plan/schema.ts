@@ -84,7 +84,7 @@ const plan = z.strictObject({
     .optional(),
 });
 
-const input = z.strictObject({
+export const inputSchema = z.strictObject({
   model: z.strictObject({
     id: z.string(),
     name: z.string(),
@@ -127,7 +127,7 @@ export const planOutputSchema = z.strictObject({
   schemaVersion: z.literal(1),
   tool: z.strictObject({ name: z.literal('vram'), version: z.string() }),
   command: z.literal('plan'),
-  input,
+  input: inputSchema,
   result: plan,
   diagnostics: z.array(diagnostic),
 });

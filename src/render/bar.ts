@@ -1,5 +1,5 @@
 // The budget of one GPU as a bar of characters: one glyph a component, so that it reads without colour.
-import type { BudgetItem, ItemId } from '../plan/types.ts';
+import type { ItemId } from '../plan/types.ts';
 
 export const glyphs: Readonly<Record<ItemId, string>> = {
   weights: '█',
@@ -15,11 +15,11 @@ export const glyphs: Readonly<Record<ItemId, string>> = {
 };
 
 /** Cells per item by largest remainder, so that they always add up to `width` and nothing above zero vanishes. */
-export function barCells(
-  items: readonly BudgetItem[],
+export function barCells<Id extends string>(
+  items: readonly { id: Id; bytes: number }[],
   totalBytes: number,
   width: number,
-): { id: ItemId; cells: number }[] {
+): { id: Id; cells: number }[] {
   const positive = items.filter((item) => item.bytes > 0);
   const exact = positive.map((item) => (item.bytes / totalBytes) * width);
   const cells = exact.map((value) => Math.max(1, Math.floor(value)));

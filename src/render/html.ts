@@ -41,6 +41,11 @@ export async function planHtml(output: PlanOutput): Promise<string> {
     ),
     `<p class="dim">vram ${escapeXml(output.tool.version)}, ${escapeXml(input.model.hfId ?? input.model.id)}</p>`,
   ];
+  return htmlPage(title, parts);
+}
+
+/** A page that runs no script and loads nothing; `title` and `parts` are HTML already. */
+export function htmlPage(title: string, parts: readonly string[]): string {
   return `<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
@@ -108,10 +113,10 @@ function matrix({ matrix: shown }: Plan): string {
   return section('Sequences at once, by context', `<table><tr>${head.join('')}</tr>${rows.join('')}</table>`);
 }
 
-function items(entries: readonly string[]): string {
+export function items(entries: readonly string[]): string {
   return entries.length > 0 ? `<ul>${entries.map((entry) => `<li>${entry}</li>`).join('')}</ul>` : '';
 }
 
-function section(heading: string, body: string): string {
+export function section(heading: string, body: string): string {
   return body === '' ? '' : `<h2>${escapeXml(heading)}</h2>\n${body}`;
 }

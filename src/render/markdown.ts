@@ -82,7 +82,7 @@ function list(title: string, items: readonly string[]): string {
   return items.length > 0 ? [`**${title}**`, '', ...items.map((item) => `- ${item}`)].join('\n') : '';
 }
 
-function escaped(text: string): string {
+export function escaped(text: string): string {
   return visible(text).replace(/[|<>`*_[\]\\]/g, (c) => `\\${c}`);
 }
 

@@ -1,6 +1,9 @@
 // Colours by meaning, and nothing when colour is off. chalk decides nothing here: the caller knows the stream.
 import { Chalk } from 'chalk';
 import type { ItemId } from '../plan/types.ts';
+import type { SharesResult } from '../sim/result.ts';
+
+export type ShareId = keyof SharesResult;
 
 export interface Paint {
   bold(text: string): string;
@@ -9,6 +12,7 @@ export interface Paint {
   bad(text: string): string;
   warn(text: string): string;
   item(id: ItemId, text: string): string;
+  share(id: ShareId, text: string): string;
 }
 
 export function paintFor(colour: boolean): Paint {
@@ -25,6 +29,13 @@ export function paintFor(colour: boolean): Paint {
     buffers: chalk.cyan,
     free: chalk.gray,
   };
+  const shares: Record<ShareId, (text: string) => string> = {
+    tokenStates: chalk.green,
+    reserved: chalk.yellow,
+    internalFragmentation: chalk.magenta,
+    externalFragmentation: chalk.red,
+    free: chalk.gray,
+  };
   return {
     bold: chalk.bold,
     dim: chalk.dim,
@@ -32,5 +43,6 @@ export function paintFor(colour: boolean): Paint {
     bad: chalk.red.bold,
     warn: chalk.yellow,
     item: (id, text) => items[id](text),
+    share: (id, text) => shares[id](text),
   };
 }

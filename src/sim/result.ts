@@ -122,7 +122,8 @@ export interface PerRequest {
 /** One point of a hit-rate curve (--cache-only). */
 export interface CurvePoint {
   eviction: string;
-  capacityBlocks: number;
+  /** null: unlimited. */
+  capacityBlocks: number | null;
   queriedBlocks: number;
   hitBlocks: number;
   blockHitRate: number;

@@ -1,0 +1,128 @@
+// The JSON envelope of `vram simulate`: what was asked (resolved), the result of one run or of several, the diagnostics. It adds
+// to a RunResult only what says which run it is and what running it again with one change would give.
+import type { Diagnostic } from '../diagnostics.ts';
+import type { CurvePoint, RunResult } from '../sim/result.ts';
+import { version } from '../version.ts';
+import type { PlanInputEcho } from './output.ts';
+
+/** Options of a run that a sweep may vary, by their name on the command line without the dashes. */
+export type Settings = Readonly<Record<string, number | string>>;
+
+export interface WorkloadEcho {
+  /** As given on the command line. */
+  ref: string;
+  name: string;
+  requests: number;
+  promptTokens: number;
+  outputTokens: number;
+  /** From the first to the last arrival, after the rate was applied. */
+  spanSeconds: number;
+  /** Unfinished requests at a time, in a closed loop. */
+  concurrency: number | null;
+  /** What the rate does to the arrivals: "2x", "10/s"; null: as recorded. */
+  rate: string | null;
+}
+
+export interface SimulateInputEcho {
+  model: PlanInputEcho['model'] | null;
+  gpu: PlanInputEcho['gpu'] | null;
+  engine: { id: string; name: string; version: string; release: string; options: Record<string, unknown> };
+  parallel: PlanInputEcho['parallel'] | null;
+  workload: WorkloadEcho;
+  /** Where the number of blocks comes from. */
+  poolSource: 'plan' | 'option' | 'run-config' | 'none';
+  seed: number;
+}
+
+export interface Advice {
+  /** In words, e.g. "--max-num-seqs 128". */
+  change: string;
+  flags: { flag: string; value: string }[];
+  /** Path of the figure in the result. */
+  figure: string;
+  before: number;
+  after: number;
+  /** The figure before and after, in words. */
+  effect: string;
+}
+
+/** One run among several. */
+export interface NamedRun extends RunResult {
+  policy: string;
+  eviction: string;
+  settings: Settings;
+}
+
+/** A run that the engine would not start, or that cannot be simulated. */
+export interface RefusedRun {
+  policy: string;
+  settings: Settings;
+  reason: string;
+}
+
+export interface RateTrial {
+  /** Factor on the arrivals of the workload. */
+  scale: number;
+  requestsPerSecond: number;
+  holds: boolean;
+  /** Value of each objective's figure, in the order of `slo`. */
+  values: number[];
+}
+
+export interface MaxRate {
+  slo: string[];
+  /** The highest rate found that holds; null when none of those tried does. */
+  scale: number | null;
+  requestsPerSecond: number | null;
+  /** The lowest rate found that does not hold; null when every one tried does. */
+  failsAtScale: number | null;
+  trials: RateTrial[];
+}
+
+export type SingleRun = NamedRun & { advice: Advice[]; maxRate?: MaxRate };
+export interface SeveralRuns {
+  runs: NamedRun[];
+  refused: RefusedRun[];
+}
+export interface CurveResult {
+  /** How hits are counted. */
+  counting: string;
+  curve: CurvePoint[];
+}
+export type SimulateResult = SingleRun | SeveralRuns | CurveResult;
+
+export interface SimulateOutput<Result extends SimulateResult = SimulateResult> {
+  schemaVersion: 1;
+  tool: { name: 'vram'; version: string };
+  command: 'simulate';
+  input: SimulateInputEcho;
+  result: Result;
+  diagnostics: Diagnostic[];
+}
+
+export function simulateOutput(
+  input: SimulateInputEcho,
+  result: SimulateResult,
+  diagnostics: readonly Diagnostic[],
+): SimulateOutput {
+  return {
+    schemaVersion: 1,
+    tool: { name: 'vram', version },
+    command: 'simulate',
+    input,
+    result,
+    diagnostics: [...diagnostics],
+  };
+}
+
+/** Every run of a result, in order; none for a curve. */
+export function runsOf(result: SimulateResult): readonly NamedRun[] {
+  if ('runs' in result) return result.runs;
+  return 'curve' in result ? [] : [result];
+}
+
+/** "paged", "block-size 8", "orca-max, rate 2x": what sets a run apart from the others. */
+export function runName({ policy, settings }: Pick<NamedRun, 'policy' | 'settings'>, severalPolicies: boolean): string {
+  const changes = Object.entries(settings).map(([key, value]) => `${key} ${value}`);
+  return [...(severalPolicies || changes.length === 0 ? [policy] : []), ...changes].join(', ');
+}

@@ -1,0 +1,164 @@
+// The shape of `vram simulate --json` as a zod schema: the source of `vram schema simulate` and of the tests that validate what
+// the program prints. simulate-output.ts and sim/result.ts are the same shape for the compiler.
+import { z } from 'zod';
+import { severities } from '../diagnostics.ts';
+import { inputSchema } from './schema.ts';
+
+const count = z.int().nonnegative();
+const share = z
+  .number()
+  .min(0)
+  .max(1 + 1e-9);
+const seconds = z.number().nonnegative();
+const ratio = z.number().nonnegative();
+
+const latency = z.strictObject({ mean: seconds, p50: seconds, p90: seconds, p99: seconds });
+
+const point = z.strictObject({
+  t: seconds,
+  running: count,
+  waiting: count,
+  swapped: count,
+  usedBlocks: count,
+  cachedBlocks: count.describe('free blocks that still hold a cached prefix'),
+  tokenStates: share,
+  reserved: share,
+  internalFragmentation: share,
+  externalFragmentation: share,
+  preemptions: count.describe('since the point before'),
+});
+
+const run = {
+  requests: z.strictObject({
+    total: count,
+    finished: count,
+    rejected: count,
+    rejections: z.array(z.strictObject({ reason: z.string(), count, first: z.string() })),
+  }),
+  steps: count,
+  scheduledTokens: count,
+  makespanSeconds: seconds,
+  perRequestCrc32: count.nullable().describe('CRC-32 of id,firstTokenStep,finishStep lines; only with --step-time 1'),
+  pool: z.strictObject({ numBlocks: count, blockSize: count, bytesPerBlock: count.nullable() }),
+  memory: z.strictObject({
+    meanUtilization: share.describe('used blocks over usable blocks, time-weighted'),
+    peakUtilization: share,
+    shares: z
+      .strictObject({
+        tokenStates: share,
+        reserved: share,
+        internalFragmentation: share,
+        externalFragmentation: share,
+        free: share,
+      })
+      .describe('time-weighted; they sum to 1'),
+  }),
+  prefixCache: z.strictObject({
+    queriedTokens: count,
+    hitTokens: count,
+    hitRate: share,
+    queriedBlocks: count,
+    hitBlocks: count,
+    blockHitRate: share,
+    evictions: count,
+  }),
+  preemptions: z.strictObject({ recompute: count, swap: count, recomputedTokens: count, swappedBlocks: count }),
+  copyOnWrite: z.strictObject({ copies: count, sharedBlocksPeak: count, savedBlocksShare: share }),
+  latency: z.strictObject({
+    ttftSeconds: latency,
+    tpotSeconds: latency,
+    e2eSeconds: latency,
+    estimate: z.enum(['roofline', 'fitted', 'fixed']),
+    uncertainty: z.string(),
+  }),
+  throughput: z.strictObject({ requestsPerSecond: ratio, outputTokensPerSecond: ratio, meanBatch: ratio }),
+  timeline: z.array(point),
+  counters: z.record(z.string(), z.number()).optional(),
+};
+
+const settings = z.record(z.string(), z.union([z.number(), z.string()]));
+const named = { policy: z.string(), eviction: z.string(), settings, ...run };
+
+const single = z.strictObject({
+  ...named,
+  advice: z.array(
+    z.strictObject({
+      change: z.string(),
+      flags: z.array(z.strictObject({ flag: z.string(), value: z.string() })),
+      figure: z.string(),
+      before: z.number(),
+      after: z.number(),
+      effect: z.string(),
+    }),
+  ),
+  maxRate: z
+    .strictObject({
+      slo: z.array(z.string()),
+      scale: z.number().nullable(),
+      requestsPerSecond: z.number().nullable(),
+      failsAtScale: z.number().nullable(),
+      trials: z.array(
+        z.strictObject({
+          scale: z.number(),
+          requestsPerSecond: ratio,
+          holds: z.boolean(),
+          values: z.array(z.number()),
+        }),
+      ),
+    })
+    .optional(),
+});
+
+const several = z.strictObject({
+  runs: z.array(z.strictObject(named)),
+  refused: z.array(z.strictObject({ policy: z.string(), settings, reason: z.string() })),
+});
+
+const curve = z.strictObject({
+  counting: z.string(),
+  curve: z.array(
+    z.strictObject({
+      eviction: z.string(),
+      capacityBlocks: count.nullable().describe('null: unlimited'),
+      queriedBlocks: count,
+      hitBlocks: count,
+      blockHitRate: share,
+    }),
+  ),
+});
+
+const input = z.strictObject({
+  model: inputSchema.shape.model.nullable(),
+  gpu: inputSchema.shape.gpu.nullable(),
+  engine: inputSchema.shape.engine,
+  parallel: inputSchema.shape.parallel.nullable(),
+  workload: z.strictObject({
+    ref: z.string(),
+    name: z.string(),
+    requests: count,
+    promptTokens: count,
+    outputTokens: count,
+    spanSeconds: seconds,
+    concurrency: count.nullable(),
+    rate: z.string().nullable(),
+  }),
+  poolSource: z.enum(['plan', 'option', 'run-config', 'none']),
+  seed: z.int(),
+});
+
+export const simulateOutputSchema = z.strictObject({
+  schemaVersion: z.literal(1),
+  tool: z.strictObject({ name: z.literal('vram'), version: z.string() }),
+  command: z.literal('simulate'),
+  input,
+  result: z.union([single, several, curve]),
+  diagnostics: z.array(
+    z.strictObject({
+      severity: z.enum(severities),
+      code: z.string().regex(/^VRAM\d{3}$/),
+      message: z.string(),
+      hint: z.string().optional(),
+      path: z.string().optional(),
+    }),
+  ),
+});

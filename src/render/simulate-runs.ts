@@ -1,0 +1,149 @@
+// Several simulated runs side by side, and the hit-rate curve of a cache: one row a run, one table for memory and one for what
+// the requests saw of it, so that 80 columns hold them. It computes nothing.
+import { percent, thousands } from '../numbers.ts';
+import {
+  type CurveResult,
+  type NamedRun,
+  runName,
+  type SeveralRuns,
+  type SimulateOutput,
+} from '../plan/simulate-output.ts';
+import type { CurvePoint } from '../sim/result.ts';
+import { grid } from './grid.ts';
+import { type Paint, paintFor } from './paint.ts';
+import { simulateHeading } from './simulate-table.ts';
+import { estimateText, rate, seconds } from './simulate-text.ts';
+import type { TableStyle } from './table.ts';
+import { visible, wrap } from './text.ts';
+
+/** Room for the names of the runs; longer ones are cut, the JSON has them whole. */
+const nameWidth = 26;
+
+export function runsTable({ input, result }: SimulateOutput<SeveralRuns>, style: TableStyle): string {
+  const paint = paintFor(style.colour);
+  const width = Math.min(style.columns, 80);
+  const { runs, refused } = result;
+  const names = namesOf(runs);
+  const parts = [
+    simulateHeading(input, paint, width),
+    runs.length > 0 ? memoryTable(runs, names, paint) : '',
+    runs.length > 0 ? requestTable(runs, names, paint) : '',
+    ...estimateLines(runs, paint, width),
+    refused.map((run) => refusedLine(run, width, paint)).join('\n'),
+  ];
+  return `${parts.filter(Boolean).join('\n\n')}\n`;
+}
+
+/** One name a run, the policy in it where it differs between them. */
+export function namesOf(runs: readonly NamedRun[]): string[] {
+  const several = new Set(runs.map(({ policy }) => policy)).size > 1;
+  const evictions = new Set(runs.map(({ eviction }) => eviction)).size > 1;
+  return runs.map((run) => {
+    const settings = evictions ? { ...run.settings, eviction: run.eviction } : run.settings;
+    return visible(runName({ policy: run.policy, settings }, several));
+  });
+}
+
+function memoryTable(runs: readonly NamedRun[], names: readonly string[], paint: Paint): string {
+  const rows = runs.map(({ memory: { shares, meanUtilization }, pool }, i) => [
+    cut(names[i]!),
+    thousands(pool.numBlocks),
+    number(shares.tokenStates),
+    number(shares.reserved),
+    number(shares.internalFragmentation),
+    number(shares.externalFragmentation),
+    number(shares.free),
+    number(meanUtilization),
+  ]);
+  const head = ['', 'blocks', 'tokens', 'reserved', 'int.', 'ext.', 'free', 'used %'];
+  const table = grid(head, ['left', ...rest(head)], rows);
+  return `${paint.bold('KV cache')}  shares of the token slots over time in %: token states, reserved,\n  internal and external fragmentation, free or cached; blocks used\n${table}`;
+}
+
+function requestTable(runs: readonly NamedRun[], names: readonly string[], paint: Paint): string {
+  const rejected = runs.some(({ requests }) => requests.rejected > 0);
+  const rows = runs.map(({ latency, throughput, prefixCache, preemptions, requests }, i) => [
+    cut(names[i]!),
+    ...(rejected ? [thousands(requests.rejected)] : []),
+    number(prefixCache.hitRate),
+    thousands(preemptions.recompute + preemptions.swap),
+    seconds(latency.ttftSeconds.mean),
+    seconds(latency.tpotSeconds.mean),
+    seconds(latency.e2eSeconds.mean),
+    rate(throughput.meanBatch),
+    rate(throughput.requestsPerSecond),
+  ]);
+  const head = ['', ...(rejected ? ['rej.'] : []), 'hit %', 'pre.', 'TTFT', 'TPOT', 'e2e', 'batch', 'req/s'];
+  const table = grid(head, ['left', ...rest(head)], rows);
+  const note = `tokens cached at admission, preemptions${rejected ? ', rejected' : ''}; mean latencies`;
+  return `${paint.bold('Requests')}  ${note}\n${table}`;
+}
+
+function rest(head: readonly string[]): 'right'[] {
+  return head.slice(1).map(() => 'right');
+}
+
+function estimateLines(runs: readonly NamedRun[], paint: Paint, width: number): string[] {
+  return [...new Set(runs.map(estimateText))].map((text) => paint.dim(wrap(`Times: ${text}`, width)));
+}
+
+function refusedLine(
+  { policy, settings, reason }: SeveralRuns['refused'][number],
+  width: number,
+  paint: Paint,
+): string {
+  const name = visible(runName({ policy, settings }, true));
+  return `${paint.bad('NOT RUN')}  ${wrap(`${name}: ${visible(reason)}`, width - 9, 2)}`;
+}
+
+function number(share: number): string {
+  return (share * 100).toFixed(1);
+}
+
+function cut(name: string): string {
+  return name.length > nameWidth ? `${name.slice(0, nameWidth - 1)}…` : name;
+}
+
+/** Hit rates by capacity: capacities down, eviction orders across. */
+export function curveTable({ input, result }: SimulateOutput<CurveResult>, style: TableStyle): string {
+  const paint = paintFor(style.colour);
+  const width = Math.min(style.columns, 80);
+  const { evictions, capacities, at } = curveGrid(result);
+  const rows = capacities.map((capacity) => [
+    capacityText(capacity),
+    ...evictions.map((eviction) => {
+      const point = at(eviction, capacity);
+      return point ? point.blockHitRate.toFixed(4) : '';
+    }),
+  ]);
+  const head = ['capacity', ...evictions.map(visible)];
+  const table = grid(
+    head,
+    head.map(() => 'right' as const),
+    rows,
+  );
+  const [first] = result.curve;
+  const queried = first ? `${thousands(first.queriedBlocks)} blocks looked up. ` : '';
+  const best = Math.max(0, ...result.curve.map(({ blockHitRate }) => blockHitRate));
+  return `${[
+    `${paint.bold(visible(input.workload.name))}: ${thousands(input.workload.requests)} requests`,
+    `${paint.bold('Block hit rate')} by capacity in blocks\n${table}`,
+    paint.dim(wrap(`${queried}${result.counting} Best of these: ${percent(best)}.`, width)),
+  ].join('\n\n')}\n`;
+}
+
+export function curveGrid({ curve }: CurveResult): {
+  evictions: string[];
+  capacities: (number | null)[];
+  at: (eviction: string, capacity: number | null) => CurvePoint | undefined;
+} {
+  return {
+    evictions: [...new Set(curve.map(({ eviction }) => eviction))],
+    capacities: [...new Set(curve.map(({ capacityBlocks }) => capacityBlocks))],
+    at: (eviction, capacity) => curve.find((point) => point.eviction === eviction && point.capacityBlocks === capacity),
+  };
+}
+
+export function capacityText(capacity: number | null): string {
+  return capacity === null ? 'unlimited' : thousands(capacity);
+}

@@ -1,0 +1,130 @@
+// Words that every form of a simulation shares: durations, what was simulated, names of the memory shares and of the figures.
+import { gib, parameters, percent, thousands } from '../numbers.ts';
+import type { SimulateInputEcho, SimulateOutput } from '../plan/simulate-output.ts';
+import type { RunResult, SharesResult } from '../sim/result.ts';
+import type { ShareId } from './paint.ts';
+import { visible } from './text.ts';
+
+export const shareNames: Readonly<Record<ShareId, string>> = {
+  tokenStates: 'token states',
+  reserved: 'reserved',
+  internalFragmentation: 'internal fragmentation',
+  externalFragmentation: 'external fragmentation',
+  free: 'free or cached',
+};
+export const shareGlyphs: Readonly<Record<ShareId, string>> = {
+  tokenStates: '█',
+  reserved: '▒',
+  internalFragmentation: '░',
+  externalFragmentation: '×',
+  free: '·',
+};
+export const shareIds = Object.keys(shareNames) as ShareId[];
+
+export const latencyNames = [
+  ['ttftSeconds', 'TTFT', 'to the first token'],
+  ['tpotSeconds', 'TPOT', 'per output token after it'],
+  ['e2eSeconds', 'end to end', ''],
+] as const;
+
+/** 0.43 ms, 12.3 ms, 4.56 s, 1,234 s. */
+export function seconds(value: number): string {
+  if (value === 0) return '0 s';
+  if (value < 0.1) return `${significant(value * 1e3)} ms`;
+  if (value < 1) return `${(value * 1e3).toFixed(0)} ms`;
+  return value < 1000 ? `${significant(value)} s` : `${thousands(value)} s`;
+}
+
+/** 45 s, 58 min, 2.5 h. */
+export function span(value: number): string {
+  if (value < 120) return seconds(value);
+  if (value < 7200) return `${significant(value / 60)} min`;
+  return `${significant(value / 3600)} h`;
+}
+
+function significant(value: number): string {
+  if (value >= 100) return value.toFixed(0);
+  return value >= 10 ? value.toFixed(1) : value.toFixed(2);
+}
+
+/** 12,345 or 22.4M. */
+export function tokens(count: number): string {
+  return count >= 1e6 ? `${(count / 1e6).toFixed(count >= 1e8 ? 0 : 1)}M` : thousands(count);
+}
+
+export function rate(value: number): string {
+  return value >= 1000 ? thousands(value) : significant(value);
+}
+
+/** "llama-3.1-8b, 8.03B, bfloat16"; what stands in for a model when there is none. */
+export function modelText({ model }: SimulateInputEcho): string {
+  if (!model) return 'no model (blocks only)';
+  return visible(`${model.name}, ${parameters(model.parameters)}, ${model.scheme}`);
+}
+
+export function placeText({ gpu, engine }: SimulateInputEcho): string {
+  const version = engine.version === engine.release ? engine.version : `${engine.version} (by ${engine.release})`;
+  const program = `${engine.name} ${version}`;
+  if (!gpu) return program;
+  const device = gpu.count > 1 ? `${gpu.count}x ${gpu.name}` : gpu.name;
+  return visible(`${device} with ${program}`);
+}
+
+/** "azure-conv.csv at 2x: 19,366 requests, 22.4M prompt and 4.1M output tokens over 29 min". */
+export function workloadText({ workload }: SimulateInputEcho): string {
+  const { requests, promptTokens, outputTokens, spanSeconds, concurrency } = workload;
+  const at = workload.rate === null ? '' : ` at ${workload.rate}`;
+  const arrivals =
+    concurrency !== null
+      ? `, ${thousands(concurrency)} at a time`
+      : spanSeconds > 0
+        ? ` over ${span(spanSeconds)}`
+        : ', all at once';
+  return visible(
+    `${workload.name}${at}: ${thousands(requests)} ${requests === 1 ? 'request' : 'requests'}, ${tokens(promptTokens)} prompt and ${tokens(outputTokens)} output tokens${arrivals}`,
+  );
+}
+
+export function poolText({ pool }: RunResult, { poolSource }: SimulateInputEcho): string {
+  const bytes = pool.bytesPerBlock === null ? '' : `, ${gib(pool.numBlocks * pool.bytesPerBlock)}`;
+  const source = { plan: ' (from the plan)', option: ' (as given)', 'run-config': ' (run configuration)', none: '' };
+  return `${thousands(pool.numBlocks)} blocks of ${pool.blockSize} tokens${bytes}${source[poolSource]}`;
+}
+
+export function titleOf({ input }: SimulateOutput): string {
+  const what = input.model ? visible(input.model.name) : 'KV cache';
+  return `${what} on ${placeText(input)}: ${visible(input.workload.name)}`;
+}
+
+/** Sums to 100 % in print as well as it can: each share rounded by itself. */
+export function sharePercent(shares: SharesResult, id: ShareId): string {
+  return percent(shares[id]);
+}
+
+export function prefixText({ prefixCache }: RunResult): string {
+  const { queriedTokens, hitTokens, hitRate, evictions } = prefixCache;
+  if (queriedTokens === 0) return 'nothing was looked up';
+  return `${percent(hitRate)} of the tokens looked up at admission were cached (${tokens(hitTokens)} of ${tokens(queriedTokens)}), ${thousands(evictions)} cached ${evictions === 1 ? 'block' : 'blocks'} evicted`;
+}
+
+export function preemptionText({ preemptions }: RunResult): string {
+  const { recompute, swap, recomputedTokens, swappedBlocks } = preemptions;
+  if (recompute + swap === 0) return 'none';
+  const parts = [];
+  if (recompute > 0) parts.push(`${thousands(recompute)} by recompute, ${tokens(recomputedTokens)} tokens thrown away`);
+  if (swap > 0) parts.push(`${thousands(swap)} by swap, ${thousands(swappedBlocks)} blocks moved`);
+  return parts.join('; ');
+}
+
+/** Undefined where nothing was ever shared by writing sequences. */
+export function sharingText({ copyOnWrite }: RunResult): string | undefined {
+  const { copies, sharedBlocksPeak, savedBlocksShare } = copyOnWrite;
+  if (copies === 0 && savedBlocksShare === 0) return undefined;
+  return `saves ${percent(savedBlocksShare)} of the blocks; at most ${thousands(sharedBlocksPeak)} shared, ${thousands(copies)} copied on write`;
+}
+
+/** What the times rest on, in the words of the step-time model. */
+export function estimateText({ latency }: RunResult): string {
+  const words = visible(latency.uncertainty);
+  return latency.estimate === 'fitted' ? `estimate, ${words}` : words;
+}

@@ -1,0 +1,238 @@
+// The options of `vram simulate` that describe what is simulated, as one table: how each is spelled, what it means, how its value
+// is read. Scheduler options are spelled as vLLM's own. What decides where results go is not here.
+import { inputError } from '../diagnostics.ts';
+import { parseCount, parseNumber } from './count.ts';
+
+/** One group of KV layers: --kv-group full, sliding:4096, chunked:8192. */
+export type KvGroupOption =
+  | { type: 'full' }
+  | { type: 'sliding'; window: number }
+  | { type: 'chunked'; chunk: number }
+  | { type: 'mamba' };
+
+/** --rate 2x scales the arrivals of the workload; --rate 4/s makes their mean rate so many requests a second. */
+export type Rate = { kind: 'scale'; factor: number } | { kind: 'perSecond'; requests: number };
+
+export interface SimulationOptions {
+  eviction?: string;
+  seed?: number;
+  rate?: Rate;
+  limit?: number;
+  concurrency?: number;
+  numGpuBlocks?: number;
+  kvGroups?: KvGroupOption[];
+  stepTime?: number;
+  schedulingPolicy?: 'fcfs' | 'priority';
+  longPrefillTokenThreshold?: number;
+  longPrefillTokenThresholdAdaptive?: boolean;
+  prefillScheduleInterval?: number;
+  schedulerReserveFullIsl?: boolean;
+  watermark?: number;
+  swapSpaceGiB?: number;
+  kvOffloadingSizeGiB?: number;
+  acceptanceRate?: number;
+}
+
+export interface SimulationOptionEntry {
+  flags: string;
+  description: string;
+  key: keyof SimulationOptions;
+  read: (raw: string, option: string) => unknown;
+  group: 'Workload' | 'Memory' | 'Scheduler' | 'Time';
+  /** Exists as --no-... too. */
+  negatable?: true;
+  /** Makes no sense as one value of a sweep. */
+  fixed?: true;
+}
+
+const bool = (raw: string): boolean => raw !== 'false';
+const positive = (raw: string, option: string): number => parseCount(raw, option);
+
+export const simulationOptionTable: readonly SimulationOptionEntry[] = [
+  {
+    group: 'Workload',
+    key: 'rate',
+    flags: '--rate <rate>',
+    description: '2x scales the arrivals, 4/s sets requests per second',
+    read: parseRate,
+  },
+  {
+    group: 'Workload',
+    key: 'limit',
+    flags: '--limit <n>',
+    description: 'only the first n requests',
+    read: positive,
+  },
+  {
+    group: 'Workload',
+    key: 'concurrency',
+    flags: '--concurrency <n>',
+    description: 'closed loop: n unfinished requests at a time',
+    read: positive,
+  },
+  {
+    group: 'Workload',
+    key: 'seed',
+    flags: '--seed <n>',
+    description: 'of everything drawn (default 0)',
+    read: (raw, option) => parseCount(raw, option, { min: 0, max: 2 ** 31 - 1 }),
+  },
+  {
+    group: 'Memory',
+    key: 'numGpuBlocks',
+    flags: '--num-gpu-blocks <n>',
+    description: 'blocks of the pool, the null block included; default: the plan',
+    read: (raw, option) => parseCount(raw, option, { min: 2, max: 2 ** 30 }),
+  },
+  {
+    group: 'Memory',
+    key: 'kvGroups',
+    flags: '--kv-group <kind>',
+    description: 'full, sliding:W, chunked:C (repeatable), instead of the model',
+    read: (raw, option) => raw.split(',').map((part) => parseKvGroup(part, option)),
+    fixed: true,
+  },
+  {
+    group: 'Memory',
+    key: 'eviction',
+    flags: '--eviction <policy>',
+    description: 'lru, lfu, fifo, slru, ... of cached blocks',
+    read: (raw) => raw,
+  },
+  {
+    group: 'Memory',
+    key: 'swapSpaceGiB',
+    flags: '--swap-space <GiB>',
+    description: 'host memory for preempted sequences (V0)',
+    read: (raw, option) => parseNumber(raw, option),
+  },
+  {
+    group: 'Memory',
+    key: 'kvOffloadingSizeGiB',
+    flags: '--kv-offloading-size <GiB>',
+    description: 'host memory for KV blocks (0.11.2 and later)',
+    read: (raw, option) => parseNumber(raw, option),
+  },
+  {
+    group: 'Scheduler',
+    key: 'schedulingPolicy',
+    flags: '--scheduling-policy <policy>',
+    description: 'fcfs or priority',
+    read: parseSchedulingPolicy,
+  },
+  {
+    group: 'Scheduler',
+    key: 'longPrefillTokenThreshold',
+    flags: '--long-prefill-token-threshold <n>',
+    description: 'most tokens of one prompt in a step',
+    read: (raw, option) => parseCount(raw, option, { min: 0 }),
+  },
+  {
+    group: 'Scheduler',
+    key: 'longPrefillTokenThresholdAdaptive',
+    flags: '--long-prefill-token-threshold-adaptive',
+    description: 'divide the step among the running (0.31)',
+    read: bool,
+    negatable: true,
+  },
+  {
+    group: 'Scheduler',
+    key: 'prefillScheduleInterval',
+    flags: '--prefill-schedule-interval <n>',
+    description: 'admit only every n steps (0.24)',
+    read: positive,
+  },
+  {
+    group: 'Scheduler',
+    key: 'schedulerReserveFullIsl',
+    flags: '--scheduler-reserve-full-isl',
+    description: 'admit only what fits whole (0.19)',
+    read: bool,
+    negatable: true,
+  },
+  {
+    group: 'Scheduler',
+    key: 'watermark',
+    flags: '--watermark <fraction>',
+    description: 'blocks kept free on admission (0.24)',
+    read: parseWatermark,
+  },
+  {
+    group: 'Scheduler',
+    key: 'acceptanceRate',
+    flags: '--acceptance-rate <fraction>',
+    description: 'of draft tokens, with --speculative-config',
+    read: parseShare,
+  },
+  {
+    group: 'Time',
+    key: 'stepTime',
+    flags: '--step-time <seconds>',
+    description: 'every step lasts so long, instead of the estimate',
+    read: parseStepTime,
+  },
+];
+
+/** "2x", "4/s", "4". */
+export function parseRate(raw: string, option: string): Rate {
+  const match = /^\s*(\d+\.?\d*|\.\d+)\s*(x|\/s|)\s*$/i.exec(raw);
+  const value = match ? Number(match[1]) : Number.NaN;
+  if (!(value > 0 && value <= 1e6)) {
+    throw inputError('VRAM601', `${option} takes a rate above 0, not ${JSON.stringify(raw)}`, {
+      hint: '2x doubles the rate of the workload, 4/s makes it 4 requests a second',
+      path: option,
+    });
+  }
+  return match![2]!.toLowerCase() === 'x' ? { kind: 'scale', factor: value } : { kind: 'perSecond', requests: value };
+}
+
+export function rateText(rate: Rate): string {
+  return rate.kind === 'scale' ? `${rate.factor}x` : `${rate.requests}/s`;
+}
+
+function parseKvGroup(raw: string, option: string): KvGroupOption {
+  const [kind = '', size] = raw.trim().split(':');
+  const tokens = (): number => parseCount(size ?? '', `${option} ${kind}:`);
+  switch (kind.toLowerCase()) {
+    case 'full':
+      if (size === undefined) return { type: 'full' };
+      break;
+    case 'mamba':
+      if (size === undefined) return { type: 'mamba' };
+      break;
+    case 'sliding':
+      if (size !== undefined) return { type: 'sliding', window: tokens() };
+      break;
+    case 'chunked':
+      if (size !== undefined) return { type: 'chunked', chunk: tokens() };
+      break;
+  }
+  throw inputError('VRAM602', `${option} takes full, sliding:W, chunked:C or mamba, not ${JSON.stringify(raw)}`, {
+    hint: 'e.g. --kv-group full --kv-group sliding:4096',
+    path: option,
+  });
+}
+
+function parseSchedulingPolicy(raw: string, option: string): 'fcfs' | 'priority' {
+  const policy = raw.trim().toLowerCase();
+  if (policy === 'fcfs' || policy === 'priority') return policy;
+  throw inputError('VRAM602', `${option} takes fcfs or priority, not ${JSON.stringify(raw)}`, { path: option });
+}
+
+function parseShare(raw: string, option: string): number {
+  const value = parseNumber(raw, option);
+  if (value <= 1) return value;
+  throw inputError('VRAM602', `${option} must be between 0 and 1, not ${raw}`, { path: option });
+}
+
+function parseWatermark(raw: string, option: string): number {
+  const value = parseShare(raw, option);
+  if (value < 1) return value;
+  throw inputError('VRAM602', `${option} must be below 1, not ${raw}: nothing would be admitted`, { path: option });
+}
+
+function parseStepTime(raw: string, option: string): number {
+  const value = parseNumber(raw, option);
+  if (value > 0 && value <= 3600) return value;
+  throw inputError('VRAM602', `${option} must be above 0 and at most 3600 seconds, not ${raw}`, { path: option });
+}
