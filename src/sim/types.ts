@@ -59,6 +59,8 @@ export interface StepWork {
    * (min(context, span) in place of the context). Absent: a step-time model takes the mean context for that of every sequence.
    */
   spans?: readonly { decodeContext: number; prefillAttention: number }[];
+  /** The work of each data-parallel rank where several step together; the sums above are then over all of them. */
+  ranks?: readonly StepWork[];
 }
 
 /**
@@ -110,7 +112,8 @@ export interface ServingSystem {
   readonly counters: Readonly<SystemCounters>;
   add(request: number): void;
   schedule(): boolean;
-  complete(): void;
+  /** Processes the output of the oldest step in flight; false when that has to wait (asynchronous scheduling runs one ahead). */
+  complete(): boolean;
   memory(into: MemoryShares): void;
   queues(into: QueueState): void;
 }

@@ -85,7 +85,7 @@ function mixedTileRows({ computeCapability, vendor }: GpuSpec): number {
 /** NVLink figures are of both directions together; a ring reaches about three quarters of one, PCIe through switches two thirds. */
 function linkOf(gpu: GpuSpec): Pick<Coefficients, 'linkSeconds' | 'linkRate'> {
   if (gpu.nvlinkBytesPerSecond) return { linkSeconds: 1e-5, linkRate: (gpu.nvlinkBytesPerSecond / 2) * 0.75 };
-  return { linkSeconds: 3e-5, linkRate: pcieBytesPerSecond(gpu) * 0.65 };
+  return { linkSeconds: 3e-5, linkRate: pcieBytesPerSecond(gpu) * 0.35 };
 }
 
 /** "Gen4 x16": lanes x transfers per lane x line code, one direction. */

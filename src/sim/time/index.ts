@@ -17,25 +17,37 @@ export function createStepTime({ spec, architecture, gpu, scheme, options }: Ste
   const forward = forwardWork({ spec, architecture, scheme, dtype, kvCacheDtype, tensorParallelSize });
   const spans = [...new Set(forward.attention.flatMap(({ span }) => (span === undefined ? [] : [span])))];
   const law: StepLaw = { forward, options, coefficients, spans };
-  const synchronizedRanks = forward.expertLayers > 0 ? dataParallelSize : 1;
   const padded = paddedSizes(options.captureSizes, options.enforceEager || options.cudagraphMode === 'NONE');
-  const breakdown = (work: Readonly<StepWork>, given?: number): StepBreakdown => {
+  const breakdown = (work: Readonly<StepWork>): StepBreakdown => {
+    if (work.ranks) return slowestRank(law, work.ranks, padded);
     const tokens = padded(work.tokens);
-    const batchTokens = given ?? tokens * synchronizedRanks;
-    if (pipelineParallelSize === 1) return stepBreakdown(law, work, { tokens, batchTokens });
-    return pipelined(law, work, padded);
+    if (pipelineParallelSize > 1) return pipelined(law, work, padded);
+    return stepBreakdown(law, work, { tokens, batchTokens: tokens });
   };
   return {
-    seconds: (work, batchTokens) => breakdown(work, batchTokens).total,
-    bound: (work, batchTokens) => breakdown(work, batchTokens).bound,
+    seconds: (work) => breakdown(work).total,
+    bound: (work) => breakdown(work).bound,
     breakdown,
-    paddedTokens: (work) => padded(work.tokens),
-    synchronizedRanks,
+    synchronizedRanks: forward.expertLayers > 0 ? dataParallelSize : 1,
     spans,
     estimate: gpu.stepTime?.fitted ? 'fitted' : 'roofline',
     uncertainty: uncertaintyOf(gpu),
     coefficients,
   };
+}
+
+/**
+ * Data-parallel ranks that share experts step together: one without requests runs a batch of one token, graphs are used at the size of the
+ * largest rank or by none (v1/worker/dp_utils.py coordinate_batch_across_dp, 0.11 to 0.33), and the slowest rank sets the time.
+ */
+function slowestRank(law: StepLaw, ranks: readonly StepWork[], padded: (tokens: number) => number): StepBreakdown {
+  const most = ranks.reduce((max, { tokens }) => Math.max(max, tokens), 1);
+  const isCaptured = !law.options.enforceEager && most <= (law.options.captureSizes.at(-1) ?? 0);
+  const sizes = ranks.map(({ tokens }) => (isCaptured ? padded(most) : Math.max(1, tokens)));
+  const batchTokens = sizes.reduce((sum, tokens) => sum + tokens, 0);
+  return ranks
+    .map((work, i) => stepBreakdown(law, work, { tokens: sizes[i]!, batchTokens }))
+    .reduce((slowest, one) => (one.total > slowest.total ? one : slowest));
 }
 
 /** CUDA graphs exist for some batch sizes: a step up to the largest runs at the next one. */

@@ -8,14 +8,12 @@ import type { StepWork } from '../types.ts';
 export type StepBound = 'compute' | 'bandwidth' | 'overhead';
 
 export interface StepTime {
-  /** Duration of one step. `batchTokens`: padded tokens over all data-parallel ranks where they compute experts together. */
-  seconds(work: Readonly<StepWork>, batchTokens?: number): number;
+  /** Duration of one step; with StepWork.ranks that of the slowest rank, in step with the others. */
+  seconds(work: Readonly<StepWork>): number;
   /** What most of that time goes to. */
-  bound(work: Readonly<StepWork>, batchTokens?: number): StepBound;
-  /** Seconds by cause; they sum to more than `seconds` where compute and memory traffic overlap. */
-  breakdown(work: Readonly<StepWork>, batchTokens?: number): StepBreakdown;
-  /** Tokens the step really computes: padded to the next captured CUDA graph. */
-  paddedTokens(work: Readonly<StepWork>): number;
+  bound(work: Readonly<StepWork>): StepBound;
+  /** Seconds by cause; they sum to more than `total` where the host is slower than the device. */
+  breakdown(work: Readonly<StepWork>): StepBreakdown;
   /** Data-parallel ranks that wait for each other in every step (mixtures of experts); 1 where they do not. */
   synchronizedRanks: number;
   /** Spans of windowed layers, in the order of StepWork.spans. */
