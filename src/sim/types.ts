@@ -109,6 +109,8 @@ export interface ServingSystem {
   readonly work: Readonly<StepWork>;
   /** Requests added and neither finished nor rejected. */
   readonly unfinished: number;
+  /** Work goes on without an unfinished request (blocks kept until a transfer is done). */
+  readonly busy?: boolean;
   readonly counters: Readonly<SystemCounters>;
   add(request: number): void;
   schedule(): boolean;

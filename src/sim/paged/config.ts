@@ -1,0 +1,117 @@
+// What a paged server is configured with, and the rules in which vLLM's releases differ. Names of the configuration follow vLLM's
+// flags; the history of each rule, with its source, is presets/engines/vllm/scheduler.yaml.
+import type { FreeOrder } from './block-pool.ts';
+import type { MambaSplit } from './mamba-split.ts';
+
+export const groupTypes = ['full', 'sliding', 'chunked', 'mamba'] as const;
+
+/** One KV-cache group: layers of one kind that share block tables. All groups draw on one pool. */
+export interface GroupConfig {
+  type: (typeof groupTypes)[number];
+  /** Tokens of a block of this group, where it is not the configuration's blockSize. */
+  blockSize?: number;
+  /** sliding: tokens of the window; chunked: tokens of a local chunk. */
+  window?: number;
+  chunk?: number;
+}
+
+export interface SpeculationConfig {
+  /** ngram takes no look-ahead slots; eagle and draft_model take `tokens` more per sequence. */
+  method: 'ngram' | 'eagle' | 'draft_model';
+  tokens: number;
+}
+
+/** Native KV offloading to host memory (OffloadingConnector). */
+export interface OffloadConfig {
+  cpuBlocks: number;
+  blockSizeFactor?: number;
+  policy?: 'lru' | 'arc';
+  storeThreshold?: number;
+}
+
+export interface PagedConfig {
+  /** Blocks of the pool, the null block included. */
+  numBlocks: number;
+  blockSize: number;
+  groups: readonly GroupConfig[];
+  maxNumSeqs: number;
+  maxNumBatchedTokens: number;
+  maxModelLen: number;
+  policy: 'fcfs' | 'priority';
+  longPrefillTokenThreshold: number;
+  chunkedPrefill: boolean;
+  prefixCaching: boolean;
+  /** The admission gate: the whole prompt must find free blocks, not only its first chunk. */
+  reserveFullPrompt: boolean;
+  watermark?: number;
+  spec?: SpeculationConfig;
+  asyncScheduling?: boolean;
+  mambaCacheMode?: 'none' | 'align' | 'all';
+  longPrefillAdaptive?: boolean;
+  prefillScheduleInterval?: number;
+  maxLoras?: number;
+  /** Decode context parallel: a block of a full-attention group holds blockSize x dcp tokens. */
+  dcp?: number;
+  offload?: OffloadConfig;
+}
+
+/** How one vLLM release does what others do differently. Each field is a rule `scheduler.<field>` of the preset. */
+export interface PagedRules {
+  /** Where freed blocks without a key go: a whole request's, a window group's, those that left a window, all without caching. */
+  freeUnkeyed: FreeOrder;
+  freeWindowGroup: FreeOrder;
+  freeWindow: FreeOrder;
+  freeUncached: FreeOrder;
+  /** Whether blocks of a hit that lie outside the window are held until the next step, or never taken. */
+  hitOutsideWindow: 'held' | 'skipped';
+  /** Up to where a window may release: all computed tokens, or only those whose step has been processed. */
+  windowRelease: 'computed' | 'processed';
+  promptGate: boolean;
+  watermark: boolean;
+  /** Cap of a window group's need in the gate: none, window plus one batch, or plus every batch in flight. */
+  admissionCap: 'none' | 'oneBatch' | 'batchesInFlight';
+  lookaheadAtAdmission: boolean;
+  /** Which groups drop the last hit block under EAGLE: all on each pass, the flagged ones once; or none, keys look ahead. */
+  eagleLookup: 'dropEachPass' | 'dropOnce' | 'lookaheadKeys';
+  eagleLookupLimit: 'hitLimit' | 'keys';
+  lookupPasses: 'one' | 'untilStable';
+  /** Up to where complete blocks are registered at scheduling: known tokens, or less the drafts (held, or scheduled). */
+  registerLimit: 'lessDrafts' | 'lessScheduledDrafts' | 'known';
+  /** How far a hybrid's blocks are registered: every complete one, up to the common multiple, or one block more for EAGLE. */
+  registerLength: 'blocks' | 'aligned' | 'alignedAndEagle';
+  /** Which blocks of a window group are registered: all, the tail of each aligned segment, or the tail that EAGLE reaches too. */
+  windowMask: 'all' | 'tail' | 'reachable';
+  /** When the output of an asynchronous (or drafting) step registers blocks, and up to where. */
+  registerAtOutput: 'lessPlaceholders' | 'lessInFlight';
+  /** A step's tokens are cut to max_model_len less computed, one less, or the request's own last token. */
+  lengthCap: 'length' | 'lengthMinusOne' | 'requestEnd';
+  /** Asynchronous: a request whose remaining output is all in flight is passed over. */
+  skipFinishing: boolean;
+  longPrefillScope: 'always' | 'unlessAlone';
+  /** Priority: a victim already scheduled stays so, gives its tokens back, and moves the place in RUNNING back. */
+  victim: 'staysScheduled' | 'returnsBudget' | 'stepsBack';
+  selfPreemption: 'stop' | 'continueUnderPriority';
+  /** A prompt longer than the budget without chunked prefill: cut all the same, passed over, or everybody waits. */
+  unchunkedPrompt: 'cut' | 'skip' | 'stop';
+  /** Where waiting requests that were passed over go: back to the head, or to a queue of their own that goes first. */
+  skippedQueue: 'head' | 'own';
+  /** Draft slots of a draft model: none, taken off the budget for max_num_seqs, or charged per scheduled request. */
+  draftSlots: 'none' | 'perSequenceLimit' | 'perScheduled';
+  padDrafts: 'never' | 'besideDecodes' | 'besideDecodesIfRoom' | 'decodesIfRoom';
+  clearDrafts: 'byOutput' | 'afterScheduling' | 'andAtPreemption';
+  /** Asynchronous scheduling: what becomes of output in flight of a preempted request. */
+  staleOutput: 'counted' | 'uncounted';
+  /** Output thrown away after a reset of running requests: the next one, as many as in flight, or what is stale. */
+  resetDiscard: 'next' | 'placeholders' | 'stale';
+  loraScope: 'scheduled' | 'running';
+  prefillCapacity: 'queue' | 'notDeferred';
+  /** Tokens of one key where groups have blocks of different sizes (block-sizes.ts). */
+  keySize: 'smallest' | 'commonDivisorUnlessOwn' | 'commonDivisorIfAligned';
+  /** Mamba: whether a cached state is ever a hit, and whether one registered in the same step is. */
+  mambaLookup: 'never' | 'rightmost';
+  mambaSameStepHit: boolean;
+  /** Mamba: states before the last computed token are kept, given back, less one per draft, or over gaps in the table. */
+  mambaRelease: 'never' | 'computed' | 'lessDrafts' | 'sinceLast';
+  /** Mamba, mode align: where prefill chunks end (mamba-split.ts). */
+  mambaSplit: MambaSplit;
+}

@@ -1,0 +1,179 @@
+// The clock: lets requests arrive, asks the serving system for one step after the other, and gives every step its time. It knows
+// nothing of blocks; what it sees of a step it hands to observers. With `unit` every step (and every idle or empty call) lasts 1.
+import type { RequestListener, ServingSystem, StepWork, Workload } from '../types.ts';
+import { Arrivals } from './arrivals.ts';
+
+/** What happens to the server from outside, at a time; `act` runs before the step of that time. */
+export interface OutsideEvent {
+  at: number;
+  act(): void;
+}
+
+export interface StepObserver {
+  /** Right after a step was scheduled, before its output. `steps` such steps follow each other without a change of state. */
+  scheduled?(time: number, seconds: number): void;
+  /** The server had nothing to do between two times. */
+  idle?(from: number, to: number): void;
+}
+
+export interface ClockOptions {
+  /** Seconds of a step; absent: every step lasts 1. */
+  stepSeconds?: (work: Readonly<StepWork>) => number;
+  events?: readonly OutsideEvent[];
+  observer?: StepObserver;
+  /** Called about every `progressEvery` steps with the share of requests done. */
+  progress?: (ended: number, total: number) => void;
+  progressEvery?: number;
+}
+
+/** Times by index of the request; NaN where it never came. */
+export interface RequestTimes {
+  arrival: Float64Array;
+  first: Float64Array;
+  finish: Float64Array;
+  rejected: Map<number, string>;
+  preemptions: Uint32Array;
+}
+
+export interface ClockTotals {
+  steps: number;
+  idleSteps: number;
+  emptySteps: number;
+  scheduledTokens: number;
+  scheduledSequences: number;
+  finished: number;
+  /** When the last output came. */
+  endTime: number;
+}
+
+/** Calls that schedule nothing and complete nothing, with nothing to come: the server is stuck. */
+const maxFruitless = 2000;
+
+export class Clock implements RequestListener {
+  readonly times: RequestTimes;
+  readonly totals: ClockTotals = {
+    steps: 0,
+    idleSteps: 0,
+    emptySteps: 0,
+    scheduledTokens: 0,
+    scheduledSequences: 0,
+    finished: 0,
+    endTime: 0,
+  };
+  private readonly arrivals: Arrivals;
+  private now = 0;
+  /** Time of the step whose output is being processed, and of those in flight. */
+  private outputTime = 0;
+  private readonly inFlight: number[] = [];
+
+  constructor(private readonly workload: Workload) {
+    const count = workload.requests.length;
+    this.arrivals = new Arrivals(workload);
+    this.times = {
+      arrival: new Float64Array(count).fill(Number.NaN),
+      first: new Float64Array(count).fill(Number.NaN),
+      finish: new Float64Array(count).fill(Number.NaN),
+      rejected: new Map(),
+      preemptions: new Uint32Array(count),
+    };
+  }
+
+  firstToken(request: number): void {
+    this.times.first[request] = this.outputTime;
+  }
+
+  finished(request: number): void {
+    this.times.finish[request] = this.outputTime;
+    this.totals.finished++;
+    this.totals.endTime = this.outputTime;
+    this.arrivals.ended(request, this.outputTime);
+  }
+
+  rejected(request: number, reason: string): void {
+    this.times.rejected.set(request, reason);
+    this.arrivals.ended(request, this.now);
+  }
+
+  preempted(request: number): void {
+    this.times.preemptions[request] = (this.times.preemptions[request] as number) + 1;
+  }
+
+  /** Runs until every request has ended. */
+  run(system: ServingSystem, options: ClockOptions = {}): void {
+    const { events = [], observer, stepSeconds, progress, progressEvery = 4096 } = options;
+    const unit = stepSeconds === undefined;
+    const { totals, arrivals } = this;
+    let nextEvent = 0;
+    let fruitless = 0;
+    for (;;) {
+      this.admit(system);
+      for (; nextEvent < events.length && (events[nextEvent] as OutsideEvent).at <= this.now; nextEvent++)
+        (events[nextEvent] as OutsideEvent).act();
+      if (system.unfinished === 0 && this.inFlight.length === 0 && system.busy !== true) {
+        if (!arrivals.pending) break;
+        this.idle(unit, observer);
+        continue;
+      }
+      const scheduled = system.schedule();
+      let seconds = unit ? 1 : 0;
+      if (scheduled) {
+        const { work } = system;
+        if (!unit) seconds = stepSeconds(work);
+        this.inFlight.push(unit ? this.now : this.now + seconds);
+        totals.steps++;
+        totals.scheduledTokens += work.tokens;
+        totals.scheduledSequences += work.sequences;
+        observer?.scheduled?.(this.now, seconds);
+      } else totals.emptySteps++;
+      const completed = this.complete(system);
+      this.now += seconds;
+      fruitless = scheduled || completed ? 0 : fruitless + 1;
+      if (fruitless > 0 && !this.moveOn(system, { unit, fruitless, eventsLeft: nextEvent < events.length })) break;
+      if (progress && totals.steps % progressEvery === 0)
+        progress(totals.finished + this.times.rejected.size, this.workload.requests.length);
+    }
+    totals.endTime = Math.max(totals.endTime, 0);
+  }
+
+  private complete(system: ServingSystem): boolean {
+    this.outputTime = this.inFlight[0] ?? this.now;
+    const completed = system.complete();
+    if (completed) this.inFlight.shift();
+    return completed;
+  }
+
+  private admit(system: ServingSystem): void {
+    for (;;) {
+      const request = this.arrivals.take(this.now, system.unfinished);
+      if (request < 0) return;
+      const { arrival } = this.workload.requests[request] as { arrival: number };
+      this.times.arrival[request] = this.workload.concurrency === undefined ? Math.max(arrival, 0) : this.now;
+      system.add(request);
+    }
+  }
+
+  private idle(unit: boolean, observer: StepObserver | undefined): void {
+    if (unit) {
+      this.totals.idleSteps++;
+      observer?.idle?.(this.now, this.now + 1);
+      this.now++;
+      return;
+    }
+    const next = Math.max(this.now, this.arrivals.nextTime);
+    observer?.idle?.(this.now, next);
+    this.now = next;
+  }
+
+  /** A call that did nothing: time goes to the next arrival; without one, after many tries, what is left can never run. */
+  private moveOn(
+    system: ServingSystem,
+    { unit, fruitless, eventsLeft }: { unit: boolean; fruitless: number; eventsLeft: boolean },
+  ): boolean {
+    if (system.unfinished === 0) return true;
+    if (!unit && !eventsLeft) {
+      const next = this.arrivals.nextTime;
+      if (Number.isFinite(next)) this.now = Math.max(this.now, next);
+    }
+    return fruitless <= maxFruitless || eventsLeft;
+  }
+}
