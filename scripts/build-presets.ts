@@ -16,6 +16,8 @@ import { readReleases } from '../src/engines/vllm/releases.ts';
 import { gpuKey, modelKey } from '../src/load/names.ts';
 import type { ModelTypeFacts, PresetIndex, VariantBook } from '../src/load/presets.ts';
 import { parseYaml } from '../src/load/yaml.ts';
+import type { WorkloadPreset } from '../src/sim/workload/preset.ts';
+import { workloadPresetSchema } from '../src/sim/workload/preset-schema.ts';
 import { configKeys } from '../src/spec/config-keys.ts';
 import { engineOptionTable, vllmName } from '../src/spec/engine-options.ts';
 import type { GpuSpec } from '../src/spec/gpu.ts';
@@ -47,6 +49,10 @@ const planned = new Set([...engineOptionTable.map(vllmName), '--compilation-conf
 const { flags } = load<{ flags: FlagEntry[] }>('presets/engines/vllm-flags.yaml')!;
 writeJson('vllm-flags-planned.json', { flags: flags.filter(({ flag }) => planned.has(flag)) });
 writeJson('quality.json', load('presets/quality.yaml'));
+writeJson(
+  'workloads.json',
+  yamlFiles('presets/workloads').flatMap((path) => checked<WorkloadPreset>(path, workloadPresetSchema) ?? []),
+);
 if (problems.length > 0) {
   for (const { path, message, hint } of problems) {
     console.error(`${path}: ${message}${hint ? ` (${hint})` : ''}`);

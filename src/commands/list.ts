@@ -36,7 +36,7 @@ function matches(entry: Entry, filter: string | undefined): boolean {
 
 /** The last column gives way when the line would be wider than the terminal. */
 function tableOf(kind: Kind, entries: readonly Entry[], width: number): string {
-  if (entries.length === 0) return kind === 'workloads' ? 'no workloads ship with this version\n' : 'nothing matches\n';
+  if (entries.length === 0) return 'nothing matches\n';
   const { head, align, row } = columns[kind];
   const lines = grid(head, align, entries.map(row)).split('\n');
   return `${lines.map((line) => clip(line, Math.max(width, 40))).join('\n')}\n`;
@@ -89,7 +89,11 @@ const columns: Readonly<Record<Kind, Columns>> = {
       `${String(name ?? '')}${synonyms ? ` (also ${String(synonyms)})` : ''}`,
     ],
   },
-  workloads: { head: ['workload'], align: ['left'], row: ({ id }) => [String(id)] },
+  workloads: {
+    head: ['workload', 'input', 'output', 'name'],
+    align: ['left', 'left', 'left', 'left'],
+    row: ({ id, input, output, name }) => [String(id), String(input), String(output), String(name)],
+  },
 };
 
 function entriesOf(kind: Kind): Entry[] {
@@ -122,6 +126,12 @@ function entriesOf(kind: Kind): Entry[] {
         synonyms: synonyms?.join(', ') ?? null,
       }));
     case 'workloads':
-      return [];
+      return loadPresets('workloads').map(({ id, name, arrivals, input, output }) => ({
+        id,
+        name,
+        arrivals: arrivals ?? 'poisson',
+        input: input ?? null,
+        output: output ?? null,
+      }));
   }
 }

@@ -5,6 +5,7 @@ import { inputError } from '../diagnostics.ts';
 import { readReleases } from '../engines/vllm/releases.ts';
 import type { Io } from '../io.ts';
 import { resolveGpus, resolveModel } from '../load/index.ts';
+import { nearestNames } from '../load/names.ts';
 import { loadPresets } from '../load/presets.ts';
 import { thousands } from '../numbers.ts';
 import { grid } from '../render/grid.ts';
@@ -29,7 +30,7 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
     ],
     io,
   )
-    .argument('<kind>', 'model, gpu, engine, quantization')
+    .argument('<kind>', 'model, gpu, engine, quantization, workload')
     .argument('<ref>', 'id, alias, Hugging Face id or file')
     .option('--tensors', 'list the tensors of a model')
     .option('--json', 'as JSON');
@@ -78,10 +79,22 @@ async function entryOf(kind: ReturnType<typeof kindOf>, ref: string, io: Io): Pr
       return scheme;
     }
     case 'workloads':
-      throw inputError('VRAM157', `there is no workload ${JSON.stringify(ref)}`, {
-        hint: 'workloads come with vram simulate',
-      });
+      return workloadEntry(ref);
   }
+}
+
+function workloadEntry(ref: string): unknown {
+  const presets = loadPresets('workloads');
+  const preset = presets.find(({ id }) => id === ref.trim().toLowerCase());
+  if (preset) return preset;
+  const near = nearestNames(
+    ref,
+    presets.map(({ id }) => id),
+    1,
+  )[0];
+  throw inputError('VRAM157', `there is no workload ${JSON.stringify(ref)}`, {
+    hint: near ? `did you mean ${near}?` : 'vram list workloads shows them',
+  });
 }
 
 async function engineEntry(ref: string): Promise<unknown> {

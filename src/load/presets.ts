@@ -6,6 +6,7 @@ import type { FlagEntry } from '../engines/vllm/flags.ts';
 import type { Profile, RuleBook } from '../engines/vllm/profile.ts';
 import type { RegistryEntry } from '../engines/vllm/registry.ts';
 import type { QualityFigure } from '../plan/quality.ts';
+import type { WorkloadPreset } from '../sim/workload/preset.ts';
 import type { GpuSpec } from '../spec/gpu.ts';
 import type { Json, ModelSpec } from '../spec/model.ts';
 import type { QuantizationScheme } from '../spec/quantization.ts';
@@ -54,6 +55,7 @@ interface PresetFiles {
   'vllm-architectures': { architectures: RegistryEntry[] };
   'model-variants': VariantBook;
   quality: { figures: QualityFigure[] };
+  workloads: WorkloadPreset[];
 }
 
 /** What scripts/build-presets.ts writes: key of a name -> positions of the entries in `entries`. */

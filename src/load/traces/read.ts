@@ -20,6 +20,9 @@ export interface TraceOptions {
   limit?: number;
   thinkSeconds?: number;
   model?: string;
+  /** Parallel samples, or beams, of every request that states none. */
+  samples?: number;
+  beamWidth?: number;
   /** The option that named the file, for messages. */
   option?: string;
 }
@@ -149,8 +152,9 @@ class Reading {
 
   begin(format: TraceFormat): ReadContext {
     this.#format = format;
-    this.#builder = new WorkloadBuilder(format.extras === true);
-    const { thinkSeconds, model } = this.options;
+    const { thinkSeconds, model, samples, beamWidth } = this.options;
+    const extras = format.extras === true || samples !== undefined || beamWidth !== undefined;
+    this.#builder = new WorkloadBuilder(extras, { samples, beamWidth });
     return { builder: this.#builder, report: this.#report, thinkSeconds, model };
   }
 

@@ -51,12 +51,12 @@ export class WorkloadBuilder {
   readonly requests: MutableRequest[] = [];
   #nextPrivate = privateFrom;
   #nextLongOutput = longGeneratedFrom;
-  readonly #withExtras: boolean;
 
   /** With extras every request has all fields, without them none has: all objects of a workload have one shape. */
-  constructor(withExtras: boolean) {
-    this.#withExtras = withExtras;
-  }
+  constructor(
+    readonly withExtras: boolean,
+    readonly defaults: Pick<RequestExtras, 'samples' | 'beamWidth'> = {},
+  ) {}
 
   get size(): number {
     return this.requests.length;
@@ -66,11 +66,13 @@ export class WorkloadBuilder {
   add(from: NewRequest): number {
     const index = this.requests.length;
     const { promptTokens, outputTokens, maxTokens = outputTokens } = from;
-    const outputBase = this.#outputBase(index, maxTokens * Math.max(from.samples ?? 1, from.beamWidth ?? 1));
+    const samples = from.samples ?? this.defaults.samples;
+    const beamWidth = from.beamWidth ?? this.defaults.beamWidth;
+    const outputBase = this.#outputBase(index, maxTokens * Math.max(samples ?? 1, beamWidth ?? 1));
     const id = from.id ?? `r${index}`;
     const prompt = from.prompt ?? this.privateRun(promptTokens);
     this.requests.push(
-      this.#withExtras
+      this.withExtras
         ? {
             id,
             arrival: from.arrival,
@@ -82,8 +84,8 @@ export class WorkloadBuilder {
             priority: from.priority,
             salt: from.salt,
             lora: from.lora,
-            samples: from.samples,
-            beamWidth: from.beamWidth,
+            samples,
+            beamWidth,
             after: from.after,
             thinkSeconds: from.thinkSeconds,
           }

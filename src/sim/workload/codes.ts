@@ -1,4 +1,4 @@
-// The diagnostics of workloads and what each means; the messages stand where they are given. Nothing is computed here.
+// The diagnostics of workloads (VRAM600 to VRAM649) and what each means; the messages stand where they are given. Nothing is computed here.
 export const workloadCodes = {
   VRAM601: 'the trace is empty: refused',
   VRAM602: 'the format of the trace is not known (binary, compressed, a pointer to the data, no header): refused',
