@@ -112,10 +112,15 @@ export interface ServingSystem {
   /** Work goes on without an unfinished request (blocks kept until a transfer is done). */
   readonly busy?: boolean;
   readonly counters: Readonly<SystemCounters>;
+  /** Steps scheduled before the output of the oldest is processed: 2 with asynchronous scheduling; absent: 1. */
+  readonly stepsAhead?: number;
   add(request: number): void;
   schedule(): boolean;
   /** Processes the output of the oldest step in flight; false when that has to wait (asynchronous scheduling runs one ahead). */
   complete(): boolean;
+  /** Steps ahead in which nothing but computing happens, and one of them; the next schedule() settles them. */
+  quietSteps?(): number;
+  skipStep?(): void;
   memory(into: MemoryShares): void;
   queues(into: QueueState): void;
 }

@@ -17,6 +17,8 @@ import { Batch } from './batch.ts';
 import type { PagedConfig, PagedRules } from './config.ts';
 import { KvManager } from './kv-manager.ts';
 import { mambaSplitter } from './mamba-split.ts';
+import { OffloadConnector } from './offload/connector.ts';
+import type { OffloadRules } from './offload/rules.ts';
 import { type Model, OutputProcessor } from './output.ts';
 import { type PauseMode, Scheduler } from './scheduler.ts';
 import { Sequence } from './sequence.ts';
@@ -41,6 +43,12 @@ export class PagedSystem implements ServingSystem {
   private readonly inFlight: Batch[] = [];
   private readonly spare: Batch[] = [];
   private scheduledNothing = false;
+  /** Quiet steps counted and not yet settled; contexts and slack when they began. */
+  private ahead = 0;
+  private quietContext = 0;
+  private quietSlack = 0;
+  private readonly countable: boolean;
+  private readonly attentionGroups: number;
 
   constructor(
     readonly config: PagedConfig,
@@ -52,6 +60,10 @@ export class PagedSystem implements ServingSystem {
     this.kv = new KvManager(config, rules);
     this.scheduler = new Scheduler(config, rules, this.kv);
     this.scheduler.split = mambaSplitter(config, rules, this.kv.dropsLast, this.kv.keyLookahead);
+    if (config.offload) this.scheduler.connector = new OffloadConnector(config, rules.offload as OffloadRules, this.kv);
+    this.countable =
+      !config.spec && !config.asyncScheduling && !config.offload && (config.prefillScheduleInterval ?? 1) <= 1;
+    this.attentionGroups = this.kv.groups.filter(({ type }) => type !== 'mamba').length;
     const { requests } = workload;
     const model: Model = { outputTokens: (index) => (requests[index] as SimRequest).outputTokens, accepted };
     this.output = new OutputProcessor(config, rules, this.kv, this.scheduler, model, {
@@ -75,6 +87,11 @@ export class PagedSystem implements ServingSystem {
     return totals;
   }
 
+  /** A KV connector may need calls after the last request has ended. */
+  get busy(): boolean {
+    return this.scheduler.connector?.busy === true;
+  }
+
   get poolTokens(): number {
     return this.kv.pool.usable * this.config.blockSize;
   }
@@ -87,7 +104,12 @@ export class PagedSystem implements ServingSystem {
     return this.config.blockSize;
   }
 
+  get stepsAhead(): number {
+    return this.config.asyncScheduling ? 2 : 1;
+  }
+
   add(index: number): void {
+    this.settle();
     const request = this.workload.requests[index] as SimRequest;
     const reason = this.neverFits(request);
     if (reason !== undefined) {
@@ -101,6 +123,7 @@ export class PagedSystem implements ServingSystem {
   }
 
   schedule(): boolean {
+    this.settle();
     const batch = this.spare.pop() ?? new Batch();
     const tokens = this.scheduler.schedule(batch);
     this.scheduledNothing = tokens === 0;
@@ -116,11 +139,63 @@ export class PagedSystem implements ServingSystem {
 
   complete(): boolean {
     const ahead = this.config.asyncScheduling ? 2 : 1;
-    if (this.inFlight.length === 0 || (this.inFlight.length < ahead && !this.scheduledNothing)) return false;
-    const batch = this.inFlight.shift() as Batch;
-    this.output.process(batch);
-    this.spare.push(batch);
-    return true;
+    const batch = this.inFlight.length >= ahead || this.scheduledNothing ? this.inFlight.shift() : undefined;
+    if (batch) {
+      this.output.process(batch);
+      this.spare.push(batch);
+    }
+    this.scheduler.connector?.complete();
+    return batch !== undefined;
+  }
+
+  /**
+   * Steps ahead in which every running request decodes one token within its last block, nobody ends and nobody waits for a place.
+   * The model's own knowledge of where answers end only says how far to count at once, not what is scheduled.
+   */
+  quietSteps(): number {
+    this.settle();
+    const { scheduler, config } = this;
+    const { running } = scheduler;
+    if (!this.countable || this.inFlight.length > 0 || scheduler.paused !== 'none' || running.length === 0) return 0;
+    if (running.length > config.maxNumBatchedTokens) return 0;
+    if (scheduler.waitingCount > 0 && running.length < config.maxNumSeqs) return 0;
+    let steps = Number.MAX_SAFE_INTEGER;
+    let context = 0;
+    for (const sequence of running) {
+      const { computed, known } = sequence;
+      if (computed !== known - 1) return 0;
+      const untilEnd = (this.workload.requests[sequence.index] as SimRequest).outputTokens - sequence.output;
+      steps = Math.min(steps, sequence.quietUntil - computed, untilEnd - 1, config.maxModelLen - known - 1);
+      if (steps <= 0) return 0;
+      context += computed;
+    }
+    this.quietContext = context;
+    this.quietSlack = this.slack();
+    return steps;
+  }
+
+  skipStep(): void {
+    const { work } = this;
+    const count = this.scheduler.running.length;
+    this.ahead++;
+    work.tokens = count;
+    work.sequences = count;
+    work.rows = count;
+    work.prefillTokens = 0;
+    work.prefillSequences = 0;
+    work.prefillAttention = 0;
+    work.transferTokens = 0;
+    work.decodeContext = this.quietContext + count * this.ahead;
+  }
+
+  /** Gives every running request the tokens of the steps that were only counted. */
+  private settle(): void {
+    if (this.ahead === 0) return;
+    for (const sequence of this.scheduler.running) {
+      sequence.computed += this.ahead;
+      sequence.known += this.ahead;
+    }
+    this.ahead = 0;
   }
 
   /** The client goes away: the request leaves its queue and its blocks are free at once, also with a step in flight. */
@@ -132,7 +207,7 @@ export class PagedSystem implements ServingSystem {
     if (place >= 0) running.splice(place, 1);
     else this.scheduler.removeWaiting(sequence);
     sequence.state = 'finished';
-    this.kv.free(sequence);
+    if (!this.scheduler.connector?.end(sequence)) this.kv.free(sequence);
     this.outside.aborted++;
     this.sequences.delete(index);
     this.unfinished--;
@@ -163,8 +238,11 @@ export class PagedSystem implements ServingSystem {
 
   memory(into: MemoryShares): void {
     const { pool } = this.kv;
-    let slack = 0;
-    for (const sequence of this.scheduler.running) slack += this.slackOf(sequence);
+    // Steps that were only counted fill slots of the last blocks, one a sequence and group.
+    const slack =
+      this.ahead > 0
+        ? this.quietSlack - this.ahead * this.scheduler.running.length * this.attentionGroups
+        : this.slack();
     into.reserved = 0;
     into.external = 0;
     into.internal = slack;
@@ -178,6 +256,12 @@ export class PagedSystem implements ServingSystem {
     into.swapped = 0;
     into.usedBlocks = this.kv.pool.used;
     into.cachedBlocks = this.kv.pool.cachedFree;
+  }
+
+  private slack(): number {
+    let slack = 0;
+    for (const sequence of this.scheduler.running) slack += this.slackOf(sequence);
+    return slack;
   }
 
   /** Slots of the blocks a sequence holds that no computed token fills. */

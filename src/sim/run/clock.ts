@@ -10,9 +10,9 @@ export interface OutsideEvent {
 }
 
 export interface StepObserver {
-  /** Right after a step was scheduled, before its output. `steps` such steps follow each other without a change of state. */
+  /** Right after a step was scheduled, before its output. */
   scheduled?(time: number, seconds: number): void;
-  /** The server had nothing to do between two times. */
+  /** The server had nothing new to do between two times. */
   idle?(from: number, to: number): void;
 }
 
@@ -24,6 +24,8 @@ export interface ClockOptions {
   /** Called about every `progressEvery` steps with the share of requests done. */
   progress?: (ended: number, total: number) => void;
   progressEvery?: number;
+  /** Never pass over steps in which nothing is allocated, admitted or finished; the results are the same. */
+  stepByStep?: boolean;
 }
 
 /** Times by index of the request; NaN where it never came. */
@@ -65,6 +67,8 @@ export class Clock implements RequestListener {
   /** Time of the step whose output is being processed, and of those in flight. */
   private outputTime = 0;
   private readonly inFlight: number[] = [];
+  /** When the device is done with all steps in flight: a step scheduled ahead begins then. */
+  private deviceFree = 0;
 
   constructor(private readonly workload: Workload) {
     const count = workload.requests.length;
@@ -115,24 +119,59 @@ export class Clock implements RequestListener {
         continue;
       }
       const scheduled = system.schedule();
-      let seconds = unit ? 1 : 0;
       if (scheduled) {
         const { work } = system;
-        if (!unit) seconds = stepSeconds(work);
-        this.inFlight.push(unit ? this.now : this.now + seconds);
+        this.inFlight.push(unit ? this.now : this.deviceEnd(stepSeconds(work)));
         totals.steps++;
         totals.scheduledTokens += work.tokens;
         totals.scheduledSequences += work.sequences;
-        observer?.scheduled?.(this.now, seconds);
       } else totals.emptySteps++;
+      const seconds = unit ? 1 : this.untilOutput(scheduled, system.stepsAhead ?? 1);
+      if (scheduled) observer?.scheduled?.(this.now, seconds);
+      else if (!unit && seconds > 0) observer?.idle?.(this.now, this.now + seconds);
       const completed = this.complete(system);
-      this.now += seconds;
+      if (unit) this.now++;
+      else if (completed) this.now = Math.max(this.now, this.outputTime);
       fruitless = scheduled || completed ? 0 : fruitless + 1;
       if (fruitless > 0 && !this.moveOn(system, { unit, fruitless, eventsLeft: nextEvent < events.length })) break;
       if (progress && totals.steps % progressEvery === 0)
         progress(totals.finished + this.times.rejected.size, this.workload.requests.length);
     }
     totals.endTime = Math.max(totals.endTime, 0);
+  }
+
+  /**
+   * Decode steps in which no block is taken or registered, nobody ends and nobody can be admitted: the system only counts them.
+   * Their times are added one by one, so that the sums are the same to the last bit as without passing over them.
+   */
+  private skipQuietSteps(system: ServingSystem, { stepSeconds, observer }: ClockOptions): void {
+    const { totals } = this;
+    let steps = system.quietSteps?.() ?? 0;
+    if (steps <= 0) return;
+    const next = this.arrivals.nextTime(system.unfinished);
+    for (; steps > 0 && this.now < next; steps--) {
+      system.skipStep?.();
+      const { work } = system;
+      const seconds = stepSeconds ? stepSeconds(work) : 1;
+      totals.steps++;
+      totals.scheduledTokens += work.tokens;
+      totals.scheduledSequences += work.sequences;
+      observer?.scheduled?.(this.now, seconds);
+      this.now += seconds;
+    }
+  }
+
+  /** When a step of so many seconds ends that is scheduled now. */
+  private deviceEnd(seconds: number): number {
+    this.deviceFree = Math.max(this.now, this.deviceFree) + seconds;
+    return this.deviceFree;
+  }
+
+  /** Nothing changes until the output of the oldest step; at once if the next step is to be scheduled before that. */
+  private untilOutput(scheduled: boolean, stepsAhead: number): number {
+    const next = this.inFlight[0];
+    if (next === undefined || (scheduled && this.inFlight.length < stepsAhead)) return 0;
+    return Math.max(0, next - this.now);
   }
 
   private complete(system: ServingSystem): boolean {
@@ -159,7 +198,7 @@ export class Clock implements RequestListener {
       this.now++;
       return;
     }
-    const next = Math.max(this.now, this.arrivals.nextTime);
+    const next = Math.max(this.now, this.arrivals.nextTime(0));
     observer?.idle?.(this.now, next);
     this.now = next;
   }
@@ -171,7 +210,7 @@ export class Clock implements RequestListener {
   ): boolean {
     if (system.unfinished === 0) return true;
     if (!unit && !eventsLeft) {
-      const next = this.arrivals.nextTime;
+      const next = this.arrivals.nextTime(system.unfinished);
       if (Number.isFinite(next)) this.now = Math.max(this.now, next);
     }
     return fruitless <= maxFruitless || eventsLeft;

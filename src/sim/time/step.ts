@@ -13,41 +13,53 @@ export interface StepLaw {
   spans: readonly number[];
 }
 
-/** One step of one pipeline stage; `tokens` are padded, `batchTokens` those of all ranks that share the experts. */
+/**
+ * One step of one pipeline stage. `tokens`: with the padding of a captured graph; `batchTokens`: those of all ranks that share the
+ * experts. The device runs part after part; the host launches ahead of it and sets the time where it is slower.
+ */
 export function stepBreakdown(
   law: StepLaw,
   work: Readonly<StepWork>,
   { tokens, batchTokens }: { tokens: number; batchTokens: number },
 ): StepBreakdown {
   const { forward, coefficients: c, options } = law;
-  const stages = options.pipelineParallelSize;
-  const dense = matrixSeconds(forward.dense, tokens, c);
-  const experts = expertSeconds(law, batchTokens);
+  const share = 1 / options.pipelineParallelSize;
+  const roofs = {
+    dense: matrixSeconds(forward.dense, tokens, c),
+    experts: expertSeconds(law, batchTokens),
+    head: headSeconds(law, work.rows),
+  };
   const attention = attentionSeconds(law, work);
-  const head = headSeconds(law, work.rows);
   const elementwise = (tokens * forward.elementwiseBytes) / c.elementwiseRate;
-  const communication = communicationSeconds(law, tokens, batchTokens);
+  const parts = {
+    dense: combine(roofs.dense) * share,
+    experts: combine(roofs.experts) * share,
+    attention: attention.total * share,
+    elementwise: elementwise * share,
+    head: combine(roofs.head) * share,
+    communication: communicationSeconds(law, tokens, batchTokens) * share,
+  };
+  const { dense, experts, head, communication } = parts;
+  const latency = forward.layers * c.layerSeconds * share;
+  const device = dense + experts + parts.attention + parts.elementwise + head + communication + latency;
+  const host = launchSeconds(law, work, tokens) * share;
   const transfer = (work.transferTokens * forward.kvBytesPerToken) / c.hostRate;
-  const latency = forward.layers * c.layerSeconds;
-  const device =
-    combine(dense) + combine(experts) + attention.total + combine(head) + elementwise + communication + latency;
-  const overhead = c.launchSeconds + latency / stages;
-  const busy = Math.max(device / stages, launchSeconds(law, work, tokens) / stages);
-  const total = transfer + c.launchSeconds + busy + (batchTokens > tokens ? c.rankSyncSeconds : 0);
-  const compute = dense.compute + experts.compute + attention.compute + head.compute;
-  const bandwidth = dense.memory + experts.memory + attention.memory + head.memory + elementwise;
-  const rest = overhead + communication + Math.max(0, busy - device / stages);
+  const agreement = batchTokens > tokens ? c.rankSyncSeconds : 0;
+  const overhead = c.launchSeconds + agreement + latency + Math.max(0, host - device);
+  const compute = (roofs.dense.compute + roofs.experts.compute + attention.compute + roofs.head.compute) * share;
+  const bandwidth =
+    (roofs.dense.memory + roofs.experts.memory + attention.memory + roofs.head.memory + elementwise) * share;
   return {
-    dense: combine(dense) / stages,
-    experts: combine(experts) / stages,
-    attention: attention.total / stages,
-    elementwise: elementwise / stages,
-    head: combine(head),
-    communication: communication / stages,
+    ...parts,
     transfer,
     overhead,
-    total,
-    bound: rest * stages > Math.max(compute, bandwidth) ? 'overhead' : compute > bandwidth ? 'compute' : 'bandwidth',
+    total: transfer + c.launchSeconds + agreement + Math.max(device, host),
+    bound:
+      overhead + communication > Math.max(compute, bandwidth)
+        ? 'overhead'
+        : compute > bandwidth
+          ? 'compute'
+          : 'bandwidth',
   };
 }
 
