@@ -1,7 +1,9 @@
 // What a paged server is configured with, and the rules in which vLLM's releases differ. Names of the configuration follow vLLM's
 // flags; the history of each rule, with its source, is presets/engines/vllm/scheduler.yaml.
 import type { FreeOrder } from './block-pool.ts';
+import type { OffloadRules } from './offload/rules.ts';
 import type { MambaSplit } from './mamba-split.ts';
+import type { PartialTail } from './partial-tail.ts';
 
 export const groupTypes = ['full', 'sliding', 'chunked', 'mamba'] as const;
 
@@ -105,6 +107,8 @@ export interface PagedRules {
   resetDiscard: 'next' | 'placeholders' | 'stale';
   loraScope: 'scheduled' | 'running';
   prefillCapacity: 'queue' | 'notDeferred';
+  /** The rules `offload.<field>`: KV offloading to the host. */
+  offload?: OffloadRules;
   /** Tokens of one key where groups have blocks of different sizes (block-sizes.ts). */
   keySize: 'smallest' | 'commonDivisorUnlessOwn' | 'commonDivisorIfAligned';
   /** Mamba: whether a cached state is ever a hit, and whether one registered in the same step is. */
@@ -114,4 +118,13 @@ export interface PagedRules {
   mambaRelease: 'never' | 'computed' | 'lessDrafts' | 'sinceLast';
   /** Mamba, mode align: where prefill chunks end (mamba-split.ts). */
   mambaSplit: MambaSplit;
+  /** Mamba, mode align: blocks asked for at a time, a fixed number or at most that. */
+  mambaBlocks: 'fixed' | 'atMost';
+  /** Mamba under EAGLE, in the draft's group: whether the lookup reaches one block further. */
+  mambaReach: 'hit' | 'oneBlockMore';
+  /** Hits that end inside a block (block-sizes.ts), and the boundary of a prompt kept for them (partial-tail.ts). */
+  partialHits: 'never' | 'always' | 'whereAllCan';
+  partialTail: PartialTail;
+  /** Several full-attention layouts: whether only the first one's hit is cut to the common length. */
+  fullTrim: 'first' | 'all';
 }

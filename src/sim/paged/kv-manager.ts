@@ -186,6 +186,12 @@ export class KvManager {
     return true;
   }
 
+  /** Blocks that a request has yet to take until all its known tokens have slots. */
+  remaining(sequence: Sequence): number {
+    const all = Math.min(sequence.known, this.config.maxModelLen);
+    return this.needed(sequence, all, all, sequence.computed, sequence.computed, true, false);
+  }
+
   /** Drafts are never registered, and from 0.10 nothing beyond the known tokens. */
   private registrable(sequence: Sequence, tokens: number): number {
     switch (this.rules.registerLimit) {

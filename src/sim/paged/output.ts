@@ -151,7 +151,7 @@ export class OutputProcessor {
   private finish(sequence: Sequence): number {
     if (sequence.state !== 'running') this.scheduler.removeWaiting(sequence);
     sequence.state = 'finished';
-    this.kv.free(sequence);
+    if (!this.scheduler.connector?.end(sequence)) this.kv.free(sequence);
     sequence.keys = undefined;
     this.events.finished(sequence);
     return 1;

@@ -5,6 +5,7 @@ import { assert } from '../../assert.ts';
 import { admittedFlag, Batch, samplesFlag } from './batch.ts';
 import type { PagedConfig, PagedRules } from './config.ts';
 import type { KvManager } from './kv-manager.ts';
+import { askAgain, type OffloadConnector } from './offload/connector.ts';
 import { makeQueue, type WaitingQueue } from './queue.ts';
 import type { Sequence } from './sequence.ts';
 
@@ -60,6 +61,9 @@ export class Scheduler {
   onPreempt: ((sequence: Sequence, computed: number) => void) | undefined;
   /** Cuts a prefill chunk to where a Mamba state has to be kept (align mode). */
   split: ((sequence: Sequence, tokens: number, hitTokens: number) => number) | undefined;
+
+  /** Brings KV from elsewhere, and takes it there. */
+  connector: OffloadConnector | undefined;
 
   private batch = new Batch();
   private budget = 0;
@@ -250,6 +254,7 @@ export class Scheduler {
       this.onPreempt?.(sequence, sequence.computed);
     }
     this.kv.free(sequence);
+    this.connector?.preempt(sequence, forBlocks);
     sequence.state = 'preempted';
     sequence.computed = 0;
     sequence.preemptions++;
@@ -272,6 +277,10 @@ export class Scheduler {
       if (this.running.length >= config.maxNumSeqs) break;
       const queue = this.nextQueue();
       const sequence = queue.peek();
+      if (sequence.state === 'loading' && !this.resumeLoaded(sequence)) {
+        skip(queue);
+        continue;
+      }
       if (sequence.stale > 0 && !sequence.dropStale && rules.staleOutput === 'uncounted') {
         skip(queue);
         continue;
@@ -287,6 +296,18 @@ export class Scheduler {
       }
       const fresh = sequence.computed === 0;
       const hit = fresh ? this.kv.lookup(sequence) : sequence.computed;
+      if (fresh && this.connector) {
+        const external = this.connector.matched(sequence, hit);
+        if (external === askAgain) {
+          skip(queue);
+          continue;
+        }
+        if (external > 0) {
+          if (!this.load(sequence, hit, external)) break;
+          skip(queue);
+          continue;
+        }
+      }
       if (fresh) sequence.sharedPrefixBoundary = this.kv.longestKindHit > hit ? this.kv.longestKindHit : 0;
       if (this.deferPrefills && hit < sequence.known - 1) break;
       const room = Math.min(this.budget, this.inputBudget - slots);
@@ -314,6 +335,40 @@ export class Scheduler {
     if (!this.deferPrefills)
       this.capacityBound =
         rules.prefillCapacity === 'queue' ? this.waiting.length > 0 : this.waitingCount > skipped.length;
+  }
+
+  /** Takes blocks for what a connector brings; the request holds them and is not scheduled before the load is done. */
+  private load(sequence: Sequence, hit: number, external: number): boolean {
+    const { config, rules, stats } = this;
+    const connector = this.connector as OffloadConnector;
+    const limited = !rules.lookaheadAtAdmission || config.spec?.method === 'eagle';
+    const allocated = this.kv.allocate(sequence, 0, {
+      lookahead: limited ? 0 : this.lookahead,
+      useHit: true,
+      hitTokens: hit,
+      externalTokens: external,
+      delayRegister: true,
+      gate: config.reserveFullPrompt && rules.promptGate,
+      watermark: this.running.length > 0 ? this.watermarkBlocks : 0,
+      reserved: connector.reserved,
+    });
+    if (!allocated) return false;
+    connector.startLoad(sequence, hit, external);
+    sequence.state = 'loading';
+    sequence.computed = hit + external;
+    stats.queriedTokens += sequence.known;
+    stats.queriedBlocks += Math.floor(sequence.known / this.kv.schedulerBlockSize);
+    stats.hitBlocks += Math.floor(hit / this.kv.schedulerBlockSize);
+    return true;
+  }
+
+  /** A load has arrived: its blocks become findable; of a prompt loaded whole, the last token is computed again. */
+  private resumeLoaded(sequence: Sequence): boolean {
+    if (!this.connector?.arrived(sequence)) return false;
+    this.kv.register(sequence, sequence.computed);
+    if (sequence.computed === sequence.known) sequence.computed--;
+    sequence.state = sequence.preemptions > 0 ? 'preempted' : 'waiting';
+    return true;
   }
 
   /** How much of a waiting request goes into this step. */
@@ -385,6 +440,7 @@ export class Scheduler {
     this.budget -= tokens;
     this.inputBudget -= tokens + slots;
     if (hit < sequence.known - 1) this.prefillAdmitted = true;
+    this.connector?.admitted(sequence, hit + tokens);
     this.batch.add(sequence, tokens, padding, admittedFlag);
   }
 
@@ -414,6 +470,7 @@ export class Scheduler {
     const { batch, config, sums } = this;
     const { sequences, tokens, drafts, flags, count } = batch;
     const asynchronous = config.asyncScheduling === true;
+    this.connector?.decide(batch);
     let total = 0;
     for (let i = 0; i < count; i++) {
       const sequence = sequences[i];

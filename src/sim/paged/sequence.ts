@@ -2,6 +2,7 @@
 // generate is not here; only max_tokens is.
 import type { SimRequest } from '../types.ts';
 import type { BlockKeys } from './block-keys.ts';
+import type { OffloadProgress } from './offload/progress.ts';
 
 /** The blocks of one request in one group, in token order; 0 is the null block. */
 export class BlockTable {
@@ -72,6 +73,8 @@ export class Sequence {
   /** Registration order within one step (Mamba align). */
   readonly tables: BlockTable[];
   keys: BlockKeys | undefined;
+  /** What a KV connector knows of it. */
+  offload: OffloadProgress | undefined;
   readonly prompt: number;
   readonly maxTokens: number;
   readonly priority: number;

@@ -77,6 +77,7 @@ function countersOf(
   { usage, workload, fileOrder }: { usage: RunCounters; workload: Workload; fileOrder?: readonly number[] | undefined },
 ): RunCounters {
   const { scheduler, output, outside, kv } = system;
+  const { storedBlocks, loadedBlocks } = scheduler.connector?.stats ?? { storedBlocks: 0, loadedBlocks: 0 };
   return {
     steps: totals.steps,
     idleSteps: totals.idleSteps,
@@ -95,6 +96,8 @@ function countersOf(
     aborted: outside.aborted,
     resets: outside.resets,
     resetsRefused: outside.resetsRefused,
+    storedBlocks,
+    loadedBlocks,
     schedulerBlockSize: kv.schedulerBlockSize,
     hashBlockSize: kv.hashBlockSize,
   };

@@ -87,7 +87,7 @@ export class HostCache {
         this.onEvict?.(key);
       }
     }
-    for (const slot of this.buffers(absent.length)) this.eviction.insert(createHostBlock(absent[slot.place] as number, slot.id));
+    for (const key of absent) this.eviction.insert(createHostBlock(key, this.buffer()));
     this.check();
     return absent;
   }
@@ -102,11 +102,8 @@ export class HostCache {
     }
   }
 
-  private buffers(count: number): { place: number; id: number }[] {
-    return Array.from({ length: count }, (_, place) => ({
-      place,
-      id: this.unused < this.capacity ? this.unused++ : (this.returned.pop() as number),
-    }));
+  private buffer(): number {
+    return this.unused < this.capacity ? this.unused++ : (this.returned.pop() as number);
   }
 
   private block(key: number): HostBlock {

@@ -1,0 +1,23 @@
+// What the connector knows of one request: the keys of its offloaded blocks and how far they have been offered to the host.
+import type { Sequence } from '../sequence.ts';
+
+export class OffloadProgress {
+  /** Key of offloaded block i, as far as the request's tokens fill blocks. */
+  readonly keys: number[] = [];
+  /** The next block to offer. */
+  nextStored = 0;
+  /** Keys whose stores the end of the request completes (releases that do not report each store). */
+  readonly stored: number[] = [];
+  everStored = false;
+  /** Transfers decided and not done. */
+  transfers = 0;
+}
+
+/** Stores or the load of one request, decided in one call. */
+export interface TransferJob {
+  readonly sequence: Sequence;
+  readonly progress: OffloadProgress;
+  readonly keys: readonly number[];
+  /** GPU blocks copied. */
+  readonly gpuBlocks: number;
+}
