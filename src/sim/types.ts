@@ -61,6 +61,8 @@ export interface StepWork {
   spans?: readonly { decodeContext: number; prefillAttention: number }[];
   /** The work of each data-parallel rank where several step together; the sums above are then over all of them. */
   ranks?: readonly StepWork[];
+  /** How long the step lasts, where the serving system knows it: replicas with steps of different length behind one clock. */
+  seconds?: number;
 }
 
 /**

@@ -44,10 +44,11 @@ export class Arrivals {
   }
 
   /** Time of the next arrival that does not depend on a request in progress; Infinity if there is none. */
-  get nextTime(): number {
+  nextTime(unfinished: number): number {
     const turn = this.heap[0]?.time ?? Number.POSITIVE_INFINITY;
     if (this.next >= this.order.length) return turn;
-    if (this.workload.concurrency !== undefined) return Math.min(turn, Number.NEGATIVE_INFINITY);
+    const { concurrency } = this.workload;
+    if (concurrency !== undefined) return unfinished < concurrency ? Number.NEGATIVE_INFINITY : turn;
     return Math.min(turn, (this.workload.requests[this.order[this.next] as number] as SimRequest).arrival);
   }
 

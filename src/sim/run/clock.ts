@@ -132,6 +132,7 @@ export class Clock implements RequestListener {
       const completed = this.complete(system);
       if (unit) this.now++;
       else if (completed) this.now = Math.max(this.now, this.outputTime);
+      if (scheduled && !options.stepByStep && nextEvent >= events.length) this.skipQuietSteps(system, options);
       fruitless = scheduled || completed ? 0 : fruitless + 1;
       if (fruitless > 0 && !this.moveOn(system, { unit, fruitless, eventsLeft: nextEvent < events.length })) break;
       if (progress && totals.steps % progressEvery === 0)

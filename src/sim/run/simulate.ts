@@ -1,0 +1,163 @@
+// One simulation from start to end: a workload, a serving system, a step time; out comes the result of the JSON contract. Times are
+// counted from the first arrival.
+import type { PerRequest, Rejection, RunResult } from '../result.ts';
+import type { RequestListener, ServingSystem, SimRequest, StepWork, Workload } from '../types.ts';
+import { Clock, type ClockOptions } from './clock.ts';
+import { perRequestCrc32 } from './run-config.ts';
+import { Statistics, summarize } from './statistics.ts';
+
+export interface StepTimeModel {
+  seconds(work: Readonly<StepWork>): number;
+  estimate: RunResult['latency']['estimate'];
+  uncertainty: string;
+}
+
+export interface SimulationInput {
+  workload: Workload;
+  /** Makes the serving system, which reports to the listener. */
+  system: (listener: RequestListener) => ServingSystem;
+  /** Absent: every step lasts 1 second, and calls that do nothing too. */
+  stepTime?: StepTimeModel;
+  bytesPerBlock?: number | null;
+  /** fileOrder[i] is the row of request i, where requests are not in file order. */
+  fileOrder?: readonly number[];
+  clock?: Pick<ClockOptions, 'events' | 'progress' | 'progressEvery' | 'stepByStep'>;
+}
+
+export interface Simulation {
+  result: RunResult;
+  perRequest: PerRequest;
+}
+
+export function simulate(input: SimulationInput): Simulation {
+  const { workload, stepTime } = input;
+  const clock = new Clock(workload);
+  const system = input.system(clock);
+  const statistics = new Statistics(system);
+  clock.run(system, {
+    ...input.clock,
+    ...(stepTime ? { stepSeconds: (work) => stepTime.seconds(work) } : {}),
+    observer: statistics,
+  });
+  const { times } = clock;
+  const perRequest: PerRequest = {
+    arrival: times.arrival,
+    firstToken: times.first,
+    finish: times.finish,
+    preemptions: times.preemptions,
+    rejected: times.rejected,
+  };
+  return { result: resultOf(input, clock, { system, statistics }), perRequest };
+}
+
+function resultOf(
+  { workload, stepTime, bytesPerBlock = null, fileOrder }: SimulationInput,
+  { times, totals }: Clock,
+  { system, statistics }: { system: ServingSystem; statistics: Statistics },
+): RunResult {
+  const { counters } = system;
+  const latency = latencies(workload, times);
+  const start = firstArrival(times.arrival);
+  const makespanSeconds = Math.max(0, totals.endTime - start);
+  const perSecond = (count: number): number => (makespanSeconds > 0 ? count / makespanSeconds : 0);
+  return {
+    requests: {
+      total: workload.requests.length,
+      finished: totals.finished,
+      rejected: times.rejected.size,
+      rejections: rejectionsOf(times.rejected, workload),
+    },
+    steps: totals.steps,
+    scheduledTokens: totals.scheduledTokens,
+    makespanSeconds,
+    perRequestCrc32: stepTime ? null : perRequestCrc32(times, workload, fileOrder),
+    pool: { numBlocks: system.usableBlocks, blockSize: system.blockSize, bytesPerBlock },
+    memory: {
+      meanUtilization: statistics.meanUtilization,
+      peakUtilization: statistics.peakUtilization,
+      shares: statistics.result(),
+    },
+    prefixCache: {
+      queriedTokens: counters.queriedTokens,
+      hitTokens: counters.hitTokens,
+      hitRate: ratio(counters.hitTokens, counters.queriedTokens),
+      queriedBlocks: counters.queriedBlocks,
+      hitBlocks: counters.hitBlocks,
+      blockHitRate: ratio(counters.hitBlocks, counters.queriedBlocks),
+      evictions: counters.evictions,
+    },
+    preemptions: {
+      recompute: counters.preemptions,
+      swap: counters.swapPreemptions,
+      recomputedTokens: counters.preemptedComputedTokens,
+      swappedBlocks: counters.swappedBlocks,
+    },
+    copyOnWrite: {
+      copies: counters.copies,
+      sharedBlocksPeak: counters.sharedBlocksPeak,
+      savedBlocksShare: ratio(counters.savedBlockSteps, counters.unsharedBlockSteps),
+    },
+    latency: {
+      ...latency.summaries,
+      estimate: stepTime?.estimate ?? 'fixed',
+      uncertainty: stepTime?.uncertainty ?? 'every step lasts one second',
+    },
+    throughput: {
+      requestsPerSecond: perSecond(totals.finished),
+      outputTokensPerSecond: perSecond(latency.outputTokens),
+      meanBatch: statistics.meanBatch,
+    },
+    timeline: statistics.timeline,
+  };
+}
+
+function latencies(
+  { requests }: Workload,
+  { arrival, first, finish }: { arrival: Float64Array; first: Float64Array; finish: Float64Array },
+) {
+  const ttft: number[] = [];
+  const tpot: number[] = [];
+  const e2e: number[] = [];
+  let outputTokens = 0;
+  for (let i = 0; i < requests.length; i++) {
+    const end = finish[i] as number;
+    if (Number.isNaN(end)) continue;
+    const output = sequencesOf(requests[i] as SimRequest) * (requests[i] as SimRequest).outputTokens;
+    const start = arrival[i] as number;
+    const begun = first[i] as number;
+    outputTokens += output;
+    ttft.push(begun - start);
+    e2e.push(end - start);
+    if ((requests[i] as SimRequest).outputTokens > 1)
+      tpot.push((end - begun) / ((requests[i] as SimRequest).outputTokens - 1));
+  }
+  const summaries = { ttftSeconds: summarize(ttft), tpotSeconds: summarize(tpot), e2eSeconds: summarize(e2e) };
+  return { summaries, outputTokens };
+}
+
+/** Answers of one request: parallel samples; a beam search returns one per beam. */
+function sequencesOf({ samples, beamWidth }: SimRequest): number {
+  return beamWidth ?? samples ?? 1;
+}
+
+function firstArrival(arrival: Float64Array): number {
+  let first = Number.POSITIVE_INFINITY;
+  for (const time of arrival) if (time < first) first = time;
+  return Number.isFinite(first) ? first : 0;
+}
+
+function rejectionsOf(rejected: ReadonlyMap<number, string>, { requests }: Workload): Rejection[] {
+  const reasons = new Map<string, Rejection>();
+  for (const [index, reason] of rejected) {
+    // Counts differ from request to request; the reason is the text without them.
+    const kind = reason.replace(/\d+/g, '#');
+    const known = reasons.get(kind);
+    if (known) known.count++;
+    else reasons.set(kind, { reason, count: 1, first: (requests[index] as SimRequest).id });
+  }
+  return [...reasons.values()];
+}
+
+function ratio(part: number, whole: number): number {
+  return whole > 0 ? part / whole : 0;
+}
