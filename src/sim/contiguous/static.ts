@@ -2,8 +2,9 @@
 // batch is one tensor of rows, it runs until its last member ends, and only then does the next one start. Every row is as long as the longest
 // prompt plus the largest max_tokens of the batch; padding and rows whose request has ended are computed like the others.
 import { assert } from '../../assert.ts';
+import { clearWork, emptyWork, zeroCounters } from '../step-work.ts';
 import type { MemoryShares, QueueState, RequestListener, ServingSystem, SimRequest, StepWork } from '../types.ts';
-import { Fifo, noCounters, noWork, refusal, sequencesOf } from './common.ts';
+import { Fifo, refusal, sequencesOf } from './common.ts';
 
 export interface StaticBatchOptions {
   readonly requests: readonly SimRequest[];
@@ -39,8 +40,8 @@ export class StaticBatchSystem implements ServingSystem {
   readonly poolTokens: number;
   readonly usableBlocks: number;
   readonly blockSize = 1;
-  readonly work: StepWork = noWork();
-  readonly counters = noCounters();
+  readonly work: StepWork = emptyWork();
+  readonly counters = zeroCounters();
   readonly #options: StaticBatchOptions;
   readonly #waiting = new Fifo();
   #batch: Batch | undefined;
@@ -63,7 +64,7 @@ export class StaticBatchSystem implements ServingSystem {
   }
 
   schedule(): boolean {
-    Object.assign(this.work, noWork());
+    clearWork(this.work);
     this.#batch ??= this.#form();
     const batch = this.#batch;
     if (batch === undefined) return false;
@@ -80,13 +81,15 @@ export class StaticBatchSystem implements ServingSystem {
     return true;
   }
 
-  complete(): void {
-    const batch = this.#batch!;
+  complete(): boolean {
+    const batch = this.#batch;
+    if (batch === undefined) return false;
     const { listener } = this.#options;
     if (batch.step === 1) for (const { request } of batch.members) listener.firstToken(request);
-    if (batch.step < batch.steps) return;
+    if (batch.step < batch.steps) return true;
     this.#batch = undefined;
     for (const { request } of batch.members) listener.finished(request);
+    return true;
   }
 
   memory(into: MemoryShares): void {

@@ -2,9 +2,10 @@
 // paper (SOSP 2023, sections 3.1 and 6.1) describes its baselines: first come, first served, a request is admitted when a piece for
 // everything it reserves is found, and then runs to its end. Nothing is ever preempted. It does not know time or workload shapes.
 import { assert } from '../../assert.ts';
+import { addToWork, clearWork, emptyWork, zeroCounters } from '../step-work.ts';
 import type { MemoryShares, QueueState, RequestListener, ServingSystem, SimRequest, StepWork } from '../types.ts';
 import type { ContiguousAllocator } from './allocator.ts';
-import { Fifo, noCounters, noWork, type Refusal, refusal, sequencesOf } from './common.ts';
+import { Fifo, type Refusal, refusal, sequencesOf } from './common.ts';
 import type { Reservation } from './reservation.ts';
 
 export interface ContiguousOptions {
@@ -37,14 +38,16 @@ export class ContiguousSystem implements ServingSystem {
   readonly poolTokens: number;
   readonly usableBlocks: number;
   readonly blockSize = 1;
-  readonly work: StepWork = noWork();
-  readonly counters = noCounters();
+  readonly work: StepWork = emptyWork();
+  readonly counters = zeroCounters();
   readonly #options: ContiguousOptions;
   readonly #waiting = new Fifo();
-  #running: Running[] = [];
+  readonly #running: Running[] = [];
   #sequences = 0;
   /** The head of the queue found no piece, and nothing has been freed since. */
   #blocked = false;
+  /** Quiet steps counted that the running sequences have not been given. */
+  #ahead = 0;
   /** Sums over the running sequences, in slots. */
   #computed = 0;
   #final = 0;
@@ -72,22 +75,44 @@ export class ContiguousSystem implements ServingSystem {
   }
 
   schedule(): boolean {
-    Object.assign(this.work, noWork());
+    this.#settle();
+    clearWork(this.work);
     for (const running of this.#running) this.#decode(running);
     while (this.#waiting.length > 0 && !this.#blocked) this.#blocked = !this.#admit(this.#waiting.peek());
     assert(this.#running.length > 0 || this.unfinished === 0, 'the head of the queue fits an empty pool');
     return this.#running.length > 0;
   }
 
-  complete(): void {
+  complete(): boolean {
     const { listener } = this.#options;
-    const staying: Running[] = [];
+    const ran = this.#running.length > 0;
+    let staying = 0;
     for (const running of this.#running) {
       if (running.computed === running.promptTokens) listener.firstToken(running.request);
-      if (running.computed + 1 < running.finalTokens) staying.push(running);
+      if (running.computed + 1 < running.finalTokens) this.#running[staying++] = running;
       else this.#release(running);
     }
-    this.#running = staying;
+    this.#running.length = staying;
+    return ran;
+  }
+
+  /** Steps ahead in which every running sequence decodes, nobody ends, and the head of the queue stays refused. */
+  quietSteps(): number {
+    this.#settle();
+    if (this.#running.length === 0 || (this.#waiting.length > 0 && !this.#blocked)) return 0;
+    let steps = Number.MAX_SAFE_INTEGER;
+    for (const { computed, finalTokens } of this.#running) steps = Math.min(steps, finalTokens - computed - 2);
+    clearWork(this.work);
+    this.work.tokens = this.#sequences;
+    this.work.sequences = this.#sequences;
+    this.work.rows = this.#sequences;
+    return Math.max(0, steps);
+  }
+
+  skipStep(): void {
+    this.#ahead++;
+    this.#computed += this.#sequences;
+    this.work.decodeContext = this.#computed;
   }
 
   memory(into: MemoryShares): void {
@@ -159,22 +184,20 @@ export class ContiguousSystem implements ServingSystem {
     this.#computed += promptTokens * sequences;
     this.#final += running.finalTokens * sequences;
     this.#reserved += running.reservedSlots * sequences;
-    this.work.tokens += promptTokens * sequences;
-    this.work.sequences += sequences;
-    this.work.prefillTokens += promptTokens * sequences;
-    this.work.prefillSequences += sequences;
-    this.work.prefillAttention += (promptTokens * promptTokens * sequences) / 2;
-    this.work.rows += sequences;
+    for (let k = 0; k < sequences; k++) addToWork(this.work, 0, promptTokens, true);
   }
 
   #decode(running: Running): void {
     const { sequences } = running;
-    running.computed++;
     this.#computed += sequences;
-    this.work.tokens += sequences;
-    this.work.sequences += sequences;
-    this.work.decodeContext += running.computed * sequences;
-    this.work.rows += sequences;
+    for (let k = 0; k < sequences; k++) addToWork(this.work, running.computed, 1, true);
+    running.computed++;
+  }
+
+  #settle(): void {
+    if (this.#ahead === 0) return;
+    for (const running of this.#running) running.computed += this.#ahead;
+    this.#ahead = 0;
   }
 
   #release(running: Running): void {
