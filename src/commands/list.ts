@@ -6,6 +6,7 @@ import { nearestNames } from '../load/names.ts';
 import { loadPresets } from '../load/presets.ts';
 import { gib, parameters } from '../numbers.ts';
 import { grid } from '../render/grid.ts';
+import { distributionMean, parseDistribution } from '../sim/workload/distribution.ts';
 import { makeCommand, parseCommand } from './command.ts';
 
 export const kinds = ['models', 'gpus', 'engines', 'quantizations', 'workloads'] as const;
@@ -90,9 +91,15 @@ const columns: Readonly<Record<Kind, Columns>> = {
     ],
   },
   workloads: {
-    head: ['workload', 'input', 'output', 'name'],
-    align: ['left', 'left', 'left', 'left'],
-    row: ({ id, input, output, name }) => [String(id), String(input), String(output), String(name)],
+    head: ['workload', 'arrivals', 'input', 'output', 'name'],
+    align: ['left', 'left', 'right', 'right', 'left'],
+    row: ({ id, arrivals, meanInputTokens, meanOutputTokens, name }) => [
+      String(id),
+      String(arrivals),
+      String(Math.round(Number(meanInputTokens))),
+      String(Math.round(Number(meanOutputTokens))),
+      String(name),
+    ],
   },
 };
 
@@ -126,12 +133,18 @@ function entriesOf(kind: Kind): Entry[] {
         synonyms: synonyms?.join(', ') ?? null,
       }));
     case 'workloads':
-      return loadPresets('workloads').map(({ id, name, arrivals, input, output }) => ({
+      return loadPresets('workloads').map(({ id, name, arrivals, rate, input, output }) => ({
         id,
         name,
-        arrivals: arrivals ?? 'poisson',
-        input: input ?? null,
-        output: output ?? null,
+        arrivals: String(arrivals ?? 'poisson'),
+        rate: Number(rate ?? 0) || null,
+        meanInputTokens: meanOf(input),
+        meanOutputTokens: meanOf(output),
       }));
   }
+}
+
+function meanOf(length: string | number | undefined): number | null {
+  const distribution = parseDistribution(String(length ?? ''));
+  return (distribution && distributionMean(distribution)) ?? null;
 }

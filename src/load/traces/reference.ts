@@ -4,13 +4,20 @@
 import { existsSync } from 'node:fs';
 import { type Diagnostic, InputError, inputError } from '../../diagnostics.ts';
 import type { Workload } from '../../sim/types.ts';
-import { arrivalKinds, meanRate } from '../../sim/workload/arrivals.ts';
+import { type Arrivals, arrivalKinds, meanRate, scaledArrivals } from '../../sim/workload/arrivals.ts';
 import { type WorkloadFigures, workloadFigures, workloadLine } from '../../sim/workload/describe.ts';
 import type { Distribution } from '../../sim/workload/distribution.ts';
 import { generateWorkload } from '../../sim/workload/generate.ts';
 import { presetFields, type WorkloadPreset } from '../../sim/workload/preset.ts';
 import { fieldHelp, readSpec, type SyntheticFields, type SyntheticSpec } from '../../sim/workload/spec.ts';
-import { observedRate, withConcurrency, withDuration, withRate, withRepeats } from '../../sim/workload/transform.ts';
+import {
+  closedLoopHasNoRate,
+  observedRate,
+  withConcurrency,
+  withDuration,
+  withRate,
+  withRepeats,
+} from '../../sim/workload/transform.ts';
 import type { Rate } from '../../spec/simulation-options.ts';
 import { absolute, readText } from '../context.ts';
 import { nearestNames, printable } from '../names.ts';
@@ -83,14 +90,13 @@ export async function parseWorkloadRef(
   const seed = options.seed ?? 0;
   const option = options.option ?? '--workload';
   if (options.rate && options.concurrency !== undefined) {
-    throw inputError('VRAM617', 'a closed loop has no rate', { hint: 'give --rate or --concurrency', path: '--rate' });
+    throw closedLoopHasNoRate();
   }
   const base = await baseOf(ref.trim(), { ...options, option }, seed, context);
   let { workload, rate } = base;
-  if (options.rate && workload.concurrency !== undefined) workload = { requests: workload.requests };
   if (options.repeat !== undefined) workload = withRepeats(workload, options.repeat);
   if (options.concurrency !== undefined) workload = withConcurrency(workload, options.concurrency);
-  else if (options.rate) {
+  else if (options.rate && base.format !== 'synthetic') {
     workload = withRate(workload, options.rate, { rate, seed });
     rate = options.rate.kind === 'perSecond' ? options.rate.requests : rate && rate * options.rate.factor;
   } else if (rate === undefined && base.format !== 'synthetic' && base.format !== 'vram') {
@@ -246,9 +252,8 @@ async function synthetic(
     },
     title,
   );
-  // A closed loop that is given a rate becomes an open one; at one per second, to be scaled.
-  if (spec.arrivals.kind === 'closed' && rate?.kind === 'perSecond') spec.arrivals = { kind: 'poisson', rate: 1 };
   if (concurrency !== undefined) spec.arrivals = { kind: 'closed', concurrency };
+  else if (rate) spec.arrivals = atRate(spec, rate);
   const diagnostics = await readLengths(spec, options, context);
   return {
     workload: generateWorkload(spec, seed),
@@ -260,6 +265,16 @@ async function synthetic(
     blockTokens: null,
     rate: meanRate(spec.arrivals, spec.requests),
   };
+}
+
+/** A closed loop that is given requests per second becomes Poisson arrivals. */
+function atRate({ arrivals, requests }: SyntheticSpec, rate: Rate): Arrivals {
+  if (rate.kind === 'scale') {
+    if (arrivals.kind === 'closed') throw closedLoopHasNoRate();
+    return scaledArrivals(arrivals, rate.factor);
+  }
+  if (arrivals.kind === 'closed') return { kind: 'poisson', rate: rate.requests };
+  return scaledArrivals(arrivals, rate.requests / meanRate(arrivals, requests)!);
 }
 
 /** Reads the traces that a spec takes its lengths from. */

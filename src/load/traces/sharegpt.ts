@@ -1,6 +1,6 @@
 // ShareGPT conversations: turns of people and a model as texts, without times and without a tokenizer. Tokens are estimated
 // from the length of the text; every answered question is a request whose prompt holds all that was said before.
-import type { WorkloadBuilder } from '../../sim/workload/builder.ts';
+import { appendRun, type WorkloadBuilder } from '../../sim/workload/builder.ts';
 import { type JsonRow, noArrival, type ReadContext, type RowReader } from './format.ts';
 import { RowProblem } from './report.ts';
 
@@ -45,7 +45,7 @@ function addConversation(
   let pendingTokens = 0;
   let asked = false;
   const add = (tokens: number, run: readonly number[] = builder.privateRun(tokens)) => {
-    pending.push(...run);
+    for (let at = 0; at < run.length; at += 2) appendRun(pending, run[at]!, run[at + 1]!);
     pendingTokens += tokens;
   };
   for (let at = 0; at < messages.length; at++) {
@@ -87,7 +87,13 @@ function addTurn(
   { previous, pending, pendingTokens, answer, thinkSeconds }: NewTurn,
 ): number {
   if (previous === undefined) {
-    return builder.add({ arrival: noArrival, prompt: pending, promptTokens: pendingTokens, outputTokens: answer });
+    return builder.add({
+      arrival: noArrival,
+      prompt: pending,
+      promptTokens: pendingTokens,
+      outputTokens: answer,
+      outputBase: builder.answerRun(answer),
+    });
   }
   const { promptTokens, outputTokens } = builder.requests[previous]!;
   return builder.add({
@@ -95,6 +101,7 @@ function addTurn(
     prompt: builder.continued(previous, pending),
     promptTokens: promptTokens + outputTokens + pendingTokens,
     outputTokens: answer,
+    outputBase: builder.answerRun(answer),
     after: previous,
     thinkSeconds,
   });

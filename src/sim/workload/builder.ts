@@ -37,6 +37,8 @@ export interface NewRequest extends RequestExtras {
   outputTokens: number;
   /** Absent: outputTokens. */
   maxTokens?: number;
+  /** First id of the generated tokens; absent: the request's own stride of ids. */
+  outputBase?: number;
 }
 
 export interface Assembled {
@@ -68,7 +70,7 @@ export class WorkloadBuilder {
     const { promptTokens, outputTokens, maxTokens = outputTokens } = from;
     const samples = from.samples ?? this.defaults.samples;
     const beamWidth = from.beamWidth ?? this.defaults.beamWidth;
-    const outputBase = this.#outputBase(index, maxTokens * Math.max(samples ?? 1, beamWidth ?? 1));
+    const outputBase = from.outputBase ?? this.#outputBase(index, maxTokens * Math.max(samples ?? 1, beamWidth ?? 1));
     const id = from.id ?? `r${index}`;
     const prompt = from.prompt ?? this.privateRun(promptTokens);
     this.requests.push(
@@ -102,10 +104,22 @@ export class WorkloadBuilder {
     return [from, this.#nextPrivate];
   }
 
+  /**
+   * Ids for the answer of a turn right behind its private prompt, so that a whole conversation is one run of tokens. None where
+   * several samples are generated: each of them needs ids.
+   */
+  answerRun(outputTokens: number): number | undefined {
+    const { samples, beamWidth } = this.defaults;
+    return samples === undefined && beamWidth === undefined ? this.privateRun(outputTokens)[0] : undefined;
+  }
+
   /** The prompt of the turn after `previous`: what it was asked, what it answered, then the new tokens. */
   continued(previous: number, newTokens: TokenRuns): number[] {
     const { prompt, outputBase, outputTokens } = this.requests[previous]!;
-    return [...prompt, outputBase, outputBase + outputTokens, ...newTokens];
+    const runs = [...prompt];
+    appendRun(runs, outputBase, outputBase + outputTokens);
+    for (let at = 0; at < newTokens.length; at += 2) appendRun(runs, newTokens[at]!, newTokens[at + 1]!);
+    return runs;
   }
 
   /** Orders by arrival; equal times keep the order of adding. Times become relative to the first with `fromZero`. */

@@ -53,24 +53,25 @@ function numberOf(text: string): number | undefined {
   return number <= 2 ** 31 ? number : undefined;
 }
 
-export function distributionText(distribution: Distribution): string {
+/** Expected value (of a lognormal one before its limit); undefined where a trace has to be read for it. */
+export function distributionMean(distribution: Distribution): number | undefined {
   switch (distribution.kind) {
     case 'fixed':
-      return `${distribution.value}`;
+      return distribution.value;
     case 'uniform':
-      return `uniform(${distribution.min}, ${distribution.max})`;
+      return (distribution.min + distribution.max) / 2;
     case 'exponential':
-      return `exponential(${distribution.mean})`;
-    case 'lognormal': {
-      const { mean, sigma, max } = distribution;
-      return `lognormal(${[mean, sigma, ...(max === undefined ? [] : [max])].join(', ')})`;
+    case 'lognormal':
+      return distribution.mean;
+    case 'quantiles': {
+      const { values } = distribution;
+      const inner = values.reduce((sum, value) => sum + value, 0) - (values[0]! + values.at(-1)!) / 2;
+      return inner / (values.length - 1);
     }
-    case 'quantiles':
-      return `quantiles(${distribution.values.join(', ')})`;
     case 'empirical':
-      return `empirical(${distribution.values.length} values)`;
+      return distribution.values.reduce((sum, value) => sum + value, 0) / distribution.values.length;
     case 'trace':
-      return `empirical(${distribution.file})`;
+      return undefined;
     default:
       return assertNever(distribution);
   }

@@ -2,7 +2,7 @@
 // purpose draws from its own stream, so that more turns do not change the lengths of another conversation's prompts.
 import type { Workload } from '../types.ts';
 import { arrivalTimes } from './arrivals.ts';
-import { WorkloadBuilder } from './builder.ts';
+import { type NewRequest, WorkloadBuilder } from './builder.ts';
 import { countSampler, type Distribution, sampler } from './distribution.ts';
 import { type Random, randomStream } from './random.ts';
 import type { SyntheticSpec } from './spec.ts';
@@ -11,26 +11,35 @@ import type { SyntheticSpec } from './spec.ts';
 const prefixSpan = 2 ** 24;
 
 export function generateWorkload(spec: SyntheticSpec, seed: number): Workload {
-  const { conversation, samples, beamWidth, requests } = spec;
-  const builder = new WorkloadBuilder(conversation !== undefined || samples !== undefined || beamWidth !== undefined);
+  const { conversation, samples, beamWidth, requests, arrivals } = spec;
+  const extras = conversation !== undefined || samples !== undefined || beamWidth !== undefined;
+  const builder = new WorkloadBuilder(extras, { samples, beamWidth });
   const draw = drawsOf(spec, seed);
+  // One object for all: a million requests would leave several million of them behind.
+  const turn: NewRequest = {
+    arrival: 0,
+    promptTokens: 0,
+    outputTokens: 0,
+    prompt: undefined,
+    maxTokens: spec.maxTokens,
+    outputBase: undefined,
+    after: undefined,
+    thinkSeconds: undefined,
+  };
   while (builder.size < requests) {
-    const arrival = draw.arrival();
-    const turns = draw.turns();
-    let previous: number | undefined;
-    for (let turn = 0; turn < turns && builder.size < requests; turn++) {
-      const next = previous === undefined ? firstTurn(spec, builder, draw) : laterTurn(spec, builder, draw, previous);
-      if (!next) break;
-      previous = builder.add({
-        ...next,
-        arrival,
-        samples,
-        beamWidth,
-        ...(previous === undefined ? {} : { after: previous, thinkSeconds: draw.think() }),
-      });
+    turn.arrival = draw.arrival();
+    turn.after = undefined;
+    turn.thinkSeconds = undefined;
+    firstTurn(turn, spec, builder, draw);
+    for (let left = draw.turns(); ; left--) {
+      if (conversation) turn.outputBase = builder.answerRun(turn.outputTokens);
+      const index = builder.add(turn);
+      if (left <= 1 || builder.size >= requests) break;
+      turn.after = index;
+      turn.thinkSeconds = draw.think();
+      if (!laterTurn(turn, spec, builder, draw)) break;
     }
   }
-  const { arrivals } = spec;
   const made = builder.finish({ fromZero: false }).requests;
   return arrivals.kind === 'closed' ? { requests: made, concurrency: arrivals.concurrency } : { requests: made };
 }
@@ -38,8 +47,9 @@ export function generateWorkload(spec: SyntheticSpec, seed: number): Workload {
 interface Draws {
   arrival: () => number;
   turns: () => number;
-  /** Tokens of a first prompt and its answer. */
-  first: () => { input: number; output: number };
+  firstInput: () => number;
+  /** The answer to the first input that was drawn last. */
+  firstOutput: () => number;
   followup: () => number;
   output: () => number;
   think: () => number;
@@ -58,18 +68,18 @@ function drawsOf(spec: SyntheticSpec, seed: number): Draws {
   const output = lengths
     ? counts('output', { kind: 'empirical', values: lengths.outputs! })
     : counts('output', spec.output);
-  const input = lengths ? undefined : counts('input', spec.input);
   const rows = stream('rows');
+  let row = 0;
+  const rowInput = (): number => {
+    row = Math.floor(rows.uniform() * lengths!.inputs!.length);
+    return lengths!.inputs![row]!;
+  };
   const think = conversation && { random: stream('think'), sample: sampler(conversation.think) };
   return {
     arrival: arrivalTimes(spec.arrivals, stream('arrivals')),
     turns: conversation ? counts('turns', conversation.turns) : () => 1,
-    first: input
-      ? () => ({ input: input(), output: output() })
-      : () => {
-          const row = Math.floor(rows.uniform() * lengths!.inputs!.length);
-          return { input: lengths!.inputs![row]!, output: lengths!.outputs![row]! };
-        },
+    firstInput: lengths ? rowInput : counts('input', spec.input),
+    firstOutput: lengths ? () => lengths.outputs![row]! : output,
     followup: conversation ? counts('followup', conversation.followup) : () => 1,
     output,
     think: think ? () => think.sample(think.random) : () => 0,
@@ -77,37 +87,26 @@ function drawsOf(spec: SyntheticSpec, seed: number): Draws {
   };
 }
 
-interface Turn {
-  prompt?: number[];
-  promptTokens: number;
-  outputTokens: number;
-  maxTokens?: number;
-}
-
-function firstTurn(spec: SyntheticSpec, builder: WorkloadBuilder, draw: Draws): Turn {
-  const { input, output } = draw.first();
+function firstTurn(turn: NewRequest, spec: SyntheticSpec, builder: WorkloadBuilder, draw: Draws): void {
+  const input = draw.firstInput();
   const prefix = draw.prefix();
   const shared = prefix ? prefix[1] - prefix[0] : 0;
-  const answer = answerOf(spec, output);
+  turn.outputTokens = Math.min(draw.firstOutput(), spec.maxTokens ?? Number.POSITIVE_INFINITY);
   // A first prompt that is too long is cut: a conversation has at least one turn.
-  const room = (spec.maxContext ?? Number.POSITIVE_INFINITY) - answer.outputTokens - shared;
+  const room = (spec.maxContext ?? Number.POSITIVE_INFINITY) - turn.outputTokens - shared;
   const own = Math.max(1, Math.min(input, room));
-  if (!prefix) return { promptTokens: own, ...answer };
-  return { prompt: [...prefix, ...builder.privateRun(own)], promptTokens: shared + own, ...answer };
+  turn.promptTokens = shared + own;
+  turn.prompt = prefix ? [...prefix, ...builder.privateRun(own)] : builder.privateRun(own);
 }
 
-/** Undefined when the context would grow beyond its limit. */
-function laterTurn(spec: SyntheticSpec, builder: WorkloadBuilder, draw: Draws, previous: number): Turn | undefined {
-  const before = builder.requests[previous]!;
+/** False when the context would grow beyond its limit. */
+function laterTurn(turn: NewRequest, spec: SyntheticSpec, builder: WorkloadBuilder, draw: Draws): boolean {
   const added = draw.followup();
-  const answer = answerOf(spec, draw.output());
-  const promptTokens = before.promptTokens + before.outputTokens + added;
-  if (promptTokens + answer.outputTokens > (spec.maxContext ?? Number.POSITIVE_INFINITY)) return undefined;
-  return { prompt: builder.continued(previous, builder.privateRun(added)), promptTokens, ...answer };
-}
-
-function answerOf({ maxTokens }: SyntheticSpec, output: number): { outputTokens: number; maxTokens?: number } {
-  return maxTokens === undefined ? { outputTokens: output } : { outputTokens: Math.min(output, maxTokens), maxTokens };
+  turn.promptTokens += turn.outputTokens + added;
+  turn.outputTokens = Math.min(draw.output(), spec.maxTokens ?? Number.POSITIVE_INFINITY);
+  if (turn.promptTokens + turn.outputTokens > (spec.maxContext ?? Number.POSITIVE_INFINITY)) return false;
+  turn.prompt = builder.continued(turn.after!, builder.privateRun(added));
+  return true;
 }
 
 function prefixDraw({ prefix }: SyntheticSpec, stream: (purpose: string) => Random): Draws['prefix'] {

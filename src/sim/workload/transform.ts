@@ -27,10 +27,7 @@ export interface RateContext {
  */
 export function withRate(workload: Workload, rate: Rate, context: RateContext): Workload {
   if (workload.concurrency !== undefined) {
-    throw inputError('VRAM617', 'a closed loop has no rate', {
-      hint: 'leave out the rate or the concurrency',
-      path: '--rate',
-    });
+    throw closedLoopHasNoRate();
   }
   if (context.rate === undefined) {
     if (rate.kind === 'scale') {
@@ -44,6 +41,13 @@ export function withRate(workload: Workload, rate: Rate, context: RateContext): 
   const factor = rate.kind === 'scale' ? rate.factor : rate.requests / context.rate;
   const requests = workload.requests.map((request) => ({ ...request, arrival: request.arrival / factor }));
   return { ...workload, requests };
+}
+
+export function closedLoopHasNoRate(): Error {
+  return inputError('VRAM617', 'a closed loop has no rate', {
+    hint: 'leave out the rate or the concurrency',
+    path: '--rate',
+  });
 }
 
 /** Requests per second between the first and the last arrival; undefined when all arrive at once. */
