@@ -18,8 +18,8 @@ export class BlockPool {
   /** Circular doubly linked free list through index 0: next[0] is the head, the next victim. */
   private readonly next: Int32Array;
   private readonly prev: Int32Array;
-  private readonly keyLo: Int32Array;
-  private readonly keyHi: Int32Array;
+  protected readonly keyLo: Int32Array;
+  protected readonly keyHi: Int32Array;
   private readonly keyed: Uint8Array;
   /** Open addressing over keys: the oldest block of each key; 0 is empty. Later ones hang on `twin`, in order of insertion. */
   private readonly slots: Int32Array;
@@ -65,6 +65,11 @@ export class BlockPool {
 
   hasKey(block: number): boolean {
     return this.keyed[block] === 1;
+  }
+
+  /** A number that stands for the block's key (53 of its 64 bits); -1 without one. */
+  keyOf(block: number): number {
+    return this.keyed[block] === 1 ? keyNumber(this.keyLo[block] as number, this.keyHi[block] as number) : -1;
   }
 
   /** Takes the head of the free queue; what it cached is lost. The caller has checked that there is one. */
@@ -140,7 +145,7 @@ export class BlockPool {
   }
 
   /** Makes a block findable. A block that has a key keeps it. */
-  register(block: number, lo: number, hi: number): void {
+  register(block: number, lo: number, hi: number, _tokens?: number): void {
     if (this.keyed[block] === 1) return;
     this.keyed[block] = 1;
     this.keyLo[block] = lo;
@@ -230,4 +235,8 @@ export class BlockPool {
 
 function hashSlot(lo: number, hi: number): number {
   return lo ^ (hi >>> 7);
+}
+
+export function keyNumber(lo: number, hi: number): number {
+  return (lo >>> 0) * 2 ** 21 + (hi >>> 11);
 }

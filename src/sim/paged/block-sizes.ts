@@ -13,6 +13,8 @@ export interface BlockSizes {
   scheduler: number;
   /** Tokens of one key. */
   hash: number;
+  /** Hits may end inside a block, on a multiple of the key size. */
+  partialHits: boolean;
 }
 
 /**
@@ -24,16 +26,35 @@ export function resolveBlockSizes(config: PagedConfig, rules: PagedRules): Block
   const own = config.groups.map((group) => group.blockSize ?? blockSize);
   const smallest = Math.min(...own);
   const groups = config.groups.map((group) => groupBlockSize(group, config));
-  const alignment = groups.reduce(lcm);
-  if (groups.length === 1) return { groups, alignment, scheduler: alignment, hash: alignment };
-  if (rules.keySize === 'smallest') return { groups, alignment, scheduler: smallest * dcp, hash: smallest * dcp };
+  const common = groups.reduce(lcm);
+  const plain = { groups, alignment: common, partialHits: false };
+  if (groups.length === 1) return { ...plain, scheduler: common, hash: common };
+  if (rules.keySize === 'smallest') return { ...plain, scheduler: smallest * dcp, hash: smallest * dcp };
   const mamba = config.groups.filter(({ type }) => type === 'mamba');
   const coarse =
     rules.keySize === 'commonDivisorUnlessOwn'
       ? mamba.some((group) => (group.blockSize ?? blockSize) !== smallest)
       : mamba.length > 0 && mambaCacheMode !== 'align';
   const caching = prefixCaching || offload !== undefined;
-  return { groups, alignment, scheduler: alignment, hash: !caching || coarse ? alignment : groups.reduce(gcd) };
+  const hash = !caching || coarse ? common : groups.reduce(gcd);
+  const partialHits = hitsInsideBlocks(config, rules, groups, hash);
+  return { groups, alignment: partialHits ? hash : common, scheduler: common, hash, partialHits };
+}
+
+/**
+ * Mamba states in mode align can be cached inside a block where keys are finer than it (0.26 and later); from 0.28 only if every
+ * other group can end a hit there too: full attention, or blocks of one key.
+ */
+function hitsInsideBlocks(
+  { groups, dcp = 1, prefixCaching, mambaCacheMode }: PagedConfig,
+  rules: PagedRules,
+  sizes: readonly number[],
+  hash: number,
+): boolean {
+  if (rules.partialHits === 'never' || dcp !== 1 || !prefixCaching || mambaCacheMode !== 'align') return false;
+  if (!groups.some(({ type }, g) => type === 'mamba' && (sizes[g] as number) > hash)) return false;
+  const coarse = groups.some(({ type }, g) => type !== 'mamba' && type !== 'full' && sizes[g] !== hash);
+  return rules.partialHits === 'always' || !coarse;
 }
 
 function groupBlockSize(group: GroupConfig, { blockSize, dcp = 1 }: PagedConfig): number {

@@ -1,8 +1,8 @@
 // What a paged server is configured with, and the rules in which vLLM's releases differ. Names of the configuration follow vLLM's
 // flags; the history of each rule, with its source, is presets/engines/vllm/scheduler.yaml.
 import type { FreeOrder } from './block-pool.ts';
-import type { OffloadRules } from './offload/rules.ts';
 import type { MambaSplit } from './mamba-split.ts';
+import type { OffloadRules } from './offload/rules.ts';
 import type { PartialTail } from './partial-tail.ts';
 
 export const groupTypes = ['full', 'sliding', 'chunked', 'mamba'] as const;
@@ -81,8 +81,11 @@ export interface PagedRules {
   registerLimit: 'lessDrafts' | 'lessScheduledDrafts' | 'known';
   /** How far a hybrid's blocks are registered: every complete one, up to the common multiple, or one block more for EAGLE. */
   registerLength: 'blocks' | 'aligned' | 'alignedAndEagle';
-  /** Which blocks of a window group are registered: all, the tail of each aligned segment, or the tail that EAGLE reaches too. */
-  windowMask: 'all' | 'tail' | 'reachable';
+  /**
+   * Which blocks of a window group are registered: all, the tail of each segment of the common multiple, the tail that EAGLE
+   * reaches too, or that of each segment a hit can be cut to.
+   */
+  windowMask: 'all' | 'tail' | 'reachable' | 'reachableByHit';
   /** When the output of an asynchronous (or drafting) step registers blocks, and up to where. */
   registerAtOutput: 'lessPlaceholders' | 'lessInFlight';
   /** A step's tokens are cut to max_model_len less computed, one less, or the request's own last token. */

@@ -1,14 +1,17 @@
 // The KV-cache manager of one engine: groups of block tables over one pool, prefix lookup over all groups, allocation for one
 // request with all or nothing. Law: vllm/v1/core/kv_cache_manager.py and kv_cache_coordinator.py.
+import { lcm } from '../../units.ts';
 import { BlockKeys } from './block-keys.ts';
 import { BlockPool } from './block-pool.ts';
-import { resolveBlockSizes } from './block-sizes.ts';
+import { type BlockSizes, resolveBlockSizes } from './block-sizes.ts';
 import type { GroupConfig, PagedConfig, PagedRules } from './config.ts';
 import { ChunkedGroup } from './groups/chunked.ts';
 import { FullGroup } from './groups/full.ts';
 import type { GroupContext, KvGroup } from './groups/group.ts';
 import { MambaGroup } from './groups/mamba.ts';
+import { PartialHits } from './groups/partial.ts';
 import { SlidingGroup } from './groups/sliding.ts';
+import { MultiKeyPool } from './multi-key-pool.ts';
 import { BlockTable, type Sequence } from './sequence.ts';
 
 export interface AllocateOptions {
@@ -39,6 +42,9 @@ export class KvManager {
   readonly schedulerBlockSize: number;
   /** Hits in several groups end on a multiple of this. */
   private readonly alignment: number;
+  /** Hits may end inside a block; blocks to let go at the end of the step: sources and copies. */
+  readonly partialHits: boolean;
+  private readonly copies: number[] = [];
   /** Hit of the last lookup in tokens, and the longest prefix that any one kind had. */
   hitTokens = 0;
   longestKindHit = 0;
@@ -56,13 +62,17 @@ export class KvManager {
     this.alignment = sizes.alignment;
     this.schedulerBlockSize = sizes.scheduler;
     this.hashBlockSize = sizes.hash;
-    this.pool = new BlockPool(config.numBlocks, config.prefixCaching);
     const batches = rules.admissionCap === 'batchesInFlight' && config.asyncScheduling ? 2 : 1;
     const eagle = config.spec?.method === 'eagle';
     this.lookahead = config.spec && config.spec.method !== 'ngram' ? config.spec.tokens : 0;
     this.keyLookahead =
       eagle && config.prefixCaching && rules.eagleLookup === 'lookaheadKeys' && !config.offload ? 1 : 0;
     this.dropsLast = eagle && this.keyLookahead === 0;
+    this.partialHits = sizes.partialHits;
+    const several = this.needsSeveralKeys(sizes);
+    this.pool = several
+      ? new MultiKeyPool(config.numBlocks, config.prefixCaching)
+      : new BlockPool(config.numBlocks, config.prefixCaching);
     this.groups = config.groups.map((group, index) =>
       makeGroup(group, config, {
         index,
@@ -73,6 +83,14 @@ export class KvManager {
         alignment: this.alignment,
         maxModelLen: config.maxModelLen,
         maxInFlight: config.maxNumBatchedTokens * batches,
+        maskAlignment: rules.windowMask === 'reachableByHit' ? sizes.alignment : sizes.groups.reduce(lcm),
+        partial: several ? new PartialHits(this.pool as MultiKeyPool, this.copies) : undefined,
+        tail: {
+          rule: rules.partialTail,
+          keySize: sizes.hash,
+          dropLast: this.dropsLast,
+          keyLookahead: this.keyLookahead,
+        },
       }),
     );
     if (this.dropsLast) this.flagEagleGroups(config);
@@ -118,28 +136,27 @@ export class KvManager {
     const full = (kinds[0] as readonly KvGroup[])[0]?.type === 'full';
     const onePass = rules.lookupPasses === 'one' && kinds.length === 2 && full;
     const verified = new Set<number>();
+    const fullLengths: number[] = [];
     let length = limit;
-    let fullLength = -1;
     for (;;) {
       let current = length;
       for (let k = 0; k < kinds.length; k++) {
         const kind = kinds[k] as readonly KvGroup[];
         const first = kind[0] as KvGroup;
-        if (first.type === 'full' && fullLength >= 0) {
+        const fullLength = fullLengths[k];
+        if (fullLength !== undefined) {
           current = Math.min(current, fullLength);
-          current -= current % first.blockSize;
+          if (!this.partialHits) current -= current % first.blockSize;
           continue;
         }
-        const dropLast =
-          first.type !== 'mamba' && first.eagle && (rules.eagleLookup === 'dropEachPass' || !verified.has(k));
+        const dropLast = first.eagle && (rules.eagleLookup === 'dropEachPass' || !verified.has(k));
         const reach = rules.eagleLookupLimit === 'keys' ? keyCount * this.hashBlockSize : limit;
-        const maxLength =
-          dropLast && rules.eagleLookup !== 'dropEachPass' ? Math.min(current + first.blockSize, reach) : current;
+        const maxLength = dropLast ? Math.max(current, Math.min(current + this.dropMargin(first), reach)) : current;
         const found = first.findHit(kind, { keys, keyCount, maxLength, dropLast });
         if (dropLast) verified.add(k);
         else if (found < current) verified.clear();
         current = found;
-        if (first.type === 'full') fullLength = found;
+        if (first.type === 'full') fullLengths[k] = found;
         this.longestKindHit = Math.max(this.longestKindHit, current);
       }
       if (current >= length) break;
@@ -147,10 +164,17 @@ export class KvManager {
       if (onePass) break;
     }
     for (const kind of kinds) {
-      if (kind[0]?.type !== 'full') continue;
+      if (kind[0]?.type !== 'full' || (rules.fullTrim === 'first' && kind !== kinds[0])) continue;
       for (const group of kind) group.hit.length = Math.min(group.hit.length, Math.ceil(length / group.blockSize));
     }
     return length;
+  }
+
+  /** EAGLE: how far past the current length a group is searched, so that it can drop its last block and still reach it. */
+  private dropMargin({ type, blockSize }: KvGroup): number {
+    if (this.rules.eagleLookup === 'dropEachPass') return 0;
+    if (type === 'mamba') return this.rules.mambaReach === 'hit' ? 0 : blockSize;
+    return this.partialHits && type === 'full' ? Math.min(this.hashBlockSize, blockSize) : blockSize;
   }
 
   /**
@@ -247,7 +271,7 @@ export class KvManager {
     for (let g = 0; g < groups.length; g++) {
       const group = groups[g] as KvGroup;
       let limit = tokens;
-      if (groups.length > 1 && rules.registerLength !== 'blocks') {
+      if (groups.length > 1 && rules.registerLength !== 'blocks' && !this.partialHits) {
         limit -= limit % this.alignment;
         if (rules.registerLength === 'alignedAndEagle' && group.eagle && limit > 0)
           limit = Math.min(tokens, limit + group.blockSize);
@@ -265,6 +289,22 @@ export class KvManager {
 
   newStep(): void {
     for (const group of this.groups) group.newStep();
+  }
+
+  /** The step is decided: blocks held for its copies are let go. */
+  endStep(): void {
+    const { copies } = this;
+    if (copies.length === 0) return;
+    this.pool.release(Int32Array.from(copies).reverse(), copies.length - 1, copies.length, this.rules.freeUnkeyed);
+    copies.length = 0;
+  }
+
+  /** Blocks have more than one key where hits end inside them, or where EAGLE registers a prompt's tail inside one. */
+  private needsSeveralKeys({ groups, hash, partialHits }: BlockSizes): boolean {
+    const { config, rules } = this;
+    if (partialHits) return true;
+    if (rules.partialHits === 'never' || !config.prefixCaching || !this.dropsLast) return false;
+    return config.groups.some(({ type }, g) => type === 'full' && (groups[g] as number) > hash);
   }
 
   private setQuiet(sequence: Sequence): void {

@@ -2,6 +2,8 @@
 // start from exists only where a chunk ends, so chunks end on multiples of the block size, and once at the last boundary of the prompt.
 // Law: Scheduler._mamba_block_aligned_split in vllm/v1/core/sched/scheduler.py.
 import type { PagedConfig, PagedRules } from './config.ts';
+import type { KvManager } from './kv-manager.ts';
+import { mambaTail } from './partial-tail.ts';
 import type { Sequence } from './sequence.ts';
 
 /** How the split is made: see the rule scheduler.mambaSplit. */
@@ -25,6 +27,8 @@ export interface SplitQuery {
   /** Prefix that another group has cached further than this request could use: its length past the hit, and its end. */
   uncached: number;
   sharedEnd: number;
+  /** Last boundary of the prompt inside a block where a state is kept, 0 if states are kept at block boundaries only. */
+  tail: number;
 }
 
 /** The tokens to schedule, 0 if the next boundary is out of reach. Decoding is never split. */
@@ -41,8 +45,7 @@ export function splitAtBoundary(query: SplitQuery): number {
 export function mambaSplitter(
   config: PagedConfig,
   rules: PagedRules,
-  dropLast: boolean,
-  keyLookahead: number,
+  { dropsLast: dropLast, keyLookahead, partialHits, hashBlockSize: keySize }: KvManager,
 ): ((sequence: Sequence, tokens: number, hitTokens: number) => number) | undefined {
   const aligned = config.mambaCacheMode === 'align' && config.groups.some(({ type }) => type === 'mamba');
   if (!aligned || rules.mambaSplit === 'none') return undefined;
@@ -62,6 +65,9 @@ export function mambaSplitter(
       tokens,
       uncached: computed === 0 && sharedPrefixBoundary > 0 ? sharedPrefixBoundary - hitTokens : 0,
       sharedEnd: sharedPrefixBoundary,
+      tail: partialHits
+        ? mambaTail({ rule: rules.partialTail, prompt, keySize, flagged: dropLast, dropLast, keyLookahead })
+        : 0,
     });
 }
 
@@ -78,7 +84,7 @@ function roundedChunk({ rule, blockSize, dropLast, prompt, known, start, tokens,
 
 /** vLLM 0.26 and later: the nearest of the next block boundary, the last useful one and where a shared prefix ends. */
 function chunkToStop(query: SplitQuery, prefillEnd: number): number {
-  const { rule, blockSize, dropLast, known, start, maxChunk, keyLookahead, sharedEnd } = query;
+  const { rule, blockSize, dropLast, prompt, known, start, maxChunk, keyLookahead, sharedEnd, tail } = query;
   // From 0.32 a boundary counts only if a later request could hit it: one token has to be left to compute.
   const reach = rule === 'hitStops' && !dropLast ? known - Math.max(1, keyLookahead) : known;
   const last = lastBoundary(reach, blockSize, dropLast);
@@ -89,6 +95,7 @@ function chunkToStop(query: SplitQuery, prefillEnd: number): number {
   let stop = end;
   if (start % blockSize !== 0 && (rule !== 'stops' || next <= last) && next < stop) stop = next;
   if (start < last && last < stop) stop = last;
+  if (last < tail && tail < prompt && start < tail && tail < stop) stop = tail;
   if (start < sharedEnd && sharedEnd < end) {
     const shared = start + Math.floor((sharedEnd - start) / blockSize) * blockSize;
     if (start < shared && shared < stop) stop = shared;

@@ -467,6 +467,7 @@ export class Scheduler {
 
   /** Counts the step's tokens as computed, before their forward pass; asynchronous: output tokens to come as placeholders. */
   private finishStep(): number {
+    this.kv.endStep();
     const { batch, config, sums } = this;
     const { sequences, tokens, drafts, flags, count } = batch;
     const asynchronous = config.asyncScheduling === true;

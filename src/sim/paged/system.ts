@@ -59,7 +59,7 @@ export class PagedSystem implements ServingSystem {
   ) {
     this.kv = new KvManager(config, rules);
     this.scheduler = new Scheduler(config, rules, this.kv);
-    this.scheduler.split = mambaSplitter(config, rules, this.kv.dropsLast, this.kv.keyLookahead);
+    this.scheduler.split = mambaSplitter(config, rules, this.kv);
     if (config.offload) this.scheduler.connector = new OffloadConnector(config, rules.offload as OffloadRules, this.kv);
     this.countable =
       !config.spec && !config.asyncScheduling && !config.offload && (config.prefillScheduleInterval ?? 1) <= 1;

@@ -6,7 +6,9 @@ import { divCeil } from '../../../units.ts';
 import type { BlockKeys } from '../block-keys.ts';
 import type { BlockPool, FreeOrder } from '../block-pool.ts';
 import type { PagedRules } from '../config.ts';
+import type { TailQuery } from '../partial-tail.ts';
 import type { BlockTable, Sequence } from '../sequence.ts';
+import type { PartialHits } from './partial.ts';
 
 /** The blocks a lookup found for one group. */
 export class Hit {
@@ -34,6 +36,12 @@ export interface GroupContext {
   maxModelLen: number;
   /** Tokens of batches in flight, for the cap of window groups. */
   maxInFlight: number;
+  /** Segments whose tail a window group registers. */
+  maskAlignment: number;
+  /** Where hits may end inside a block, or blocks be findable by a prefix that does. */
+  partial: PartialHits | undefined;
+  /** How the boundary of a prompt inside a block is chosen (all but the prompt and this group's part in EAGLE). */
+  tail: Omit<TailQuery, 'prompt' | 'flagged'>;
 }
 
 /** What a request needs slots for. */
@@ -67,6 +75,7 @@ export abstract class KvGroup {
   protected readonly keysPerBlock: number;
   protected readonly keySalt: number;
   readonly alignment: number;
+  protected readonly partial: PartialHits | undefined;
   readonly hit = new Hit();
   /** EAGLE: this group matches one block past a boundary and drops it. */
   eagle = false;
@@ -82,6 +91,7 @@ export abstract class KvGroup {
     this.keysPerBlock = context.blockSize / context.keySize;
     this.keySalt = Math.imul(context.index, 0x9e3779b1);
     this.alignment = context.alignment;
+    this.partial = context.partial;
   }
 
   /** Leading tokens that attention no longer reads once `computed` tokens are computed. */
@@ -101,7 +111,7 @@ export abstract class KvGroup {
   abstract quietUntil(table: BlockTable): number;
 
   /** Blocks that must be free for a need; hits that are free count, they leave the free queue. */
-  blocksNeeded(table: BlockTable, { tokens, computed, gate, useHit }: Need): number {
+  blocksNeeded(table: BlockTable, { tokens, computed, local, gate, useHit }: Need): number {
     let required = divCeil(tokens, this.blockSize);
     const cap = gate ? this.admissionCap : undefined;
     if (cap !== undefined && cap < required) required = cap;
@@ -114,11 +124,16 @@ export abstract class KvGroup {
       const block = this.hit.ids[i] as number;
       if (block !== 0 && this.pool.refs[block] === 0) evictable++;
     }
-    return fresh + evictable;
+    return fresh + evictable + (hits > 0 && this.endsInside(local) ? 1 : 0);
+  }
+
+  /** A hit of this length ends inside a block: it takes a copy of it. */
+  protected endsInside(length: number): boolean {
+    return this.partial !== undefined && length % this.blockSize !== 0;
   }
 
   /** Takes the hit's blocks for a request that holds nothing yet. */
-  adoptHit(table: BlockTable, computed: number, _sequence: Sequence): void {
+  adoptHit(table: BlockTable, computed: number, sequence: Sequence): void {
     assert(table.length === 0, 'a hit is adopted by a request that holds blocks');
     const skipped = this.skippedByHit(computed);
     for (let i = 0; i < skipped; i++) table.push(0);
@@ -129,6 +144,9 @@ export abstract class KvGroup {
     }
     table.registered = table.length;
     table.tracked = true;
+    if (this.hit.length <= skipped || !this.endsInside(computed)) return;
+    table.registered = Math.floor(computed / this.blockSize);
+    this.partial?.add(sequence, table.registered, table.ids[table.length - 1] as number);
   }
 
   /** New blocks for the tokens that a connector brings behind the local hit, as far as the window still needs them. */
@@ -143,7 +161,8 @@ export abstract class KvGroup {
   }
 
   /** New blocks until `tokens` tokens have slots. The caller has checked that there are enough. */
-  allocate(table: BlockTable, tokens: number, _mainTokens: number, _sequence: Sequence): number {
+  allocate(table: BlockTable, tokens: number, _mainTokens: number, sequence: Sequence): number {
+    this.partial?.replace(sequence, table);
     const before = table.length;
     for (let need = divCeil(tokens, this.blockSize) - before; need > 0; need--) table.push(this.pool.take());
     return table.length - before;
@@ -159,7 +178,12 @@ export abstract class KvGroup {
       const block = table.ids[i] as number;
       if (block === 0 || !this.reachable(i, sequence)) continue;
       const key = (i + 1) * this.keysPerBlock - 1;
-      this.pool.register(block, keys.lo[key] as number, (keys.hi[key] as number) ^ this.keySalt);
+      this.pool.register(
+        block,
+        keys.lo[key] as number,
+        (keys.hi[key] as number) ^ this.keySalt,
+        (i + 1) * this.blockSize,
+      );
     }
     table.registered = full;
   }
@@ -180,7 +204,8 @@ export abstract class KvGroup {
   }
 
   /** Gives everything back, the last block first. */
-  free(table: BlockTable, _sequence: Sequence): void {
+  free(table: BlockTable, sequence: Sequence): void {
+    this.partial?.drop(sequence);
     if (table.length > 0) this.pool.release(table.ids, table.length - 1, table.length, this.freeOrder(this.freeRule));
     table.clear();
   }
@@ -197,16 +222,20 @@ export abstract class KvGroup {
     return this.pool.caching ? rule : this.rules.freeUncached;
   }
 
-  /** The block cached under the i-th block key of this group, 0 if there is none. */
-  protected cached(keys: BlockKeys, block: number): number {
-    const key = (block + 1) * this.keysPerBlock - 1;
+  /** The block cached under a key of this group, 0 if there is none. */
+  protected cached(keys: BlockKeys, key: number): number {
     return this.pool.find(keys.lo[key] as number, (keys.hi[key] as number) ^ this.keySalt);
   }
 
   /** Looks block i up in all groups; true if every one has it. The ids are left in `found`. */
   protected cachedInAll(groups: readonly KvGroup[], keys: BlockKeys, block: number): boolean {
+    return this.keyInAll(groups, keys, (block + 1) * this.keysPerBlock - 1);
+  }
+
+  /** The same for the prefix that ends with a key. */
+  protected keyInAll(groups: readonly KvGroup[], keys: BlockKeys, key: number): boolean {
     for (let g = 0; g < groups.length; g++) {
-      const id = (groups[g] as KvGroup).cached(keys, block);
+      const id = (groups[g] as KvGroup).cached(keys, key);
       if (id === 0) return false;
       found[g] = id;
     }

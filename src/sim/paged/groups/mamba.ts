@@ -5,8 +5,10 @@
 import { divCeil } from '../../../units.ts';
 import type { BlockKeys } from '../block-keys.ts';
 import type { PagedConfig } from '../config.ts';
+import { mambaTail } from '../partial-tail.ts';
 import type { BlockTable, Sequence } from '../sequence.ts';
 import { found, type GroupContext, type HitQuery, KvGroup, type Need, quietInLastBlock } from './group.ts';
+import type { PartialHits } from './partial.ts';
 
 /** What `align` remembers of a request while it holds blocks. */
 interface AlignState {
@@ -42,20 +44,27 @@ export class MambaGroup extends KvGroup {
   }
 
   /** One cached state is a hit, the rightmost counts; what lies before it is null. */
-  findHit(groups: readonly KvGroup[], { keys, keyCount, maxLength }: HitQuery): number {
+  findHit(groups: readonly KvGroup[], query: HitQuery): number {
+    const { keys, keyCount, maxLength } = query;
     const { blockSize, alignment } = this;
     for (const { hit } of groups) hit.length = 0;
     if (this.rules.mambaLookup === 'never') return 0;
+    if (alignment < blockSize) return this.findInside(groups, query);
     const limit = Math.min(Math.floor(maxLength / blockSize), Math.floor(keyCount / this.keysPerBlock));
     for (let i = limit - 1; i >= 0; i--) {
       if (((i + 1) * blockSize) % alignment !== 0 || !this.cachedInAll(groups, keys, i)) continue;
-      for (let g = 0; g < groups.length; g++) {
-        const { hit } = groups[g] as KvGroup;
-        hit.set(i, found[g] as number);
-        hit.ids.fill(0, 0, i);
-        hit.length = i + 1;
-      }
+      setHits(groups, i);
       return (i + 1) * blockSize;
+    }
+    return 0;
+  }
+
+  /** The rightmost state cached at any multiple of the key size. */
+  private findInside(groups: readonly KvGroup[], { keys, keyCount, maxLength }: HitQuery): number {
+    for (let key = Math.min(Math.floor(maxLength / this.alignment), keyCount) - 1; key >= 0; key--) {
+      if (!this.keyInAll(groups, keys, key)) continue;
+      setHits(groups, Math.floor(key / this.keysPerBlock));
+      return (key + 1) * this.alignment;
     }
     return 0;
   }
@@ -67,11 +76,15 @@ export class MambaGroup extends KvGroup {
   override blocksNeeded(table: BlockTable, need: Need): number {
     const { hit, pool, blockSize, draftStates } = this;
     const hits = need.useHit ? hit.length : 0;
-    if (hits > 0 && this.fresh.has(keyAt(need.sequence.keys as BlockKeys, hits * this.keysPerBlock - 1)))
-      return pool.numBlocks + 1;
+    if (hits > 0 && this.fresh.has(pool.keyOf(hit.ids[hits - 1] as number))) return pool.numBlocks + 1;
     if (!this.align) return super.blocksNeeded(table, { ...need, tokens: need.tokens + blockSize * draftStates });
     let blocks = divCeil(need.mainTokens, blockSize) + draftStates - hits - table.length;
-    if (blocks > 0) blocks = this.states.get(need.sequence)?.running ? 1 : 1 + draftStates;
+    const copy = this.partial?.has(need.sequence) || (hits > 0 && this.endsInside(need.local)) ? 1 : 0;
+    if (copy > 0) blocks = Math.max(blocks, 0) + copy;
+    if (blocks > 0) {
+      const most = 1 + copy + (this.states.get(need.sequence)?.running ? 0 : draftStates);
+      blocks = this.rules.mambaBlocks === 'atMost' ? Math.min(blocks, most) : most;
+    }
     for (let i = 0; i < hits; i++) {
       const block = hit.ids[i] as number;
       if (block !== 0 && pool.refs[block] === 0) blocks++;
@@ -83,7 +96,8 @@ export class MambaGroup extends KvGroup {
     const { blockSize, draftStates, pool } = this;
     if (!this.align) return super.allocate(table, tokens + blockSize * draftStates, mainTokens, sequence);
     const required = divCeil(mainTokens, blockSize) + draftStates;
-    if (required <= table.length) return 0;
+    const copies = this.partial?.has(sequence) === true;
+    if (required <= table.length && !copies) return 0;
     const before = table.length;
     const state = this.stateOf(sequence);
     if (state.running) state.previous = before - 1 - draftStates;
@@ -96,6 +110,8 @@ export class MambaGroup extends KvGroup {
         table.push(table.ids[i] as number);
         table.ids[i] = 0;
       }
+    if (copies && state.running) this.fresh.add(pool.keyOf(this.partial?.setAside(sequence) as number));
+    else if (copies) this.partial?.replace(sequence, table);
     while (table.length < required) table.push(pool.take());
     state.running = true;
     return table.length - before;
@@ -125,9 +141,29 @@ export class MambaGroup extends KvGroup {
   override register(sequence: Sequence, table: BlockTable, tokens: number): void {
     const before = table.registered;
     super.register(sequence, table, tokens);
+    const after = table.registered;
+    if (this.align && this.partial) this.registerTail(this.partial, sequence, table, tokens);
     if (this.rules.mambaSameStepHit) return;
-    for (let i = before; i < table.registered; i++)
-      if (table.ids[i] !== 0) this.fresh.add(keyAt(sequence.keys as BlockKeys, (i + 1) * this.keysPerBlock - 1));
+    for (let i = before; i < after; i++) {
+      const block = table.ids[i] as number;
+      if (block !== 0 && this.pool.hasKey(block)) this.fresh.add(this.pool.keyOf(block));
+    }
+  }
+
+  /** A state at the last useful boundary of the prompt, inside its block: the request goes on with a copy of it. */
+  private registerTail({ pool }: PartialHits, sequence: Sequence, table: BlockTable, tokens: number): void {
+    const { tail } = this.context;
+    if (tokens % this.blockSize === 0 || tokens % tail.keySize !== 0) return;
+    if (tokens !== mambaTail({ ...tail, prompt: sequence.prompt, flagged: this.eagle })) return;
+    const index = Math.floor(tokens / this.blockSize);
+    const block = table.ids[index] as number;
+    if (index >= table.length || block === 0 || pool.keyTokens(block) === tokens) return;
+    const { lo, hi } = sequence.keys as BlockKeys;
+    const key = tokens / tail.keySize - 1;
+    pool.registerPartial(block, lo[key] as number, (hi[key] as number) ^ this.keySalt, tokens);
+    this.partial?.add(sequence, index, block);
+    table.registered = index;
+    this.fresh.add(pool.keyOf(block));
   }
 
   override free(table: BlockTable, sequence: Sequence): void {
@@ -140,6 +176,7 @@ export class MambaGroup extends KvGroup {
   }
 
   quietUntil(table: BlockTable): number {
+    if (this.partial) return -1;
     const room = (table.length - this.draftStates) * this.blockSize;
     const inBlock = Math.min(room, quietInLastBlock(table, this.blockSize, this.pool.caching));
     return Math.min(inBlock, (table.firstHeld + 1) * this.blockSize);
@@ -155,7 +192,12 @@ export class MambaGroup extends KvGroup {
   }
 }
 
-/** One number for a 64-bit key: 53 bits of it. */
-function keyAt(keys: BlockKeys, index: number): number {
-  return ((keys.lo[index] as number) >>> 0) * 2 ** 21 + ((keys.hi[index] as number) >>> 11);
+/** The block that was found, and nothing before it. */
+function setHits(groups: readonly KvGroup[], index: number): void {
+  for (let g = 0; g < groups.length; g++) {
+    const { hit } = groups[g] as KvGroup;
+    hit.set(index, found[g] as number);
+    hit.ids.fill(0, 0, index);
+    hit.length = index + 1;
+  }
 }

@@ -72,10 +72,11 @@ export class SlidingGroup extends KvGroup {
 
   protected override reachable(block: number, _sequence: Sequence): boolean {
     const { windowMask } = this.rules;
-    if (windowMask === 'all' || this.alignment <= this.blockSize) return true;
-    const eagle = windowMask === 'reachable' && this.eagle;
+    const { maskAlignment } = this.context;
+    if (windowMask === 'all' || maskAlignment <= this.blockSize) return true;
+    const eagle = windowMask !== 'tail' && this.eagle;
     const needed = this.blocksForHit(eagle);
-    const perSegment = this.alignment / this.blockSize;
+    const perSegment = maskAlignment / this.blockSize;
     if (needed >= perSegment) return true;
     const shift = eagle ? 1 : 0;
     return block >= shift && (block - shift) % perSegment >= perSegment - needed;
