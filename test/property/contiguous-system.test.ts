@@ -3,7 +3,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { type ContiguousPolicy, contiguousPolicies, createContiguous } from '../../src/sim/contiguous/index.ts';
-import type { MemoryShares, SimRequest } from '../../src/sim/types.ts';
+import { type StepTimeModel, simulate } from '../../src/sim/run/simulate.ts';
+import type { MemoryShares, RequestListener, SimRequest } from '../../src/sim/types.ts';
 
 const shape = fc.record({
   arrival: fc.nat({ max: 30 }),
@@ -31,7 +32,7 @@ interface Trace {
   waiting: number[];
 }
 
-function simulate(policy: ContiguousPolicy, shapes: Shape[], config: Server): Trace {
+function follow(policy: ContiguousPolicy, shapes: Shape[], config: Server): Trace {
   const requests = toRequests(shapes);
   const trace: Trace = { requests, first: [], finish: [], rejected: [], memory: [], waiting: [] };
   let step = 0;
@@ -96,7 +97,7 @@ function implied(
 describe.each(contiguousPolicies)('%s', (policy) => {
   it('keeps the laws', () => {
     const law = fc.property(fc.array(shape, { maxLength: 10 }), server, (shapes, config) => {
-      const trace = simulate(policy, shapes, config);
+      const trace = follow(policy, shapes, config);
       const { requests, first, finish, rejected } = trace;
       trace.memory.forEach((memory, step) => {
         const { tokenStates, reserved, internal, external, free } = memory;
@@ -123,6 +124,23 @@ describe.each(contiguousPolicies)('%s', (policy) => {
   });
 });
 
+it.each(contiguousPolicies)('%s gives the same result whether or not quiet steps are passed over', (policy) => {
+  const law = fc.property(fc.array(shape, { maxLength: 10 }), server, fc.boolean(), (shapes, config, timed) => {
+    const workload = { requests: toRequests(shapes) };
+    const stepTime: StepTimeModel = {
+      seconds: ({ tokens, decodeContext, rows }) => 0.01 + tokens / 1000 + decodeContext / 70_000 + rows / 3000,
+      estimate: 'fixed',
+      uncertainty: '',
+    };
+    const run = (stepByStep: boolean) => {
+      const system = (listener: RequestListener) => createContiguous(policy, workload, config, listener);
+      return simulate({ workload, system, clock: { stepByStep }, ...(timed ? { stepTime } : {}) });
+    };
+    expect(run(false)).toEqual(run(true));
+  });
+  fc.assert(law, { numRuns: 1000 });
+});
+
 const knowing: readonly ContiguousPolicy[] = ['orca-pow2', 'orca-oracle'];
 
 it.each(contiguousPolicies.filter((policy) => !knowing.includes(policy)))(
@@ -134,7 +152,7 @@ it.each(contiguousPolicies.filter((policy) => !knowing.includes(policy)))(
         outputTokens: one.outputTokens + one.unusedTokens,
         unusedTokens: 0,
       }));
-      const [ends, lasts] = [simulate(policy, shapes, config), simulate(policy, longer, config)];
+      const [ends, lasts] = [follow(policy, shapes, config), follow(policy, longer, config)];
       const until = Math.min(...ends.finish.filter((step) => step !== undefined));
       const started = (trace: Trace) => trace.first.map((step) => (step <= until ? step : undefined));
       expect(started(ends)).toEqual(started(lasts));

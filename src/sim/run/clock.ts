@@ -157,8 +157,9 @@ export class Clock implements RequestListener {
       totals.steps++;
       totals.scheduledTokens += work.tokens;
       totals.scheduledSequences += work.sequences;
-      observer?.scheduled?.(this.now, seconds);
-      this.now += seconds;
+      const end = this.now + seconds;
+      observer?.scheduled?.(this.now, end - this.now);
+      this.now = end;
     }
   }
 
