@@ -20,6 +20,8 @@ export interface SimRequest {
   readonly maxTokens: number;
   /** Generated token k has id outputBase + k (unique per request unless the workload says otherwise). */
   readonly outputBase: number;
+  /** The generated tokens themselves, where a workload states them. */
+  readonly output?: TokenRuns;
   /** Smaller first; 0 by default. */
   readonly priority?: number;
   readonly salt?: string;

@@ -25,12 +25,13 @@ export class BlockKeys {
   private from = 0;
   private to = 0;
   private nextRun = 0;
-  private inOutput = false;
+  private runs: TokenRuns;
+  private readonly outputRuns: TokenRuns;
   private readonly seedLo: number;
   private readonly seedHi: number;
 
   constructor(
-    private readonly source: TokenSource,
+    source: TokenSource,
     private readonly blockSize: number,
     capacityTokens: number,
     /** Salt and LoRA: a different chain for different extra keys. */
@@ -38,6 +39,8 @@ export class BlockKeys {
     /** Tokens after a block that its key covers too (EAGLE from 0.33); 0 otherwise. */
     private readonly lookahead = 0,
   ) {
+    this.runs = source.prompt;
+    this.outputRuns = source.output ?? [source.outputBase, Number.MAX_SAFE_INTEGER];
     const capacity = Math.max(1, Math.ceil(capacityTokens / blockSize));
     this.lo = new Int32Array(capacity);
     this.hi = new Int32Array(capacity);
@@ -60,72 +63,64 @@ export class BlockKeys {
 
   private compute(blocks: number): void {
     if (blocks > this.lo.length) this.grow(blocks);
-    let lo = this.count === 0 ? this.seedLo : (this.lo[this.count - 1] as number);
-    let hi = this.count === 0 ? this.seedHi : (this.hi[this.count - 1] as number);
+    const { blockSize, lookahead, lo: los, hi: his } = this;
+    let { from, to, nextRun, runs } = this;
+    let lo = this.count === 0 ? this.seedLo : (los[this.count - 1] as number);
+    let hi = this.count === 0 ? this.seedHi : (his[this.count - 1] as number);
     for (let block = this.count; block < blocks; block++) {
-      let left = this.blockSize;
+      let left = blockSize;
       while (left > 0) {
-        if (this.from === this.to) this.nextSegment();
-        const start = this.from;
-        let length = Math.min(left, this.to - start);
-        this.from += length;
-        // Adjacent runs that continue each other are one run.
-        while (length < left && this.continues(start + length)) {
-          const more = Math.min(left - length, this.to - this.from);
-          length += more;
-          this.from += more;
+        if (from === to) {
+          if (nextRun >= runs.length) {
+            runs = this.outputRuns;
+            nextRun = 0;
+          }
+          from = runs[nextRun] as number;
+          to = runs[nextRun + 1] as number;
+          nextRun += 2;
         }
+        const start = from;
+        let length = to - from;
+        if (length > left) length = left;
+        from += length;
         left -= length;
+        // Adjacent runs that continue each other are one run.
+        while (left > 0 && from === to && this.startOf(runs, nextRun) === start + length) {
+          if (nextRun >= runs.length) {
+            runs = this.outputRuns;
+            nextRun = 0;
+          }
+          from = runs[nextRun] as number;
+          to = runs[nextRun + 1] as number;
+          nextRun += 2;
+          const more = Math.min(left, to - from);
+          length += more;
+          from += more;
+          left -= more;
+        }
         const high = start >= twoTo32 ? Math.floor(start / twoTo32) : 0;
         lo = mixLo(lo, (start | 0) ^ Math.imul(length, 0x9e3779b1));
-        hi = mixHi(hi, lo, start + Math.imul(high + 1, 0x27d4eb2f) + length);
+        hi = mixHi(hi, lo, (start | 0) + Math.imul(high + 1, 0x27d4eb2f) + length);
       }
-      if (this.lookahead > 0) {
-        const next = this.peek();
+      if (lookahead > 0) {
+        const next = from === to ? this.startOf(runs, nextRun) : from;
         lo = mixLo(lo, next | 0);
-        hi = mixHi(hi, lo, next + Math.imul(Math.floor(next / twoTo32) + 1, 0x165667b1));
+        hi = mixHi(hi, lo, (next | 0) + Math.imul(Math.floor(next / twoTo32) + 1, 0x165667b1));
       }
-      this.lo[block] = lo;
-      this.hi[block] = hi;
+      los[block] = lo;
+      his[block] = hi;
     }
+    this.from = from;
+    this.to = to;
+    this.nextRun = nextRun;
+    this.runs = runs;
     this.count = blocks;
   }
 
-  /** Whether the token after the current run is `token`; moves on to that run if so. */
-  private continues(token: number): boolean {
-    if (this.from !== this.to || this.peek() !== token) return false;
-    this.nextSegment();
-    return true;
-  }
-
-  /** The next token, which the caller knows to exist; NaN past the end. */
-  private peek(): number {
-    if (this.from !== this.to) return this.from;
-    const { prompt, output, outputBase } = this.source;
-    if (!this.inOutput) {
-      if (this.nextRun < prompt.length) return prompt[this.nextRun] as number;
-      return output ? (output[0] ?? Number.NaN) : outputBase;
-    }
-    return output ? (output[this.nextRun] ?? Number.NaN) : Number.NaN;
-  }
-
-  private nextSegment(): void {
-    const { prompt, output, outputBase } = this.source;
-    if (!this.inOutput && this.nextRun >= prompt.length) {
-      this.inOutput = true;
-      this.nextRun = 0;
-    }
-    if (!this.inOutput) {
-      this.from = prompt[this.nextRun] as number;
-      this.to = prompt[this.nextRun + 1] as number;
-    } else if (output) {
-      this.from = output[this.nextRun] as number;
-      this.to = output[this.nextRun + 1] as number;
-    } else {
-      this.from = outputBase;
-      this.to = Number.MAX_SAFE_INTEGER;
-    }
-    this.nextRun += 2;
+  /** First token of the run at `index`, or of what is generated after the last run; NaN past the end. */
+  private startOf(runs: TokenRuns, index: number): number {
+    if (index < runs.length) return runs[index] as number;
+    return runs === this.outputRuns ? Number.NaN : (this.outputRuns[0] ?? Number.NaN);
   }
 
   private grow(blocks: number): void {

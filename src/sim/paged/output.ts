@@ -8,8 +8,8 @@ import type { Scheduler } from './scheduler.ts';
 import type { Sequence } from './sequence.ts';
 
 export interface Model {
-  /** Tokens that request will generate in all. */
-  outputTokens(request: number): number;
+  /** Known tokens at which each request ends, by index: prompt and answer, at most max_model_len. */
+  endsAt: Float64Array;
   /** How many of `drafts` are accepted when a request with `position` output tokens verifies them. */
   accepted(request: number, position: number, drafts: number): number;
 }
@@ -54,16 +54,18 @@ export class OutputProcessor {
   process(batch: Batch): void {
     let ended = 0;
     const plainDecode = !this.speculative && !this.asynchronous;
-    for (let i = 0; i < batch.count; i++) {
-      const sequence = batch.sequences[i];
+    const { endsAt } = this.model;
+    const { sequences, flags: allFlags, count } = batch;
+    for (let i = 0; i < count; i++) {
+      const sequence = sequences[i];
       if (sequence === undefined) continue;
-      batch.sequences[i] = undefined;
-      const flags = batch.flags[i] as number;
+      sequences[i] = undefined;
+      const flags = allFlags[i] as number;
       if (plainDecode) {
         if (!(flags & samplesFlag) || sequence.state === 'finished') continue;
         if (!sequence.sampled) this.sampled(sequence);
         sequence.known++;
-        if (this.ends(sequence)) ended += this.finish(sequence);
+        if (sequence.known === endsAt[sequence.index]) ended += this.finish(sequence);
         continue;
       }
       ended += this.processOne(sequence, batch.tokens[i] as number, batch.drafts[i] as number, flags);
@@ -142,10 +144,7 @@ export class OutputProcessor {
   }
 
   private ends(sequence: Sequence): boolean {
-    return (
-      sequence.known - sequence.prompt >= this.model.outputTokens(sequence.index) ||
-      sequence.known >= this.config.maxModelLen
-    );
+    return sequence.known === this.model.endsAt[sequence.index];
   }
 
   private finish(sequence: Sequence): number {

@@ -153,35 +153,30 @@ export class Scheduler {
   }
 
   private scheduleRunning(): void {
-    const { config, rules } = this;
-    const slots = this.slots;
-    const capOffset = rules.lengthCap === 'length' ? 0 : 1;
+    const { config, rules, threshold, split, slots } = this;
+    const requestEnd = rules.lengthCap === 'requestEnd';
+    const modelEnd = config.maxModelLen - (rules.lengthCap === 'length' ? 0 : 1);
     for (let i = 0; i < this.running.length && this.budget > 0; ) {
       const sequence = this.running[i] as Sequence;
       if (this.inputBudget <= slots) break;
-      if (
-        (sequence.placeholders > 0 &&
-          rules.skipFinishing &&
-          sequence.computed + 2 - sequence.placeholders >= sequence.prompt + sequence.maxTokens) ||
-        (this.deferPrefills && sequence.isPrefillChunk)
-      ) {
+      const { computed } = sequence;
+      if ((sequence.placeholders > 0 || this.deferPrefills) && this.passesOver(sequence)) {
         i++;
         continue;
       }
-      let tokens = sequence.known + sequence.drafts + sequence.placeholders - sequence.computed;
-      if (this.threshold > 0 && tokens > this.threshold) tokens = this.threshold;
-      if (tokens > this.budget) tokens = this.budget;
-      if (tokens > this.inputBudget - slots) tokens = this.inputBudget - slots;
-      let end = config.maxModelLen - capOffset;
-      if (rules.lengthCap === 'requestEnd')
-        end = Math.min(sequence.prompt + sequence.maxTokens, config.maxModelLen) - 1;
-      if (tokens > end - sequence.computed) tokens = end - sequence.computed;
-      if (this.split) tokens = this.split(sequence, tokens, 0);
+      let tokens = sequence.known + sequence.drafts + sequence.placeholders - computed;
+      if (tokens > 1) {
+        if (threshold > 0 && tokens > threshold) tokens = threshold;
+        tokens = Math.min(tokens, this.budget, this.inputBudget - slots);
+      }
+      const end = requestEnd ? Math.min(sequence.prompt + sequence.maxTokens, config.maxModelLen) - 1 : modelEnd;
+      if (tokens > end - computed) tokens = end - computed;
+      if (split) tokens = split(sequence, tokens, 0);
       if (tokens <= 0) {
         i++;
         continue;
       }
-      if (sequence.computed + tokens > sequence.quietUntil) {
+      if (computed + tokens > sequence.quietUntil) {
         const place = this.makeRoom(sequence, tokens, i);
         if (place === stopped) break;
         if (place < 0) {
@@ -190,23 +185,28 @@ export class Scheduler {
         }
         i = place;
       }
-      this.take(sequence, tokens, slots);
+      const drafts = sequence.drafts > 0 ? this.takeDrafts(sequence, tokens) : 0;
+      if (sequence.isPrefillChunk) this.prefillScheduled = true;
+      this.budget -= tokens;
+      this.inputBudget -= tokens + slots;
+      this.batch.add(sequence, tokens, drafts, 0);
       i++;
     }
   }
 
-  private take(sequence: Sequence, tokens: number, slots: number): void {
-    let drafts = 0;
-    if (sequence.drafts > 0) {
-      drafts = tokens + sequence.computed - sequence.known - sequence.placeholders;
-      drafts = drafts > 0 ? Math.min(drafts, sequence.drafts) : 0;
-      if (this.rules.clearDrafts !== 'byOutput') sequence.drafts = 0;
-      else if (drafts > 0) sequence.drafts = drafts;
-    }
-    if (sequence.isPrefillChunk) this.prefillScheduled = true;
-    this.budget -= tokens;
-    this.inputBudget -= tokens + slots;
-    this.batch.add(sequence, tokens, drafts, 0);
+  /** Asynchronous: all remaining output is in flight; or the step is kept free of prefills. */
+  private passesOver({ placeholders, computed, prompt, maxTokens, isPrefillChunk }: Sequence): boolean {
+    if (placeholders > 0 && this.rules.skipFinishing && computed + 2 - placeholders >= prompt + maxTokens) return true;
+    return this.deferPrefills && isPrefillChunk;
+  }
+
+  /** Of the tokens scheduled, those behind the known ones are drafts to verify. */
+  private takeDrafts(sequence: Sequence, tokens: number): number {
+    const behind = tokens + sequence.computed - sequence.known - sequence.placeholders;
+    const drafts = behind > 0 ? Math.min(behind, sequence.drafts) : 0;
+    if (this.rules.clearDrafts !== 'byOutput') sequence.drafts = 0;
+    else if (drafts > 0) sequence.drafts = drafts;
+    return drafts;
   }
 
   /**
@@ -473,6 +473,8 @@ export class Scheduler {
     const asynchronous = config.asyncScheduling === true;
     this.connector?.decide(batch);
     let total = 0;
+    let decodeContext = 0;
+    let rows = 0;
     for (let i = 0; i < count; i++) {
       const sequence = sequences[i];
       if (sequence === undefined) continue;
@@ -489,20 +491,18 @@ export class Scheduler {
         sums.prefillTokens += n;
         sums.prefillSequences++;
         sums.prefillAttention += n * before + (n * n) / 2;
-      } else sums.decodeContext += computed;
+      } else decodeContext += computed;
+      if (asynchronous) sequence.inFlight += n;
       if (chunk) continue;
-      sums.rows += 1 + (drafts[i] as number);
+      rows += 1 + (drafts[i] as number);
       flags[i] = (flags[i] as number) | samplesFlag;
       if (asynchronous) {
         sequence.placeholders += 1 + (drafts[i] as number);
         sequence.drafts = this.draftTokens;
       }
     }
-    if (asynchronous)
-      for (let i = 0; i < count; i++) {
-        const sequence = sequences[i];
-        if (sequence) sequence.inFlight += tokens[i] as number;
-      }
+    sums.decodeContext = decodeContext;
+    sums.rows = rows;
     sums.tokens = total;
     sums.sequences = count - batch.removed;
     assert(this.budget >= 0 && this.running.length <= config.maxNumSeqs, 'the step exceeds its budget');

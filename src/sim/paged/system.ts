@@ -48,6 +48,7 @@ export class PagedSystem implements ServingSystem {
   private quietContext = 0;
   private quietSlack = 0;
   private readonly countable: boolean;
+  private readonly endsAt: Float64Array;
   private readonly attentionGroups: number;
 
   constructor(
@@ -65,7 +66,12 @@ export class PagedSystem implements ServingSystem {
       !config.spec && !config.asyncScheduling && !config.offload && (config.prefillScheduleInterval ?? 1) <= 1;
     this.attentionGroups = this.kv.groups.filter(({ type }) => type !== 'mamba').length;
     const { requests } = workload;
-    const model: Model = { outputTokens: (index) => (requests[index] as SimRequest).outputTokens, accepted };
+    this.endsAt = new Float64Array(requests.length);
+    for (let i = 0; i < requests.length; i++) {
+      const { promptTokens, outputTokens } = requests[i] as SimRequest;
+      this.endsAt[i] = Math.min(promptTokens + outputTokens, config.maxModelLen);
+    }
+    const model: Model = { endsAt: this.endsAt, accepted };
     this.output = new OutputProcessor(config, rules, this.kv, this.scheduler, model, {
       firstToken: ({ index }) => listener.firstToken(index),
       finished: (sequence) => this.end(sequence),
@@ -164,8 +170,8 @@ export class PagedSystem implements ServingSystem {
     for (const sequence of running) {
       const { computed, known } = sequence;
       if (computed !== known - 1) return 0;
-      const untilEnd = (this.workload.requests[sequence.index] as SimRequest).outputTokens - sequence.output;
-      steps = Math.min(steps, sequence.quietUntil - computed, untilEnd - 1, config.maxModelLen - known - 1);
+      const untilEnd = (this.endsAt[sequence.index] as number) - known;
+      steps = Math.min(steps, sequence.quietUntil - computed, untilEnd - 1);
       if (steps <= 0) return 0;
       context += computed;
     }
