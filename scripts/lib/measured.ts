@@ -11,7 +11,7 @@ import { readTrace } from '../../src/load/traces/read.ts';
 import type { PlanRequest } from '../../src/plan/request.ts';
 import type { PagedConfig } from '../../src/sim/paged/config.ts';
 import { PagedSystem } from '../../src/sim/paged/system.ts';
-import { LockstepSystem } from '../../src/sim/parallel/lockstep.ts';
+import { createParallel } from '../../src/sim/parallel/index.ts';
 import { Clock } from '../../src/sim/run/clock.ts';
 import { createStepTime, type StepTime } from '../../src/sim/time/index.ts';
 import type { QueueState, ServingSystem, Workload } from '../../src/sim/types.ts';
@@ -93,7 +93,7 @@ async function planOf(meta: MeasuredMeta, gpu: string): Promise<{ request: PlanR
 function stepTimeOf(request: PlanRequest, { resolved, architecture }: VllmPlanned): StepTime {
   const { spec, scheme, gpus } = request;
   const stepTime = createStepTime({ spec, architecture, gpu: gpus[0]!, scheme, options: resolved });
-  if (!stepTime) throw new Error(`${gpus[0]!.id}: bandwidth or throughput not known`);
+  if (!stepTime) throw new Error(`${gpus[0]!.id}: bandwidth not known`);
   return stepTime;
 }
 
@@ -138,11 +138,12 @@ function simulate({
     { length: resolved.dataParallelSize },
     () => new PagedSystem(config, rules, workload, clock),
   );
-  const system = ranks.length === 1 ? ranks[0]! : new LockstepSystem(ranks);
+  const stepSeconds = stepTime.seconds;
+  const system = createParallel({ ranks, synchronized: stepTime.synchronizedRanks > 1, stepSeconds });
   const samples: Sample[] = [];
   const queues: QueueState = { running: 0, waiting: 0, swapped: 0, usedBlocks: 0, cachedBlocks: 0 };
   clock.run(system, {
-    stepSeconds: (work) => stepTime.seconds(work),
+    stepSeconds,
     observer: {
       scheduled(time) {
         system.queues(queues);

@@ -34,9 +34,10 @@ export class Balancer {
     return best;
   }
 
+  /** Every rank's counts as they are, unless the last time was less than the interval ago; always at time Infinity. */
   publish(now: number, count: (rank: number, into: RankCounts) => void): void {
     if (now - this.publishedAt < this.interval) return;
-    this.publishedAt = now;
+    if (Number.isFinite(now)) this.publishedAt = now;
     this.known.forEach((counts, rank) => {
       count(rank, counts);
     });

@@ -1,31 +1,18 @@
 // Data-parallel ranks that step together, as mixtures of experts make them: each rank has a scheduler and a pool of its own, a forward
 // pass is one for all, and a rank without requests takes part with a batch of one token. A new request goes to the rank the load balancer
-// names. Law: vllm/v1/engine/core.py DPEngineCoreProc.run_busy_loop (0.9 to 0.33).
+// names; a step takes about as long as vLLM's ranks take between two publications of their counts. Law: vllm/v1/engine/core.py DPEngineCoreProc.run_busy_loop (0.9 to 0.33).
 import { emptyWork, zeroCounters } from '../step-work.ts';
 import type { MemoryShares, QueueState, ServingSystem, StepWork, SystemCounters } from '../types.ts';
 import { Balancer } from './balancer.ts';
 import { sumCounters, sumMemory, sumQueues, sumWork } from './sums.ts';
 
-export interface ParallelOptions {
-  /** The time, for the balancer; absent: the ranks publish their counts after every step. */
-  now?: () => number;
-}
-
-/** Seconds between two publications of the ranks' counts (coordinator.py min_stats_update_interval_ms). */
-export const publicationSeconds = 0.1;
-
 export class LockstepSystem implements ServingSystem {
   readonly work: StepWork & { ranks: StepWork[] };
   private readonly balancer: Balancer;
-  private readonly now: () => number;
   private readonly queue: QueueState = { running: 0, waiting: 0, swapped: 0, usedBlocks: 0, cachedBlocks: 0 };
 
-  constructor(
-    readonly ranks: readonly ServingSystem[],
-    { now }: ParallelOptions = {},
-  ) {
-    this.balancer = new Balancer(ranks.length, now ? publicationSeconds : 0);
-    this.now = now ?? (() => 0);
+  constructor(readonly ranks: readonly ServingSystem[]) {
+    this.balancer = new Balancer(ranks.length, 0);
     this.work = { ...emptyWork(), ranks: ranks.map(() => emptyWork()) };
   }
 
@@ -75,7 +62,7 @@ export class LockstepSystem implements ServingSystem {
   complete(): boolean {
     let completed = false;
     for (const rank of this.ranks) completed = rank.complete() || completed;
-    this.balancer.publish(this.now(), (rank, into) => {
+    this.balancer.publish(0, (rank, into) => {
       this.ranks[rank]!.queues(this.queue);
       into.waiting = this.queue.waiting;
       into.running = this.queue.running;

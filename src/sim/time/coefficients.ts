@@ -6,7 +6,7 @@ import type { GpuSpec } from '../../spec/gpu.ts';
 import type { QuantizationScheme } from '../../spec/quantization.ts';
 import type { Coefficients, StepTimeOptions } from './types.ts';
 
-/** Undefined where the device's bandwidth or throughput is not known. */
+/** Undefined where the device's bandwidth is not known. */
 export function coefficientsOf(
   gpu: GpuSpec,
   options: StepTimeOptions,
@@ -47,10 +47,39 @@ function weightEfficiency({ computeCapability }: GpuSpec): number {
 }
 
 /** Tensor throughput in the type that activations have. GPUs without bfloat16 compute in float16. */
-function denseFlops({ flops }: GpuSpec, { dtype }: StepTimeOptions): number | undefined {
-  if (!flops) return undefined;
-  if (dtype === 'float32') return (flops.fp16 ?? flops.bf16)! / 8;
-  return dtype === 'bfloat16' ? (flops.bf16 ?? flops.fp16) : (flops.fp16 ?? flops.bf16);
+function denseFlops(gpu: GpuSpec, { dtype }: StepTimeOptions): number | undefined {
+  const { fp16, bf16 } = gpu.flops ?? {};
+  const half = (dtype === 'float16' ? (fp16 ?? bf16) : (bf16 ?? fp16)) ?? inferredFlops(gpu);
+  return dtype === 'float32' && half !== undefined ? half / 8 : half;
+}
+
+/** Is the throughput of 16-bit matrix products stated? Otherwise it is inferred. */
+export function isThroughputKnown({ flops }: GpuSpec): boolean {
+  return flops?.fp16 !== undefined || flops?.bf16 !== undefined;
+}
+
+/**
+ * Data sheets of small and mobile cards leave the 16-bit figure out: half of INT8, an eighth of FP4, or multiprocessors times what one of
+ * the generation does on the cards whose sheets have it; else 100 FLOPs per byte of bandwidth, the middle of what GPUs have.
+ */
+function inferredFlops({
+  flops,
+  multiprocessors,
+  computeCapability,
+  bandwidthBytesPerSecond,
+}: GpuSpec): number | undefined {
+  if (flops?.int8) return flops.int8 / 2;
+  if (flops?.fp4) return flops.fp4 / 8;
+  const perMultiprocessor: Readonly<Record<string, number>> = {
+    '6.1': 0.4e12,
+    '7.5': 0.25e12,
+    '8.6': 0.8e12,
+    '8.9': 1.2e12,
+    '12.0': 1.2e12,
+  };
+  const rate = perMultiprocessor[computeCapability ?? ''];
+  if (rate !== undefined && multiprocessors !== undefined) return rate * multiprocessors;
+  return bandwidthBytesPerSecond === undefined ? undefined : 100 * bandwidthBytesPerSecond;
 }
 
 /** Schemes that quantize activations too compute in the small format where the device has it; the others in 16 bit. */

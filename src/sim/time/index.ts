@@ -3,13 +3,13 @@
 import { forwardWork } from '../../accounting/work.ts';
 import type { GpuSpec } from '../../spec/gpu.ts';
 import type { StepWork } from '../types.ts';
-import { coefficientsOf } from './coefficients.ts';
+import { coefficientsOf, isThroughputKnown } from './coefficients.ts';
 import { type StepLaw, stepBreakdown } from './step.ts';
 import type { StepBreakdown, StepTime, StepTimeInput } from './types.ts';
 
 export type { Coefficients, StepBound, StepBreakdown, StepTime, StepTimeInput, StepTimeOptions } from './types.ts';
 
-/** Undefined where the GPU's bandwidth or throughput is not known: then a step's duration has to be given. */
+/** Undefined where the GPU's bandwidth is not known: then a step's duration has to be given. */
 export function createStepTime({ spec, architecture, gpu, scheme, options }: StepTimeInput): StepTime | undefined {
   const coefficients = coefficientsOf(gpu, options, scheme);
   if (!coefficients) return undefined;
@@ -25,7 +25,7 @@ export function createStepTime({ spec, architecture, gpu, scheme, options }: Ste
     return stepBreakdown(law, work, { tokens, batchTokens: tokens });
   };
   return {
-    seconds: (work) => breakdown(work).total,
+    seconds: (work) => work.seconds ?? breakdown(work).total,
     bound: (work) => breakdown(work).bound,
     breakdown,
     synchronizedRanks: forward.expertLayers > 0 ? dataParallelSize : 1,
@@ -95,8 +95,9 @@ function pipelined(law: StepLaw, work: Readonly<StepWork>, padded: (tokens: numb
   return scaled as unknown as StepBreakdown;
 }
 
-function uncertaintyOf({ stepTime, id }: GpuSpec): string {
-  if (stepTime?.fitted)
-    return `coefficients fitted to measured runs on ${id}: about +-5 % on the models they were fitted to, +-15 % on others`;
-  return stepTime ? 'roofline estimate with timed kernels, +-15 %' : 'roofline estimate, +-25 %';
+function uncertaintyOf(gpu: GpuSpec): string {
+  const { stepTime, id } = gpu;
+  if (stepTime?.fitted) return `fitted to a measured run on ${id}: +-5 % on its model, +-15 % on others`;
+  if (stepTime) return 'roofline estimate with timed kernels, +-15 %';
+  return isThroughputKnown(gpu) ? 'roofline estimate, +-25 %' : 'roofline estimate, throughput inferred, +-50 %';
 }

@@ -117,7 +117,7 @@ function attentionSeconds(law: StepLaw, work: Readonly<StepWork>): Roof & { tota
     const memory = (group.layers * decodeContext * group.bytesPerToken) / c.attentionRate;
     const prefill = (group.layers * prefillAttention * group.prefillFlops) / c.attentionComputeRate;
     const decode = (group.layers * decodeContext * group.decodeFlops * Math.max(1, tileRows)) / c.attentionComputeRate;
-    total += prefill + (tileRows > 0 ? Math.max(memory, decode) : combine({ memory, compute: decode }));
+    total += prefill + combine({ memory, compute: decode });
     sum.memory += memory;
     sum.compute += prefill + decode;
   }

@@ -8,7 +8,7 @@ import type { StepWork } from '../types.ts';
 export type StepBound = 'compute' | 'bandwidth' | 'overhead';
 
 export interface StepTime {
-  /** Duration of one step; with StepWork.ranks that of the slowest rank, in step with the others. */
+  /** Duration of one step: as stated in the work; that of the slowest rank where ranks step together; else by the law. */
   seconds(work: Readonly<StepWork>): number;
   /** What most of that time goes to. */
   bound(work: Readonly<StepWork>): StepBound;
