@@ -7,6 +7,9 @@ import { countSampler, type Distribution, sampler } from './distribution.ts';
 import { type Random, randomStream } from './random.ts';
 import type { SyntheticSpec } from './spec.ts';
 
+/** Draws of a first prompt and its answer before what is too long is cut. */
+const maxRedraws = 1000;
+
 /** Token ids of one shared prefix; the prefixes stand side by side from token 0. */
 const prefixSpan = 2 ** 24;
 
@@ -88,10 +91,19 @@ function drawsOf(spec: SyntheticSpec, seed: number): Draws {
 }
 
 function firstTurn(turn: NewRequest, spec: SyntheticSpec, builder: WorkloadBuilder, draw: Draws): void {
-  const input = draw.firstInput();
+  const { maxTokens = Number.POSITIVE_INFINITY, maxTotal = Number.POSITIVE_INFINITY } = spec;
   const prefix = draw.prefix();
   const shared = prefix ? prefix[1] - prefix[0] : 0;
-  turn.outputTokens = Math.min(draw.firstOutput(), spec.maxTokens ?? Number.POSITIVE_INFINITY);
+  let input = draw.firstInput();
+  turn.outputTokens = Math.min(draw.firstOutput(), maxTokens);
+  for (let redraws = 0; shared + input + turn.outputTokens > maxTotal; redraws++) {
+    input = draw.firstInput();
+    turn.outputTokens = Math.min(draw.firstOutput(), maxTokens);
+    if (redraws < maxRedraws) continue;
+    input = Math.max(1, Math.min(input, maxTotal - shared - 1));
+    turn.outputTokens = Math.max(1, Math.min(turn.outputTokens, maxTotal - shared - input));
+    break;
+  }
   // A first prompt that is too long is cut: a conversation has at least one turn.
   const room = (spec.maxContext ?? Number.POSITIVE_INFINITY) - turn.outputTokens - shared;
   const own = Math.max(1, Math.min(input, room));

@@ -25,6 +25,8 @@ export const fieldHelp = {
   followup: 'tokens that a later turn adds; default: as input',
   think: 'seconds between an answer and the next turn; default 0',
   maxContext: 'a conversation ends before prompt and output together exceed this',
+  maxTotal:
+    'a first prompt and its answer that together exceed this are drawn again, as benchmarks leave such requests out',
   samples: 'parallel samples of every prompt (n)',
   beamWidth: 'width of a beam search',
 } as const;
@@ -42,6 +44,7 @@ export interface SyntheticSpec {
   prefix?: { count: number; tokens: Distribution; zipf: number; share: number };
   conversation?: { turns: Distribution; followup: Distribution; think: Distribution };
   maxContext?: number;
+  maxTotal?: number;
   samples?: number;
   beamWidth?: number;
 }
@@ -66,6 +69,7 @@ export function readSpec(fields: SyntheticFields, where: string): SyntheticSpec 
     ...definedOnly({
       maxTokens: read.integer('maxTokens', 1, 2 ** 31),
       maxContext: read.integer('maxContext', 2, 2 ** 31),
+      maxTotal: read.integer('maxTotal', 2, 2 ** 31),
       samples: read.integer('samples', 1, 1000),
       beamWidth: read.integer('beamWidth', 1, 1000),
       prefix: readPrefix(read),
