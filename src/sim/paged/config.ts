@@ -114,9 +114,10 @@ export interface PagedRules {
   offload?: OffloadRules;
   /** Tokens of one key where groups have blocks of different sizes (block-sizes.ts). */
   keySize: 'smallest' | 'commonDivisorUnlessOwn' | 'commonDivisorIfAligned';
-  /** Mamba: whether a cached state is ever a hit, and whether one registered in the same step is. */
+  /** Mamba: whether a cached state is ever a hit. */
   mambaLookup: 'never' | 'rightmost';
-  mambaSameStepHit: boolean;
+  /** Mamba: whether a state registered in this step is a hit; or, the last one of a prompt, in any step in which it is still held. */
+  mambaSameStepHit: 'hit' | 'refused' | 'refusedWhileHeld';
   /** Mamba: states before the last computed token are kept, given back, less one per draft, or over gaps in the table. */
   mambaRelease: 'never' | 'computed' | 'lessDrafts' | 'sinceLast';
   /** Mamba, mode align: where prefill chunks end (mamba-split.ts). */

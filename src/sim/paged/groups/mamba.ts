@@ -143,18 +143,30 @@ export class MambaGroup extends KvGroup {
     super.register(sequence, table, tokens);
     const after = table.registered;
     if (this.align && this.partial) this.registerTail(this.partial, sequence, table, tokens);
-    if (this.rules.mambaSameStepHit) return;
+    if (this.rules.mambaSameStepHit === 'hit') return;
+    if (this.align && this.rules.mambaSameStepHit === 'refusedWhileHeld') this.refreshTail(sequence, table, tokens);
     for (let i = before; i < after; i++) {
       const block = table.ids[i] as number;
       if (block !== 0 && this.pool.hasKey(block)) this.fresh.add(this.pool.keyOf(block));
     }
   }
 
+  /** The state at the last useful boundary of the prompt, at the end of its block, counts as registered again in each step. */
+  private refreshTail(sequence: Sequence, table: BlockTable, tokens: number): void {
+    if (tokens === 0 || tokens % this.blockSize !== 0 || tokens !== this.tailOf(sequence)) return;
+    const block = table.ids[tokens / this.blockSize - 1] as number;
+    if (tokens <= table.length * this.blockSize && block !== 0) this.fresh.add(this.pool.keyOf(block));
+  }
+
+  private tailOf({ prompt }: Sequence): number {
+    return mambaTail({ ...this.context.tail, prompt, flagged: this.eagle });
+  }
+
   /** A state at the last useful boundary of the prompt, inside its block: the request goes on with a copy of it. */
   private registerTail({ pool }: PartialHits, sequence: Sequence, table: BlockTable, tokens: number): void {
     const { tail } = this.context;
     if (tokens % this.blockSize === 0 || tokens % tail.keySize !== 0) return;
-    if (tokens !== mambaTail({ ...tail, prompt: sequence.prompt, flagged: this.eagle })) return;
+    if (tokens !== this.tailOf(sequence)) return;
     const index = Math.floor(tokens / this.blockSize);
     const block = table.ids[index] as number;
     if (index >= table.length || block === 0 || pool.keyTokens(block) === tokens) return;
