@@ -40,9 +40,17 @@ const commandBundles: Plugin = {
   },
 };
 
-const commands = ['plan', 'list', 'show', 'schema', 'completion', 'root', 'progress'].map(
-  (name) => `${root}src/commands/${name}.ts`,
-);
+const commands = [
+  'plan',
+  'simulate',
+  'simulate-worker',
+  'list',
+  'show',
+  'schema',
+  'completion',
+  'root',
+  'progress',
+].map((name) => `${root}src/commands/${name}.ts`);
 // Built beside the old bundles and moved over them, so that a program started meanwhile finds one or the other.
 const next = `${root}dist/next-${process.pid}`;
 await build({

@@ -8,6 +8,7 @@ import { Script } from 'node:vm';
 const dist = pathToFileURL(`${process.argv[2]}/`);
 const typical = {
   plan: ['--model', 'llama-7b', '--gpu', 'rtx4090'],
+  simulate: ['--model', 'llama-7b', '--gpu', 'rtx4090', '--workload', 'sharegpt', '--limit', '200'],
   list: ['gpus'],
   show: ['gpu', 'rtx4090'],
   schema: ['plan'],
@@ -34,6 +35,7 @@ for (const name of readdirSync(dist).filter((file) => file.endsWith('.cjs') && f
   });
   const module = { exports: {} };
   script.runInThisContext()(module.exports, createRequire(url), module, file, dirname(file));
-  await module.exports.run?.(typical[name.replace('.cjs', '')], io);
+  const words = typical[name.replace('.cjs', '')];
+  if (words) await module.exports.run(words, io);
   writeFileSync(`${file}.cache`, script.createCachedData());
 }

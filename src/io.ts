@@ -12,5 +12,11 @@ export interface Io {
   errIsTerminal: boolean;
   cwd: string;
   /** Shows that something takes long, on a terminal; call the result when it is over. */
-  progress?(text: string): Promise<() => void>;
+  progress?(text: string): Promise<Progress>;
+}
+
+/** Ends the display of something that takes long; `update` changes its words meanwhile. */
+export interface Progress {
+  (): void;
+  update?(text: string): void;
 }

@@ -7,6 +7,7 @@ import { makeCommand, parseCommand } from './command.ts';
 
 const commands: readonly (readonly [name: string, description: string])[] = [
   ['plan', 'Does this model fit on this hardware, and with which flags?'],
+  ['simulate', 'What happens to the KV cache under a workload, block by block?'],
   ['list', 'What ships: models, gpus, engines, quantizations'],
   ['show', 'One preset as YAML with its sources, or the tensors of a model'],
   ['schema', 'The JSON Schema of an output or an input file'],
@@ -21,6 +22,7 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
       'vram plan --model llama-7b --gpu rtx4090',
       'vram plan -m Qwen/Qwen3-32B-FP8 -g "2x l40s" --context 16k --concurrency 8',
       'vram plan -g a10g --from-command "vllm serve Qwen/Qwen3-8B --enforce-eager"',
+      'vram simulate -m llama-3.1-8b -g l4 --workload sharegpt --rate 2/s',
       'vram list gpus',
     ],
     io,

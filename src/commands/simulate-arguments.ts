@@ -157,7 +157,7 @@ export function choose<Name extends string>(word: string, known: readonly Name[]
   const found = known.find((name) => name === word);
   if (found !== undefined) return found;
   const nearest = nearestNames(word, known, 1)[0];
-  throw inputError('VRAM605', `there is no ${what} ${JSON.stringify(printable(word))}`, {
+  throw inputError('VRAM655', `there is no ${what} ${JSON.stringify(printable(word))}`, {
     hint: `${nearest ? `did you mean ${nearest}? ` : ''}(${known.join(', ')})`,
     path: option,
   });

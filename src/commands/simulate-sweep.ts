@@ -23,7 +23,7 @@ export function parseSweep(text: string): Sweep {
     .map((value) => value.trim())
     .filter(Boolean);
   if (!match || values.length === 0) {
-    throw inputError('VRAM606', `${option}: cannot read ${JSON.stringify(printable(text))}`, {
+    throw inputError('VRAM656', `${option}: cannot read ${JSON.stringify(printable(text))}`, {
       hint: 'write a key and its values, e.g. --sweep block-size=8,16,32',
       path: option,
     });
@@ -39,7 +39,7 @@ export function combinations(sweeps: readonly Sweep[]): Settings[] {
   for (const { key, values } of sweeps) {
     all = all.flatMap((settings) => values.map((value) => ({ ...settings, [key]: shown(value) })));
     if (all.length > mostRuns) {
-      throw inputError('VRAM607', `the sweep asks for more than ${mostRuns} runs`, {
+      throw inputError('VRAM657', `the sweep asks for more than ${mostRuns} runs`, {
         hint: 'take fewer values, or one key at a time',
         path: option,
       });
@@ -80,7 +80,7 @@ function readSetting(key: string, value: string): { engine?: object; simulation?
     .flatMap(longNames)
     .map((long) => long.slice(2));
   const nearest = nearestNames(key, known, 3);
-  throw inputError('VRAM606', `${option}: there is no key ${JSON.stringify(printable(key))}`, {
+  throw inputError('VRAM656', `${option}: there is no key ${JSON.stringify(printable(key))}`, {
     hint:
       nearest.length > 0
         ? `did you mean ${nearest.join(', ')}?`

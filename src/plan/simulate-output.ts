@@ -12,15 +12,23 @@ export interface WorkloadEcho {
   /** As given on the command line. */
   ref: string;
   name: string;
+  format: string;
   requests: number;
   promptTokens: number;
   outputTokens: number;
-  /** From the first to the last arrival, after the rate was applied. */
+  maxPromptTokens: number;
+  maxOutputTokens: number;
+  /** From time 0 to the last arrival, after the rate was applied; 0 in a closed loop. */
   spanSeconds: number;
   /** Unfinished requests at a time, in a closed loop. */
   concurrency: number | null;
-  /** What the rate does to the arrivals: "2x", "10/s"; null: as recorded. */
+  /** What --rate does to the arrivals: "2x", "10/s"; null: as they are. */
   rate: string | null;
+  /** Requests per second as it runs; null without arrivals. */
+  requestsPerSecond: number | null;
+  /** Rows of a trace and how many of them were bad; null for a synthetic workload. */
+  rows: number | null;
+  rejectedRows: number | null;
 }
 
 export interface SimulateInputEcho {

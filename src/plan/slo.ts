@@ -25,7 +25,7 @@ function parseObjective(text: string, option: string): Objective {
   const match = /^([a-z0-9_.]+)\s*(<=|<)\s*(\d+\.?\d*|\.\d+)\s*([a-z]*)$/i.exec(text);
   const scale = match ? units[match[4]!.toLowerCase()] : undefined;
   if (!match || scale === undefined || !(Number(match[3]) > 0)) {
-    throw inputError('VRAM603', `${option}: cannot read the objective ${JSON.stringify(text)}`, {
+    throw inputError('VRAM653', `${option}: cannot read the objective ${JSON.stringify(text)}`, {
       hint: 'a latency below a duration, e.g. ttft_p99<2s or tpot_mean<=50ms',
       path: option,
     });
@@ -49,7 +49,7 @@ function unknownFigure(name: string, option: string): Error {
   const nearest = known.reduce((best, candidate) =>
     distance(wanted, candidate) < distance(wanted, best) ? candidate : best,
   );
-  return inputError('VRAM604', `${option}: there is no latency ${JSON.stringify(name)}`, {
+  return inputError('VRAM654', `${option}: there is no latency ${JSON.stringify(name)}`, {
     hint: `did you mean ${nearest}? (ttft, tpot or e2e, then _${statistics.join(', _')})`,
     path: option,
   });

@@ -5,7 +5,7 @@ import type { TimelinePoint } from '../sim/result.ts';
 import { namesOf } from './simulate-runs.ts';
 
 const width = 860;
-const panelHeight = 330;
+const panelHeight = 306;
 
 const layers = [
   ['token states', '#3d9a5f', (point: TimelinePoint) => point.tokenStates],
@@ -40,7 +40,10 @@ export async function timelineSvg(runs: readonly NamedRun[], title?: string): Pr
       itemWidth: 12,
       itemHeight: 12,
       itemGap: 14,
-      data: legendOf(drawn),
+      data: legendOf(drawn).map((name) => ({
+        name: legendName(name),
+        icon: name === 'preemptions' ? 'path://M0 0L10 0L5 8Z' : 'roundRect',
+      })),
     },
     grid: panels.flatMap((part) => part.grid),
     xAxis: panels.flatMap((part) => part.xAxis),
@@ -52,7 +55,7 @@ export async function timelineSvg(runs: readonly NamedRun[], title?: string): Pr
   return `${svg}\n`;
 }
 
-/** Only what occurs; echarts measures text without its font, so each name gets room for what it takes as too narrow. */
+/** Only what occurs. */
 function legendOf(runs: readonly NamedRun[]): string[] {
   const points = runs.flatMap(({ timeline }) => timeline);
   return [
@@ -64,11 +67,12 @@ function legendOf(runs: readonly NamedRun[]): string[] {
     ...(points.some(({ preemptions }) => preemptions > 0) ? ['preemptions'] : []),
     'running',
     ...(points.some(({ waiting, swapped }) => waiting + swapped > 0) ? ['waiting'] : []),
-  ].map(legendName);
+  ];
 }
 
+/** echarts measures text without its font: room for what it takes as too narrow. */
 function legendName(name: string): string {
-  return `${name} `;
+  return name + ' '.repeat(Math.ceil(name.length / 7));
 }
 
 interface Panel {
@@ -145,13 +149,13 @@ function panel({ timeline, pool }: NamedRun, index: number, offset: number, name
       {
         name: legendName('preemptions'),
         type: 'scatter',
-        symbol: 'triangle',
-        symbolRotate: 180,
-        symbolSize: 7,
+        symbol: 'path://M0 0L10 0L5 8Z',
+        symbolSize: [8, 7],
+        z: 5,
         xAxisIndex: axes.memory,
         yAxisIndex: axes.memory,
         itemStyle: { color: preemptionColour },
-        data: preempted.map((point) => [at(point), 98]),
+        data: preempted.map((point) => [at(point), 97]),
       },
       line('running', '#3b6fb6', ({ running }) => running),
       line('waiting', '#d9822b', ({ waiting, swapped }) => waiting + swapped),

@@ -19,6 +19,12 @@ export interface SimulationOptions {
   rate?: Rate;
   limit?: number;
   concurrency?: number;
+  durationSeconds?: number;
+  repeat?: number;
+  samples?: number;
+  beamWidth?: number;
+  thinkSeconds?: number;
+  workloadModel?: string;
   numGpuBlocks?: number;
   kvGroups?: KvGroupOption[];
   stepTime?: number;
@@ -69,6 +75,48 @@ export const simulationOptionTable: readonly SimulationOptionEntry[] = [
     flags: '--concurrency <n>',
     description: 'closed loop: n unfinished requests at a time',
     read: positive,
+  },
+  {
+    group: 'Workload',
+    key: 'durationSeconds',
+    flags: '--duration <seconds>',
+    description: 'only what arrives so long after the start',
+    read: parsePositive,
+  },
+  {
+    group: 'Workload',
+    key: 'repeat',
+    flags: '--repeat <n>',
+    description: 'the workload n times in a row',
+    read: (raw, option) => parseCount(raw, option, { max: 10_000 }),
+  },
+  {
+    group: 'Workload',
+    key: 'samples',
+    flags: '--samples <n>',
+    description: 'parallel samples of every prompt',
+    read: (raw, option) => parseCount(raw, option, { max: 1000 }),
+  },
+  {
+    group: 'Workload',
+    key: 'beamWidth',
+    flags: '--beam-width <n>',
+    description: 'beam search of this width for every prompt',
+    read: (raw, option) => parseCount(raw, option, { max: 1000 }),
+  },
+  {
+    group: 'Workload',
+    key: 'thinkSeconds',
+    flags: '--think <seconds>',
+    description: 'pause before the next turn of a conversation',
+    read: (raw, option) => parseNumber(raw, option),
+  },
+  {
+    group: 'Workload',
+    key: 'workloadModel',
+    flags: '--workload-model <name>',
+    description: "only this model's rows of the trace",
+    read: (raw) => raw,
   },
   {
     group: 'Workload',
@@ -178,7 +226,7 @@ export function parseRate(raw: string, option: string): Rate {
   const match = /^\s*(\d+\.?\d*|\.\d+)\s*(x|\/s|)\s*$/i.exec(raw);
   const value = match ? Number(match[1]) : Number.NaN;
   if (!(value > 0 && value <= 1e6)) {
-    throw inputError('VRAM601', `${option} takes a rate above 0, not ${JSON.stringify(raw)}`, {
+    throw inputError('VRAM651', `${option} takes a rate above 0, not ${JSON.stringify(raw)}`, {
       hint: '2x doubles the rate of the workload, 4/s makes it 4 requests a second',
       path: option,
     });
@@ -207,7 +255,7 @@ function parseKvGroup(raw: string, option: string): KvGroupOption {
       if (size !== undefined) return { type: 'chunked', chunk: tokens() };
       break;
   }
-  throw inputError('VRAM602', `${option} takes full, sliding:W, chunked:C or mamba, not ${JSON.stringify(raw)}`, {
+  throw inputError('VRAM652', `${option} takes full, sliding:W, chunked:C or mamba, not ${JSON.stringify(raw)}`, {
     hint: 'e.g. --kv-group full --kv-group sliding:4096',
     path: option,
   });
@@ -216,23 +264,29 @@ function parseKvGroup(raw: string, option: string): KvGroupOption {
 function parseSchedulingPolicy(raw: string, option: string): 'fcfs' | 'priority' {
   const policy = raw.trim().toLowerCase();
   if (policy === 'fcfs' || policy === 'priority') return policy;
-  throw inputError('VRAM602', `${option} takes fcfs or priority, not ${JSON.stringify(raw)}`, { path: option });
+  throw inputError('VRAM652', `${option} takes fcfs or priority, not ${JSON.stringify(raw)}`, { path: option });
 }
 
 function parseShare(raw: string, option: string): number {
   const value = parseNumber(raw, option);
   if (value <= 1) return value;
-  throw inputError('VRAM602', `${option} must be between 0 and 1, not ${raw}`, { path: option });
+  throw inputError('VRAM652', `${option} must be between 0 and 1, not ${raw}`, { path: option });
 }
 
 function parseWatermark(raw: string, option: string): number {
   const value = parseShare(raw, option);
   if (value < 1) return value;
-  throw inputError('VRAM602', `${option} must be below 1, not ${raw}: nothing would be admitted`, { path: option });
+  throw inputError('VRAM652', `${option} must be below 1, not ${raw}: nothing would be admitted`, { path: option });
+}
+
+function parsePositive(raw: string, option: string): number {
+  const value = parseNumber(raw, option);
+  if (value > 0) return value;
+  throw inputError('VRAM652', `${option} must be above 0, not ${raw}`, { path: option });
 }
 
 function parseStepTime(raw: string, option: string): number {
   const value = parseNumber(raw, option);
   if (value > 0 && value <= 3600) return value;
-  throw inputError('VRAM602', `${option} must be above 0 and at most 3600 seconds, not ${raw}`, { path: option });
+  throw inputError('VRAM652', `${option} must be above 0 and at most 3600 seconds, not ${raw}`, { path: option });
 }

@@ -2,7 +2,7 @@
 // counted from the first arrival.
 import type { PerRequest, Rejection, RunResult } from '../result.ts';
 import type { RequestListener, ServingSystem, SimRequest, StepWork, Workload } from '../types.ts';
-import { Clock, type ClockOptions } from './clock.ts';
+import { Clock, type ClockOptions, type StepObserver } from './clock.ts';
 import { perRequestCrc32 } from './run-config.ts';
 import { Statistics, summarize } from './statistics.ts';
 
@@ -21,7 +21,7 @@ export interface SimulationInput {
   bytesPerBlock?: number | null;
   /** fileOrder[i] is the row of request i, where requests are not in file order. */
   fileOrder?: readonly number[];
-  clock?: Pick<ClockOptions, 'events' | 'progress' | 'progressEvery' | 'stepByStep'>;
+  clock?: Pick<ClockOptions, 'events' | 'progress' | 'progressEvery' | 'stepByStep' | 'observer'>;
 }
 
 export interface Simulation {
@@ -37,7 +37,7 @@ export function simulate(input: SimulationInput): Simulation {
   clock.run(system, {
     ...input.clock,
     ...(stepTime ? { stepSeconds: (work) => stepTime.seconds(work) } : {}),
-    observer: statistics,
+    observer: input.clock?.observer ? both(statistics, input.clock.observer) : statistics,
   });
   const { times } = clock;
   const perRequest: PerRequest = {
@@ -48,6 +48,19 @@ export function simulate(input: SimulationInput): Simulation {
     rejected: times.rejected,
   };
   return { result: resultOf(input, clock, { system, statistics }), perRequest };
+}
+
+function both(one: StepObserver, other: StepObserver): StepObserver {
+  return {
+    scheduled(time, seconds) {
+      one.scheduled?.(time, seconds);
+      other.scheduled?.(time, seconds);
+    },
+    idle(from, to) {
+      one.idle?.(from, to);
+      other.idle?.(from, to);
+    },
+  };
 }
 
 function resultOf(

@@ -1,0 +1,141 @@
+// Files beside the result: the timeline as CSV, SVG or HTML, one CSV line a request, events as JSON lines. Each is complete or not
+// there: written to a neighbour first, then renamed.
+import { closeSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { extname } from 'node:path';
+import { inputError, VramError } from '../diagnostics.ts';
+import type { Io } from '../io.ts';
+import { runsOf, type SimulateOutput } from '../plan/simulate-output.ts';
+import { csvText, timelineCsv } from '../render/simulate-flat.ts';
+import { titleOf } from '../render/simulate-text.ts';
+import type { SimEvent } from '../sim/events.ts';
+import type { PerRequest } from '../sim/result.ts';
+import type { Workload } from '../sim/types.ts';
+import { writeOutput } from './plan-render.ts';
+
+const timelineForms = ['.csv', '.svg', '.html'] as const;
+
+/** Refuses a name that says no form, before anything runs. */
+export function checkTimeline(file: string | undefined): void {
+  if (file === undefined || timelineForms.some((form) => form === extname(file).toLowerCase())) return;
+  throw inputError('VRAM664', `--timeline takes a file that ends in .csv, .svg or .html, not ${JSON.stringify(file)}`, {
+    hint: 'e.g. --timeline memory.svg',
+    path: '--timeline',
+  });
+}
+
+export async function writeTimeline(file: string, output: SimulateOutput, io: Io): Promise<void> {
+  const runs = runsOf(output.result);
+  switch (extname(file).toLowerCase()) {
+    case '.svg':
+      return writeOutput(
+        await (await import('../render/simulate-chart.ts')).timelineSvg(runs, titleOf(output)),
+        file,
+        io,
+      );
+    case '.html':
+      return writeOutput(await (await import('../render/simulate-html.ts')).timelineHtml(output), file, io);
+    default:
+      return writeOutput(timelineCsv(runs), file, io);
+  }
+}
+
+/** One line a request in the order of the file; times in seconds, empty where they never came. */
+export function perRequestCsv(
+  { requests }: Workload,
+  { arrival, firstToken, finish, preemptions, rejected }: PerRequest,
+  fileOrder?: readonly number[],
+): string {
+  const time = (value: number): number | string => (Number.isNaN(value) ? '' : value);
+  const rows = requests.map((request, i) => [
+    request.id,
+    time(arrival[i]!),
+    request.promptTokens,
+    request.outputTokens,
+    time(firstToken[i]!),
+    time(finish[i]!),
+    time(firstToken[i]! - arrival[i]!),
+    request.outputTokens > 1 ? time((finish[i]! - firstToken[i]!) / (request.outputTokens - 1)) : '',
+    time(finish[i]! - arrival[i]!),
+    preemptions[i]!,
+    rejected.get(i) ?? '',
+  ]);
+  const placed = fileOrder ? inOrder(rows, fileOrder) : rows;
+  const head = [
+    'id',
+    'arrival',
+    'promptTokens',
+    'outputTokens',
+    'firstToken',
+    'finish',
+    'ttftSeconds',
+    'tpotSeconds',
+    'e2eSeconds',
+    'preemptions',
+    'rejected',
+  ];
+  return csvText([head, ...placed]);
+}
+
+/** fileOrder[i] is the row of request i; rows that were left out leave no gap. */
+function inOrder<Row>(rows: readonly Row[], fileOrder: readonly number[]): Row[] {
+  return rows
+    .map((row, i) => ({ row, place: fileOrder[i] ?? i }))
+    .sort((a, b) => a.place - b.place)
+    .map(({ row }) => row);
+}
+
+/** Writes event by event; `end` puts the file in its place, `abandon` leaves nothing. */
+export class EventFile {
+  private readonly temporary: string;
+  private readonly handle: number;
+  private lines: string[] = [];
+
+  constructor(private readonly file: string) {
+    if (file === '')
+      throw inputError('VRAM167', '--events names no file', { hint: 'e.g. --events events.jsonl', path: '--events' });
+    this.temporary = `${file}.${process.pid}.part`;
+    this.handle = this.guarded(() => openSync(this.temporary, 'wx'));
+  }
+
+  readonly add = (event: SimEvent): void => {
+    this.lines.push(JSON.stringify(event));
+    if (this.lines.length >= 10_000) this.flush();
+  };
+
+  end(): void {
+    this.flush();
+    this.guarded(() => {
+      closeSync(this.handle);
+      renameSync(this.temporary, this.file);
+    });
+  }
+
+  abandon(): void {
+    rmSync(this.temporary, { force: true });
+  }
+
+  private flush(): void {
+    if (this.lines.length === 0) return;
+    const text = `${this.lines.join('\n')}\n`;
+    this.lines = [];
+    this.guarded(() => {
+      const bytes = Buffer.from(text);
+      for (let at = 0; at < bytes.length; ) at += writeSync(this.handle, bytes, at);
+    });
+  }
+
+  private guarded<Value>(act: () => Value): Value {
+    try {
+      return act();
+    } catch (error) {
+      this.abandon();
+      const { code, message } = error as NodeJS.ErrnoException;
+      throw new VramError(
+        'VRAM301',
+        `cannot write ${this.file}: ${code ?? message}`,
+        'check that the directory exists and can be written',
+        { cause: error },
+      );
+    }
+  }
+}

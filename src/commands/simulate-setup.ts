@@ -1,0 +1,257 @@
+// From the words of a command line to runs as plain data: the pool from the plan or as given, KV groups, limits and scheduler
+// options with the release's defaults, and what step times are computed from.
+import { type Diagnostic, inputError } from '../diagnostics.ts';
+import type { BatchTier } from '../engines/vllm/defaults/rules.ts';
+import type { KvGroup } from '../engines/vllm/kv/types.ts';
+import { planVllm, type VllmPlanned } from '../engines/vllm/plan.ts';
+import type { Profile } from '../engines/vllm/profile.ts';
+import type { Io } from '../io.ts';
+import { resolveEngineRef } from '../load/engine.ts';
+import { vllmRegistry } from '../load/flags.ts';
+import { schedulerRules } from '../load/scheduler-rules.ts';
+import type { PlanRequest } from '../plan/request.ts';
+import type { Settings } from '../plan/simulate-output.ts';
+import type { GroupConfig, PagedConfig, PagedRules, SpeculationConfig } from '../sim/paged/config.ts';
+import type { Policy } from '../sim/serving.ts';
+import type { SimSetup, StepTimeSetup } from '../sim/setup.ts';
+import type { EngineOptions } from '../spec/options.ts';
+import type { SimulationOptions } from '../spec/simulation-options.ts';
+import { completeRequest, type ResolvedArguments, resolveArguments } from './plan-request.ts';
+import type { SimulateArguments } from './simulate-arguments.ts';
+import { withSettings } from './simulate-sweep.ts';
+
+/** A run that can be made, or why the engine would not start. */
+export type MadeSetup = { ok: true; setup: SimSetup; options: SimulationOptions } | { ok: false; reason: string };
+
+export interface SetupSource {
+  echo: Pick<
+    import('../plan/simulate-output.ts').SimulateInputEcho,
+    'model' | 'gpu' | 'engine' | 'parallel' | 'poolSource'
+  >;
+  /** The policy that stands for this release when none is named. */
+  defaultPolicy: Policy;
+  diagnostics: Diagnostic[];
+  make(settings: Settings, policy: Policy, eviction: string): MadeSetup;
+}
+
+export async function setupSource(args: SimulateArguments, io: Io): Promise<SetupSource> {
+  const needsModel = args.model !== undefined || args.fromCommand !== undefined || args.commandWords !== undefined;
+  return needsModel ? modelSource(args, await resolveArguments(args, io)) : blockSource(args);
+}
+
+/** A model on a GPU: every run is planned, with the options of that run. */
+function modelSource(args: SimulateArguments, asked: ResolvedArguments): SetupSource {
+  const { devices } = asked;
+  if (devices === undefined) {
+    throw inputError('VRAM661', 'no GPU is given: the size of the pool and the time of a step depend on it', {
+      hint: 'add --gpu, e.g. --gpu a100-80gb (vram list gpus), or give --kv-group and --num-gpu-blocks without a model',
+      path: '--gpu',
+    });
+  }
+  const registry = vllmRegistry();
+  const given = { given: asked.given, simulation: args.simulation };
+  const plan = (settings: Settings): { planned: VllmPlanned; request: PlanRequest; simulation: SimulationOptions } => {
+    const changed = withSettings(given, settings);
+    const request = { ...devices.request, options: { ...devices.request.options, ...changed.given } };
+    return { planned: planVllm(request, registry), request, simulation: changed.simulation };
+  };
+  const output = completeRequest(asked, devices, false);
+  const { model, gpu, engine, parallel } = output.input;
+  return {
+    echo: { model, gpu, engine, parallel, poolSource: args.simulation.numGpuBlocks === undefined ? 'plan' : 'option' },
+    defaultPolicy: engine.options.engine === 'v0' ? 'v0' : 'paged',
+    diagnostics: output.diagnostics.filter(({ code }) => !planOnly.has(code)),
+    make(settings, policy, eviction) {
+      const { planned, request, simulation } = plan(settings);
+      const { verdict } = planned.plan;
+      const refused = verdict.engineError ?? (verdict.fits ? null : verdict.reason);
+      if (refused !== null && simulation.numGpuBlocks === undefined) return { ok: false, reason: refused };
+      const setup = plannedSetup(planned, request, simulation);
+      return { ok: true, setup: { ...setup, policy, eviction }, options: simulation };
+    },
+  };
+}
+
+/** Pitfalls of a plan that a simulation answers with figures of its own. */
+const planOnly = new Set(['VRAM501']);
+
+type Unnamed = Omit<SimSetup, 'policy' | 'eviction'>;
+
+function plannedSetup({ plan, resolved, kv }: VllmPlanned, request: PlanRequest, options: SimulationOptions): Unnamed {
+  const { kvCache } = plan;
+  const dcp = resolved.decodeContextParallelSize;
+  const limits = {
+    numBlocks: options.numGpuBlocks ?? kvCache.numBlocks,
+    blockSize: kvCache.blockSize,
+    groups: options.kvGroups
+      ? groupsGiven(options.kvGroups)
+      : kv.groups.flatMap((group) => groupOf(group, kvCache.blockSize)),
+    maxNumSeqs: resolved.maxNumSeqs,
+    maxNumBatchedTokens: resolved.maxNumBatchedTokens,
+    maxModelLen: kvCache.maxModelLen,
+    chunkedPrefill: resolved.enableChunkedPrefill,
+    prefixCaching: resolved.enablePrefixCaching,
+    asyncScheduling: resolved.asyncScheduling,
+    mambaCacheMode: resolved.mambaCacheMode,
+    ...(resolved.enableLora && resolved.maxLoras !== undefined ? { maxLoras: resolved.maxLoras } : {}),
+    ...(dcp > 1 ? { dcp } : {}),
+    ...speculation(request.options, resolved.speculativeTokens),
+  };
+  const rules = schedulerRules(request.profile);
+  const time: StepTimeSetup =
+    options.stepTime === undefined
+      ? {
+          kind: 'model',
+          spec: request.spec,
+          gpu: request.gpus[0]!,
+          ...(request.scheme ? { scheme: request.scheme } : {}),
+          options: resolved,
+        }
+      : { kind: 'fixed', seconds: options.stepTime };
+  return {
+    seed: options.seed ?? 0,
+    paged: pagedConfig(limits, options, rules, kvCache.bytesPerBlock),
+    rules,
+    cpuBlocks: blocksIn(options.swapSpaceGiB ?? 4, kvCache.bytesPerBlock),
+    v0ChunkedPrefill:
+      resolved.engine === 'v0' ? resolved.enableChunkedPrefill : request.options.enableChunkedPrefill === true,
+    replicas: resolved.dataParallelSize,
+    acceptanceRate: options.acceptanceRate ?? 0.7,
+    bytesPerBlock: kvCache.bytesPerBlock,
+    time,
+  };
+}
+
+/** No model: the groups and the pool as given, limits of the release where they are not. */
+function blockSource(args: SimulateArguments): SetupSource {
+  const { simulation } = args;
+  if (simulation.numGpuBlocks === undefined && !args.sweeps.some(({ key }) => key === 'num-gpu-blocks')) {
+    throw inputError('VRAM161', 'no model is given', {
+      hint: 'add --model and --gpu, or --kv-group full --num-gpu-blocks N to simulate blocks alone',
+      path: '--model',
+    });
+  }
+  const engine = resolveEngineRef(args.engine);
+  const rules = schedulerRules(engine.profile);
+  const given = { given: args.given, simulation };
+  const tier = smallestTier(engine.profile);
+  const diagnostics = [...engine.diagnostics];
+  if (simulation.stepTime === undefined) {
+    diagnostics.push({
+      severity: 'note',
+      code: 'VRAM662',
+      message: 'without a model and a GPU no step time can be estimated: every step lasts 1 s',
+      hint: 'give --step-time, or --model and --gpu',
+      path: '--step-time',
+    });
+  }
+  return {
+    echo: {
+      model: null,
+      gpu: null,
+      engine: { id: 'vllm', name: 'vLLM', version: engine.version, release: engine.release, options: {} },
+      parallel: null,
+      poolSource: 'option',
+    },
+    defaultPolicy: (engine.profile as Record<string, unknown>)['defaults.engine'] === 'v0' ? 'v0' : 'paged',
+    diagnostics,
+    make(settings, policy, eviction) {
+      const { given: options, simulation: own } = withSettings(given, settings);
+      const { maxModelLen } = options;
+      const limits = {
+        numBlocks: own.numGpuBlocks ?? 2,
+        blockSize: options.blockSize ?? 16,
+        groups: groupsGiven(own.kvGroups ?? [{ type: 'full' }]),
+        maxNumSeqs: options.maxNumSeqs ?? tier.sequences,
+        maxNumBatchedTokens: options.maxNumBatchedTokens ?? tier.batchedTokens,
+        maxModelLen: typeof maxModelLen === 'number' ? maxModelLen : 131_072,
+        chunkedPrefill: options.enableChunkedPrefill ?? true,
+        prefixCaching: options.enablePrefixCaching ?? true,
+        asyncScheduling: options.asyncScheduling ?? false,
+        mambaCacheMode: (options.mambaCacheMode as PagedConfig['mambaCacheMode']) ?? ('none' as const),
+        ...(options.maxLoras === undefined ? {} : { maxLoras: options.maxLoras }),
+        ...((options.decodeContextParallelSize ?? 1) > 1 ? { dcp: options.decodeContextParallelSize! } : {}),
+        ...speculation(options, Number(options.speculativeConfig?.num_speculative_tokens ?? 0)),
+      };
+      const setup: SimSetup = {
+        policy,
+        eviction,
+        seed: own.seed ?? 0,
+        paged: pagedConfig(limits, own, rules, null),
+        rules,
+        cpuBlocks: 0,
+        v0ChunkedPrefill: options.enableChunkedPrefill === true,
+        replicas: 1,
+        acceptanceRate: own.acceptanceRate ?? 0.7,
+        bytesPerBlock: null,
+        time: { kind: 'fixed', seconds: own.stepTime ?? 1 },
+      };
+      return { ok: true, setup, options: own };
+    },
+  };
+}
+
+type Limits = Omit<PagedConfig, 'policy' | 'longPrefillTokenThreshold' | 'reserveFullPrompt'>;
+
+/** Scheduler options as given, with the release's defaults for those that it has. */
+function pagedConfig(
+  limits: Limits,
+  options: SimulationOptions,
+  rules: PagedRules,
+  bytesPerBlock: number | null,
+): PagedConfig {
+  const { kvOffloadingSizeGiB, watermark, prefillScheduleInterval } = options;
+  return {
+    ...limits,
+    policy: options.schedulingPolicy ?? 'fcfs',
+    longPrefillTokenThreshold: options.longPrefillTokenThreshold ?? 0,
+    reserveFullPrompt: rules.promptGate && (options.schedulerReserveFullIsl ?? true),
+    ...(watermark !== undefined && rules.watermark ? { watermark } : {}),
+    ...(options.longPrefillTokenThresholdAdaptive ? { longPrefillAdaptive: true } : {}),
+    ...(prefillScheduleInterval === undefined ? {} : { prefillScheduleInterval }),
+    ...(kvOffloadingSizeGiB !== undefined && bytesPerBlock !== null
+      ? { offload: { cpuBlocks: blocksIn(kvOffloadingSizeGiB, bytesPerBlock) } }
+      : {}),
+  };
+}
+
+function blocksIn(gib: number, bytesPerBlock: number): number {
+  return bytesPerBlock > 0 ? Math.floor((gib * 2 ** 30) / bytesPerBlock) : 0;
+}
+
+function groupsGiven(groups: NonNullable<SimulationOptions['kvGroups']>): GroupConfig[] {
+  return groups.map((group) => ({ ...group }));
+}
+
+/** A group of the plan; cross-attention holds its encoder's blocks for the whole life of a request and is left out. */
+function groupOf({ kind, blockSize, specs }: KvGroup, common: number): GroupConfig[] {
+  const size = blockSize === common ? {} : { blockSize };
+  const [spec] = specs;
+  switch (kind === 'uniform' ? spec?.kind : kind) {
+    case 'full':
+    case 'mla':
+      return [{ type: 'full', ...size }];
+    case 'window':
+    case 'window-mla':
+      return [{ type: 'sliding', window: spec?.window ?? 1, ...size }];
+    case 'chunked':
+      return [{ type: 'chunked', chunk: spec?.chunk ?? 1, ...size }];
+    case 'mamba':
+      return [{ type: 'mamba', ...size }];
+    default:
+      return [];
+  }
+}
+
+function speculation(options: Partial<EngineOptions>, tokens: number): { spec?: SpeculationConfig } {
+  const method = String(options.speculativeConfig?.method ?? (options.speculativeConfig?.model ? 'draft_model' : ''));
+  if (tokens <= 0 || method === '') return {};
+  if (method === 'ngram' || method.includes('suffix')) return { spec: { method: 'ngram', tokens } };
+  return { spec: { method: method === 'draft_model' ? 'draft_model' : 'eagle', tokens } };
+}
+
+function smallestTier(profile: Profile): BatchTier {
+  const tiers = (profile as Record<string, unknown>)['defaults.batchTiers'] as readonly BatchTier[] | undefined;
+  const lowest = [...(tiers ?? [])].sort((a, b) => a.fromGib - b.fromGib)[0];
+  return lowest ?? { fromGib: 0, batchedTokens: 2048, sequences: 256 };
+}

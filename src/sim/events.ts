@@ -1,0 +1,123 @@
+// What happens to blocks and requests during a run, one event after the other with its time, for those who want to see each. Blocks
+// are seen where the policy has a paged pool of one replica; requests always.
+import type { PoolEvents } from './paged/block-pool.ts';
+import { PagedSystem } from './paged/system.ts';
+import type { StepObserver } from './run/clock.ts';
+import type { RequestListener, ServingSystem, Workload } from './types.ts';
+
+export type SimEvent = { t: number; step: number } & (
+  | { event: 'taken' | 'freed' | 'evicted'; block: number }
+  | { event: 'arrived' | 'first-token' | 'finished'; request: string }
+  | { event: 'preempted'; request: string; computedTokens: number; kind: string }
+  | { event: 'rejected'; request: string; reason: string }
+);
+
+export type EventSink = (event: SimEvent) => void;
+
+type Untimed<Event> = Event extends SimEvent ? Omit<Event, 't' | 'step'> : never;
+
+export interface Watched {
+  listener(inner: RequestListener): RequestListener;
+  system(inner: ServingSystem): ServingSystem;
+  observer: StepObserver;
+}
+
+/** Events wait until their time is known: arrivals and blocks of a step have that of its start, outputs that of its end. */
+export function watch(sink: EventSink, { requests }: Workload): Watched {
+  let step = 0;
+  let endTime = 0;
+  let waiting: Untimed<SimEvent>[] = [];
+  const note = (event: Untimed<SimEvent>): void => void waiting.push(event);
+  const flush = (t: number): void => {
+    for (const event of waiting) sink({ t, step, ...event } as SimEvent);
+    waiting = [];
+  };
+  const id = (request: number): string => requests[request]!.id;
+  const pool: PoolEvents = {
+    taken: (block) => note({ event: 'taken', block }),
+    freed: (block) => note({ event: 'freed', block }),
+    evicted: (block) => note({ event: 'evicted', block }),
+  };
+  return {
+    listener: (inner) => ({
+      firstToken(request) {
+        inner.firstToken(request);
+        note({ event: 'first-token', request: id(request) });
+      },
+      finished(request) {
+        inner.finished(request);
+        note({ event: 'finished', request: id(request) });
+      },
+      rejected(request, reason) {
+        inner.rejected(request, reason);
+        note({ event: 'rejected', request: id(request), reason });
+      },
+      preempted(request, computedTokens, kind) {
+        inner.preempted?.(request, computedTokens, kind);
+        note({ event: 'preempted', request: id(request), computedTokens, kind });
+      },
+    }),
+    system(inner) {
+      if (inner instanceof PagedSystem) inner.kv.pool.events = pool;
+      return watchedSystem(inner, {
+        added: (request) => note({ event: 'arrived', request: id(request) }),
+        completed: () => flush(endTime),
+      });
+    },
+    observer: {
+      scheduled(time, seconds) {
+        flush(time);
+        step++;
+        endTime = time + seconds;
+      },
+      idle(from, to) {
+        flush(from);
+        endTime = to;
+      },
+    },
+  };
+}
+
+function watchedSystem(
+  inner: ServingSystem,
+  on: { added: (request: number) => void; completed: () => void },
+): ServingSystem {
+  return {
+    get poolTokens() {
+      return inner.poolTokens;
+    },
+    get usableBlocks() {
+      return inner.usableBlocks;
+    },
+    get blockSize() {
+      return inner.blockSize;
+    },
+    get work() {
+      return inner.work;
+    },
+    get unfinished() {
+      return inner.unfinished;
+    },
+    get busy() {
+      return inner.busy ?? false;
+    },
+    get counters() {
+      return inner.counters;
+    },
+    get stepsAhead() {
+      return inner.stepsAhead ?? 1;
+    },
+    add(request) {
+      on.added(request);
+      inner.add(request);
+    },
+    schedule: () => inner.schedule(),
+    complete() {
+      const completed = inner.complete();
+      on.completed();
+      return completed;
+    },
+    memory: (into) => inner.memory(into),
+    queues: (into) => inner.queues(into),
+  };
+}

@@ -1,0 +1,106 @@
+// The serving systems by name of their policy, each over the same pool and limits. A policy is a memory manager with the scheduler
+// that belongs to it; what they do is in their own folders.
+import { assertNever } from '../assert.ts';
+import { contiguousPolicies, createContiguous } from './contiguous/index.ts';
+import { createNano } from './nano/index.ts';
+import { PagedSystem } from './paged/system.ts';
+import { createRadix, type RadixEviction, radixEvictions } from './radix/index.ts';
+import type { SimSetup } from './setup.ts';
+import type { RequestListener, ServingSystem, Workload } from './types.ts';
+import { createV0 } from './v0/index.ts';
+
+export const policies = ['paged', 'v0', 'nano', 'token', 'radix', ...contiguousPolicies] as const;
+export type Policy = (typeof policies)[number];
+
+export const policyHelp: Readonly<Record<Policy, string>> = {
+  paged: 'blocks on demand, continuous batching, recompute (vLLM V1)',
+  v0: 'blocks on demand, prefill first, swap, copy-on-write (vLLM V0)',
+  nano: 'blocks on demand, prefill first (nano-vllm)',
+  token: 'single token slots, otherwise as paged (LightLLM)',
+  radix: 'a radix tree over token slots (SGLang)',
+  'orca-max': 'one piece of the model maximum (Orca Max)',
+  'orca-pow2': 'one piece of the next power of two (Orca Pow2)',
+  'orca-oracle': 'one piece of the true length (Orca Oracle)',
+  slots: 'fixed slots of the model maximum',
+  'best-fit': 'one piece of max_tokens, best-fit without compaction',
+  'static-batching': 'a batch runs until its last sequence ends',
+};
+
+export function createServing(setup: SimSetup, workload: Workload, listener: RequestListener): ServingSystem {
+  const { policy, paged, rules } = setup;
+  const { numBlocks, blockSize, maxModelLen, maxNumSeqs, maxNumBatchedTokens, prefixCaching } = paged;
+  // The null block is V1's; the others may use every block that V1 can hand out.
+  const usable = numBlocks - 1;
+  const poolTokens = usable * blockSize;
+  switch (policy) {
+    case 'paged':
+      return new PagedSystem(paged, rules, workload, listener, { accepted: acceptance(setup) });
+    case 'token': {
+      const slots = { ...paged, numBlocks: poolTokens + 1, blockSize: 1 };
+      return new PagedSystem(slots, rules, workload, listener, { accepted: acceptance(setup) });
+    }
+    case 'v0':
+      return createV0(workload, v0Config(setup, usable), listener);
+    case 'nano': {
+      const limits = { numBlocks: usable, blockSize, maxNumSeqs, maxNumBatchedTokens, maxModelLen };
+      return createNano(workload, limits, listener);
+    }
+    case 'radix': {
+      const eviction = radixEvictions.find((name) => name === setup.eviction) as RadixEviction | undefined;
+      const limits = {
+        poolTokens,
+        maxModelLen,
+        maxRunningRequests: maxNumSeqs,
+        chunkedPrefillSize: maxNumBatchedTokens,
+      };
+      return createRadix(workload, { ...limits, prefixCaching, ...(eviction ? { eviction } : {}) }, listener);
+    }
+    case 'orca-max':
+    case 'orca-pow2':
+    case 'orca-oracle':
+    case 'slots':
+    case 'best-fit':
+    case 'static-batching':
+      return createContiguous(policy, workload, { poolTokens, maxModelLen, maxNumSeqs }, listener);
+    default:
+      return assertNever(policy);
+  }
+}
+
+function v0Config({ paged, cpuBlocks, seed, v0ChunkedPrefill }: SimSetup, numBlocks: number) {
+  const { blockSize, maxNumSeqs, maxNumBatchedTokens, maxModelLen, policy, prefixCaching } = paged;
+  return {
+    numBlocks,
+    numCpuBlocks: cpuBlocks,
+    blockSize,
+    maxNumSeqs,
+    // Without chunked prefill a whole prompt has to fit into a step.
+    maxNumBatchedTokens: v0ChunkedPrefill ? maxNumBatchedTokens : Math.max(maxNumBatchedTokens, maxModelLen),
+    maxModelLen,
+    policy,
+    chunkedPrefill: v0ChunkedPrefill,
+    prefixCaching,
+    seed,
+  };
+}
+
+/** Drafts accepted one after the other until the first is not; drawn by request and position, whatever the order of steps. */
+function acceptance({ seed, acceptanceRate, paged }: SimSetup): (request: number, position: number) => number {
+  const drafts = paged.spec?.tokens ?? 0;
+  return (request, position) => {
+    let accepted = 0;
+    while (accepted < drafts && uniform(seed, request, position, accepted) < acceptanceRate) accepted++;
+    return accepted;
+  };
+}
+
+/** A number in [0, 1) from integers: multiply and shift for each (as in MurmurHash3's finalizer). */
+function uniform(...words: readonly number[]): number {
+  let hash = 0x2545f491;
+  for (const word of words) {
+    hash = Math.imul(hash ^ word, 0x85ebca6b);
+    hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
+    hash ^= hash >>> 16;
+  }
+  return (hash >>> 0) / 2 ** 32;
+}

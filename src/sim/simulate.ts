@@ -1,0 +1,92 @@
+// One run from its setup and workload to its figures: serving systems, step times and clock put together. Plain data in and out, so
+// that it runs in any thread; nothing here knows where the setup comes from.
+import { expandArchitecture } from '../architecture/index.ts';
+import { type EventSink, watch } from './events.ts';
+import { createParallel } from './parallel/index.ts';
+import type { PerRequest, RunResult } from './result.ts';
+import { type StepTimeModel, simulate } from './run/simulate.ts';
+import { createServing } from './serving.ts';
+import type { SimSetup } from './setup.ts';
+import { createStepTime } from './time/index.ts';
+import type { RequestListener, ServingSystem, Workload } from './types.ts';
+
+/** A run to make: the workload may be another's, at a multiple of its rate. */
+export interface Run {
+  setup: SimSetup;
+  workload: Workload;
+  /** Factor on the rate of the arrivals. */
+  rateScale?: number;
+  /** fileOrder[i] is the row of request i, where a trace was not in order. */
+  fileOrder?: readonly number[];
+}
+
+export interface RunOutcome {
+  result: RunResult;
+  perRequest: PerRequest;
+}
+
+export interface RunHooks {
+  /** The share of requests done, now and then. */
+  progress?: (ended: number, total: number) => void;
+  /** Every block taken, freed and evicted, and what happens to requests. */
+  events?: EventSink;
+}
+
+/** A GPU whose bandwidth or throughput is not known: its steps cannot be timed. */
+export class NoStepTime extends Error {
+  override name = 'NoStepTime';
+}
+
+export function simulateRun(
+  { setup, workload: given, rateScale = 1, fileOrder }: Run,
+  hooks: RunHooks = {},
+): RunOutcome {
+  const workload = scaled(given, rateScale);
+  const stepTime = stepTimeOf(setup);
+  const server = (listener: RequestListener): ServingSystem =>
+    createParallel({
+      ranks: Array.from({ length: setup.replicas }, () => createServing(setup, workload, listener)),
+      synchronized: (stepTime?.synchronizedRanks ?? 1) > 1,
+      ...(stepTime ? { stepSeconds: (work) => stepTime.seconds(work) } : {}),
+    });
+  const watched = hooks.events ? watch(hooks.events, workload) : undefined;
+  const { result, perRequest } = simulate({
+    workload,
+    system: (listener) => (watched ? watched.system(server(watched.listener(listener))) : server(listener)),
+    ...(stepTime ? { stepTime } : {}),
+    bytesPerBlock: setup.bytesPerBlock,
+    ...(fileOrder ? { fileOrder } : {}),
+    clock: {
+      ...(hooks.progress ? { progress: hooks.progress } : {}),
+      ...(watched ? { observer: watched.observer, stepByStep: true } : {}),
+    },
+  });
+  return { result, perRequest };
+}
+
+/** The same requests so many times as fast; pauses of people stay. */
+function scaled(workload: Workload, factor: number): Workload {
+  if (factor === 1) return workload;
+  const requests = workload.requests.map((request) => ({ ...request, arrival: request.arrival / factor }));
+  return { ...workload, requests };
+}
+
+type TimedSteps = StepTimeModel & { synchronizedRanks: number };
+
+/** Undefined where a step lasts 1: the clock's own unit, in which idle time passes step by step too. */
+function stepTimeOf({ time }: SimSetup): TimedSteps | undefined {
+  if (time.kind === 'fixed') {
+    const { seconds } = time;
+    if (seconds === 1) return undefined;
+    return {
+      seconds: () => seconds,
+      estimate: 'fixed',
+      uncertainty: `every step lasts ${seconds} s`,
+      synchronizedRanks: 1,
+    };
+  }
+  const model = createStepTime({ ...time, architecture: expandArchitecture(time.spec) });
+  if (!model)
+    throw new NoStepTime(`the bandwidth or the throughput of ${time.gpu.name} is not known: give --step-time`);
+  return model;
+}
