@@ -227,6 +227,12 @@ export abstract class KvGroup {
     return this.pool.find(keys.lo[key] as number, (keys.hi[key] as number) ^ this.keySalt);
   }
 
+  /** The key under which block i of a request is cached in this group. */
+  keyOf(keys: BlockKeys, block: number): { lo: number; hi: number } {
+    const key = (block + 1) * this.keysPerBlock - 1;
+    return { lo: keys.lo[key] as number, hi: (keys.hi[key] as number) ^ this.keySalt };
+  }
+
   /** Looks block i up in all groups; true if every one has it. The ids are left in `found`. */
   protected cachedInAll(groups: readonly KvGroup[], keys: BlockKeys, block: number): boolean {
     return this.keyInAll(groups, keys, (block + 1) * this.keysPerBlock - 1);
