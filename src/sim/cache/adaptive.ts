@@ -1,13 +1,10 @@
 // An order that watches how much is used again and changes what it gives up. Reuse is the share of the last references that went
 // to a block seen shortly before, whether or not it was still cached: a rate of hits would follow from the order's own choices.
-// At 0.6 and above prefixes are kept: blocks that were never hit go first, whatever their age. At 0.2 and below blocks stream
-// through: first in, first out, so that prefixes kept from better times leave too. In between: least recently used first.
+// Where prefixes are kept, blocks that were never hit go first, whatever their age; where blocks stream through, first in goes
+// first out, so that prefixes kept from better times leave too; in between the least recently used goes.
 import { createLinks, IdList } from './id-list.ts';
 import type { EvictionOrder, OrderOptions } from './order.ts';
-
-export const keepReuse = 0.6;
-export const streamReuse = 0.2;
-export type AdaptiveMode = 'keep' | 'lru' | 'stream';
+import { type AdaptiveMode, ReuseWindow } from './reuse.ts';
 
 export class AdaptiveOrder implements EvictionOrder {
   /** By last use: blocks without a hit, blocks with one; and all by entry. */
@@ -16,10 +13,8 @@ export class AdaptiveOrder implements EvictionOrder {
   private readonly entered: IdList;
   private readonly lastUse: Float64Array;
   private readonly hit: Uint8Array;
-  private readonly outcomes: Uint8Array;
-  private readonly memory: number;
+  private readonly window: ReuseWindow;
   private clock = 0;
-  private seenAgain = 0;
 
   constructor({ ids, capacity, reuseWindow = Math.max(1000, Math.min(capacity, ids)) }: OrderOptions) {
     const byUse = createLinks(ids);
@@ -28,8 +23,7 @@ export class AdaptiveOrder implements EvictionOrder {
     this.entered = new IdList(createLinks(ids));
     this.lastUse = new Float64Array(ids).fill(Number.NEGATIVE_INFINITY);
     this.hit = new Uint8Array(ids);
-    this.outcomes = new Uint8Array(reuseWindow);
-    this.memory = 4 * reuseWindow;
+    this.window = new ReuseWindow(reuseWindow);
   }
 
   get size(): number {
@@ -37,13 +31,11 @@ export class AdaptiveOrder implements EvictionOrder {
   }
 
   get reuse(): number {
-    return this.clock === 0 ? 0 : this.seenAgain / Math.min(this.clock, this.outcomes.length);
+    return this.window.reuse;
   }
 
-  /** In the first window the order is plain LRU: too little has been seen. */
   get mode(): AdaptiveMode {
-    if (this.clock < this.outcomes.length) return 'lru';
-    return this.reuse >= keepReuse ? 'keep' : this.reuse <= streamReuse ? 'stream' : 'lru';
+    return this.window.mode;
   }
 
   insert(id: number): void {
@@ -85,10 +77,7 @@ export class AdaptiveOrder implements EvictionOrder {
   }
 
   private observe(id: number): void {
-    const again = this.clock - this.lastUse[id]! <= this.memory ? 1 : 0;
-    const slot = this.clock % this.outcomes.length;
-    this.seenAgain += again - this.outcomes[slot]!;
-    this.outcomes[slot] = again;
+    this.window.observe(this.clock - this.lastUse[id]! <= this.window.memory);
     this.lastUse[id] = this.clock++;
   }
 }

@@ -1,6 +1,7 @@
 // What a paged server is configured with, and the rules in which vLLM's releases differ. Names of the configuration follow vLLM's
 // flags; the history of each rule, with its source, is presets/engines/vllm/scheduler.yaml.
 import type { FreeOrder } from './block-pool.ts';
+import type { PoolEviction } from './eviction-pool.ts';
 import type { MambaSplit } from './mamba-split.ts';
 import type { OffloadRules } from './offload/rules.ts';
 import type { PartialTail } from './partial-tail.ts';
@@ -55,6 +56,8 @@ export interface PagedConfig {
   /** Decode context parallel: a block of a full-attention group holds blockSize x dcp tokens. */
   dcp?: number;
   offload?: OffloadConfig;
+  /** Another order of giving up cached blocks than vLLM's; absent: vLLM's own. */
+  eviction?: PoolEviction;
 }
 
 /** How one vLLM release does what others do differently. Each field is a rule `scheduler.<field>` of the preset. */

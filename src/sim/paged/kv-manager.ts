@@ -1,10 +1,12 @@
 // The KV-cache manager of one engine: groups of block tables over one pool, prefix lookup over all groups, allocation for one
 // request with all or nothing. Law: vllm/v1/core/kv_cache_manager.py and kv_cache_coordinator.py.
+import { assert } from '../../assert.ts';
 import { lcm } from '../../units.ts';
 import { BlockKeys } from './block-keys.ts';
 import { BlockPool } from './block-pool.ts';
 import { type BlockSizes, resolveBlockSizes } from './block-sizes.ts';
 import type { GroupConfig, PagedConfig, PagedRules } from './config.ts';
+import { EvictionPool } from './eviction-pool.ts';
 import { ChunkedGroup } from './groups/chunked.ts';
 import { FullGroup } from './groups/full.ts';
 import type { GroupContext, KvGroup } from './groups/group.ts';
@@ -70,9 +72,7 @@ export class KvManager {
     this.dropsLast = eagle && this.keyLookahead === 0;
     this.partialHits = sizes.partialHits;
     const several = this.needsSeveralKeys(sizes);
-    this.pool = several
-      ? new MultiKeyPool(config.numBlocks, config.prefixCaching)
-      : new BlockPool(config.numBlocks, config.prefixCaching);
+    this.pool = makePool(config, several);
     this.groups = config.groups.map((group, index) =>
       makeGroup(group, config, {
         index,
@@ -280,6 +280,13 @@ export class KvManager {
     }
   }
 
+  /** A request has been admitted: an eviction order that watches the reuse of prompts sees its blocks. */
+  observePrompt(sequence: Sequence): void {
+    if (!(this.pool instanceof EvictionPool)) return;
+    const keys = this.keysOf(sequence);
+    this.pool.observePrompt(keys.lo, keys.hi, Math.min(keys.count, Math.floor(sequence.prompt / this.hashBlockSize)));
+  }
+
   /** Gives back all blocks of a request. */
   free(sequence: Sequence): void {
     for (let g = 0; g < this.groups.length; g++)
@@ -328,6 +335,14 @@ export class KvManager {
     const flagged = this.rules.eagleLookup === 'dropEachPass' || groups.length === 1 ? this.groups : [this.groups[0]];
     for (const group of flagged) (group as KvGroup).eagle = true;
   }
+}
+
+function makePool({ numBlocks, prefixCaching, eviction }: PagedConfig, several: boolean): BlockPool {
+  if (eviction === undefined || (eviction.policy === 'lru' && !eviction.pinTokens)) {
+    return several ? new MultiKeyPool(numBlocks, prefixCaching) : new BlockPool(numBlocks, prefixCaching);
+  }
+  assert(!several, 'blocks with several keys are evicted as vLLM does only');
+  return new EvictionPool(numBlocks, prefixCaching, eviction);
 }
 
 function makeGroup(group: GroupConfig, config: PagedConfig, context: GroupContext): KvGroup {

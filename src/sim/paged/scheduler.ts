@@ -435,6 +435,7 @@ export class Scheduler {
       stats.queriedTokens += sequence.known;
       stats.queriedBlocks += Math.floor(sequence.known / this.kv.schedulerBlockSize);
       stats.hitBlocks += Math.floor(hit / this.kv.schedulerBlockSize);
+      this.kv.observePrompt(sequence);
     }
     if (sequence.lora > 0) this.loras.add(sequence.lora);
     this.budget -= tokens;
