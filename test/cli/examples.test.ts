@@ -22,6 +22,12 @@ function commandOf(name: string): string {
   return /^#.*(vram plan .*)$/m.exec(readFileSync(join(root, 'examples', name), 'utf8'))![1]!;
 }
 
+interface FigureRun {
+  policy: string;
+  requests: { total: number; finished: number; rejected: number };
+  memory: { shares: { tokenStates: number } };
+}
+
 describe.concurrent('examples', () => {
   it.each([
     ['my-model.yaml', /house-llama-3b, 3\.21B, bfloat16/],
@@ -56,8 +62,27 @@ describe.concurrent('examples', () => {
     expect(failed.out).toContain('::error title=vram requirement::');
   });
 
+  it('paged-attention-figure-2.sh gives the token states of the paper within 4 points', async () => {
+    const ran = await asUser('examples/paged-attention-figure-2.sh --json');
+    expect(ran.code).toBe(0);
+    const { result } = JSON.parse(ran.out) as { result: { runs: FigureRun[] } };
+    const paper = { 'orca-max': 20.4, 'orca-pow2': 26.8, 'orca-oracle': 38.2, v0: 96.3 };
+    expect(result.runs.map(({ policy }) => policy)).toEqual(Object.keys(paper));
+    for (const { policy, requests, memory } of result.runs) {
+      expect(requests).toMatchObject({ total: 10_000, finished: 10_000, rejected: 0 });
+      expect(Math.abs(100 * memory.shares.tokenStates - paper[policy as keyof typeof paper])).toBeLessThan(4);
+    }
+  });
+
   it('are all run here', () => {
-    const known = ['capacity-check.yml', 'compare-releases.sh', 'my-gpu.yaml', 'my-model.yaml', 'vllm-config.yaml'];
+    const known = [
+      'capacity-check.yml',
+      'compare-releases.sh',
+      'my-gpu.yaml',
+      'my-model.yaml',
+      'paged-attention-figure-2.sh',
+      'vllm-config.yaml',
+    ];
     expect(readdirSync(join(root, 'examples')).sort()).toEqual(known);
   });
 });
