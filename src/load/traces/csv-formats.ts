@@ -18,7 +18,7 @@ const azure: CsvFormat = {
   id: 'azure',
   title: 'Azure LLM inference trace',
   container: 'csv',
-  required: ['timestamp', 'contexttokens', 'generatedtokens'],
+  required: ['TIMESTAMP', 'ContextTokens', 'GeneratedTokens'],
   reader(context, column) {
     const time = clockTime();
     const columns = named(column, 'TIMESTAMP', 'ContextTokens', 'GeneratedTokens');
@@ -31,10 +31,10 @@ const burstGpt: CsvFormat = {
   id: 'burstgpt',
   title: 'BurstGPT trace',
   container: 'csv',
-  required: ['timestamp', 'request tokens', 'response tokens'],
+  required: ['Timestamp', 'Request tokens', 'Response tokens'],
   reader(context, column) {
     const columns = named(column, 'Timestamp', 'Request tokens', 'Response tokens');
-    const model = column('model');
+    const model = column('Model');
     const { report } = context;
     const inner = lengthsReader(context, columns, (cells) => seconds(cells[columns.time], 'Timestamp'));
     return {
@@ -44,7 +44,7 @@ const burstGpt: CsvFormat = {
         inner.row(cells, line);
       },
       done() {
-        report.tell('failed', 'VRAM609', (count) => `${count} failed requests (response 0) left out`);
+        report.tell('failed', 'VRAM609', 'failed request', '(response 0) left out');
       },
     };
   },
@@ -86,7 +86,7 @@ const prism: CsvFormat = {
 export const csvFormats: readonly CsvFormat[] = [azure, burstGpt, prism, vidur];
 
 function named(column: (name: string) => number, time: string, input: string, output: string): Columns {
-  const at = (name: string) => column(name.toLowerCase());
+  const at = (name: string) => column(name);
   return { time: at(time), input: at(input), output: at(output), inputName: input, outputName: output };
 }
 

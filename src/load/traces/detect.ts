@@ -11,7 +11,7 @@ const beginnings: readonly (readonly [bytes: string, what: string, hint: string]
   ['\x28\xb5\x2f\xfd', 'compressed with zstd', 'unpack it: zstd -dc FILE | vram simulate --workload -'],
   ['PK\x03\x04', 'a zip archive', 'unpack it first'],
   ['PAR1', 'a Parquet file', 'convert it to CSV or JSON lines'],
-  ['version https://git-lfs', 'a Git LFS pointer, not the data', 'fetch the data with git lfs pull'],
+  ['version https://git-lfs', 'a Git LFS pointer', 'fetch the data with git lfs pull'],
   ['\xff\xfe', 'UTF-16 text', 'save it as UTF-8'],
   ['\xfe\xff', 'UTF-16 text', 'save it as UTF-8'],
   ['<', 'HTML or XML', 'this may be the web page around the file: take the raw file'],
@@ -38,7 +38,7 @@ export function formatOf<Format extends TraceFormat>(
   found: readonly string[],
   file: string,
 ): Format {
-  const present = new Set(found);
+  const present = keysOf(formats, found);
   const complete = formats.find((format) => missing(format, present).length === 0);
   if (complete) return complete;
   throw noFormat(formats, found, file);
@@ -48,7 +48,7 @@ const knownFormats =
   'traces: Azure, BurstGPT, vidur and Prism CSV; Mooncake, Bailian, measured-run and vram JSON lines; ShareGPT JSON';
 
 function noFormat(formats: readonly TraceFormat[], found: readonly string[], file: string): InputError {
-  const present = new Set(found);
+  const present = keysOf(formats, found);
   const near = [...formats].sort(
     (a, b) => missing(a, present).length - missing(b, present).length || b.required.length - a.required.length,
   )[0]!;
@@ -82,7 +82,16 @@ function noFormat(formats: readonly TraceFormat[], found: readonly string[], fil
 
 function missing(format: TraceFormat, present: ReadonlySet<string>): string[] {
   return format.required.flatMap((name) => {
-    if (typeof name === 'string') return present.has(name) ? [] : [name];
-    return name.some((one) => present.has(one)) ? [] : [name.join(' or ')];
+    if (typeof name === 'string') return present.has(keyOf(format, name)) ? [] : [name];
+    return name.some((one) => present.has(keyOf(format, one))) ? [] : [name.join(' or ')];
   });
+}
+
+function keysOf(formats: readonly TraceFormat[], found: readonly string[]): Set<string> {
+  return new Set(found.map((name) => keyOf(formats[0]!, name)));
+}
+
+/** Columns are compared without case, keys of JSON exactly. */
+function keyOf({ container }: TraceFormat, name: string): string {
+  return container === 'csv' ? name.toLowerCase() : name;
 }

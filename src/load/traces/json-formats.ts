@@ -61,11 +61,7 @@ const bailian: JsonFormat = {
       },
       done() {
         tellHashes(context);
-        report.tell(
-          'orphan',
-          'VRAM619',
-          (count) => `${count} turns follow one that is not in the trace: they stand alone`,
-        );
+        report.tell('orphan', 'VRAM619', 'turn', 'after one that is not in the trace: taken alone');
       },
     };
   },
@@ -168,16 +164,9 @@ function hashedPrompt(
 }
 
 function tellHashes({ report }: ReadContext): void {
-  report.tell(
-    'tooFewHashes',
-    'VRAM611',
-    (count) => `${count} rows have fewer hash_ids than their prompt has blocks: the rest of it is shared with nobody`,
-  );
-  report.tell(
-    'tooManyHashes',
-    'VRAM611',
-    (count) => `${count} rows have more hash_ids than their prompt has blocks: ignored`,
-  );
+  const few = 'with fewer hash_ids than the prompt has blocks: the rest of it is shared with nobody';
+  report.tell('tooFewHashes', 'VRAM611', 'row', few);
+  report.tell('tooManyHashes', 'VRAM611', 'row', 'with more hash_ids than the prompt has blocks: the excess ignored');
 }
 
 /** Only when the turn really begins with the earlier prompt's blocks and is long enough to hold its answer. */

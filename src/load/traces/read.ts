@@ -12,7 +12,7 @@ import type { JsonRow, ReadContext, RowReader, TraceFormat, TraceFormatId } from
 import { forEachElement } from './json-array.ts';
 import { jsonFormats } from './json-formats.ts';
 import { forEachLine } from './lines.ts';
-import { RowProblem, TraceReport } from './report.ts';
+import { counted, RowProblem, TraceReport } from './report.ts';
 import { openSource, type TraceContext } from './source.ts';
 
 export interface TraceOptions {
@@ -43,7 +43,7 @@ export interface Trace {
 }
 
 /** A simulation of more requests would not end within a day, and its requests not fit into memory. */
-const maxRequests = 10_000_000;
+const maxRequests = 5_000_000;
 /** Lines looked at to find the keys of JSON lines. */
 const maxKeyLines = 20;
 
@@ -85,7 +85,8 @@ async function readCsv(chunks: AsyncIterable<Buffer>, file: string, reading: Rea
     }
     const header = headerOf(text, cellsOf);
     const format = formatOf(csvFormats, header, file);
-    reader = format.reader(reading.begin(format), (name) => header.indexOf(name));
+    const places = header.map((name) => name.toLowerCase());
+    reader = format.reader(reading.begin(format), (name) => places.indexOf(name.toLowerCase()));
     reading.done = reader.done;
     return true;
   });
@@ -94,9 +95,9 @@ async function readCsv(chunks: AsyncIterable<Buffer>, file: string, reading: Rea
 function headerOf(text: string, cellsOf: (text: string) => string[]): string[] {
   const plain = text.replace(/^\ufeff/, '');
   try {
-    return cellsOf(plain).map((name) => name.trim().toLowerCase());
+    return cellsOf(plain).map((name) => name.trim());
   } catch {
-    return plain.split(',').map((name) => name.trim().toLowerCase());
+    return plain.split(',').map((name) => name.trim());
   }
 }
 
@@ -192,17 +193,13 @@ class Reading {
     const requests = this.#builder.requests;
     const hasArrivals = requests.length > 0 && !Number.isNaN(requests[0]!.arrival);
     if (!hasArrivals) for (const request of requests) request.arrival = 0;
-    report.tell(
-      'zeroOutput',
-      'VRAM610',
-      (count) => `${count} requests generate no token: taken as 1, what a prefill gives`,
-    );
-    report.tell('otherModel', 'VRAM609', (count) => `${count} rows of other models left out`);
+    report.tell('zeroOutput', 'VRAM610', 'request', 'without a generated token: taken as 1, what a prefill gives');
+    report.tell('otherModel', 'VRAM609', 'row', 'of other models left out');
     const assembled = this.#builder.finish({ fromZero: hasArrivals && !format.keepsTimes });
     if (assembled.moved > 0) {
       report.note(
         'VRAM608',
-        `${thousands(assembled.moved)} rows were out of order: sorted by arrival, equal times as in the file`,
+        `${counted(assembled.moved, 'row')} out of order: sorted by arrival, equal times as in the file`,
       );
     }
     const diagnostics = report.finish(assembled.requests.length);

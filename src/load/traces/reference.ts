@@ -80,6 +80,7 @@ interface Base extends Omit<LoadedWorkload, 'description'> {
   blockTokens: number | null;
   fileOrder?: readonly number[];
   rate: number | undefined;
+  hasArrivals: boolean;
 }
 
 export async function parseWorkloadRef(
@@ -99,7 +100,7 @@ export async function parseWorkloadRef(
   else if (options.rate && base.format !== 'synthetic') {
     workload = withRate(workload, options.rate, { rate, seed });
     rate = options.rate.kind === 'perSecond' ? options.rate.requests : rate && rate * options.rate.factor;
-  } else if (rate === undefined && base.format !== 'synthetic' && base.format !== 'vram') {
+  } else if (!base.hasArrivals) {
     throw inputError('VRAM614', `the ${base.title} has no arrival times`, {
       hint: 'add --rate 4/s (Poisson arrivals) or --concurrency 32 (closed loop)',
       path: option,
@@ -153,10 +154,9 @@ async function baseOf(ref: string, options: Given, seed: number, context: TraceC
 async function traceWorkload(ref: string, options: Given, context: TraceContext): Promise<Base> {
   const { limit, thinkSeconds, model, option, samples, beamWidth } = options;
   const trace = await readTrace(ref, context, { limit, thinkSeconds, model, option, samples, beamWidth });
-  const { workload, diagnostics, title, format, rows, rejected, blockTokens, fileOrder } = trace;
-  // Our own traces may well state that everything comes at once.
-  const rate = trace.hasArrivals ? observedRate(workload) : undefined;
-  return { workload, diagnostics, title, format, rows, rejected, blockTokens: blockTokens ?? null, fileOrder, rate };
+  const { workload, diagnostics, title, format, rows, rejected, blockTokens = null, fileOrder, hasArrivals } = trace;
+  const rate = hasArrivals ? observedRate(workload) : undefined;
+  return { workload, diagnostics, title, format, rows, rejected, blockTokens, fileOrder, rate, hasArrivals };
 }
 
 function findPreset(id: string): WorkloadPreset | undefined {
@@ -264,6 +264,7 @@ async function synthetic(
     rejected: null,
     blockTokens: null,
     rate: meanRate(spec.arrivals, spec.requests),
+    hasArrivals: true,
   };
 }
 

@@ -60,12 +60,12 @@ export class TraceReport {
   }
 
   /** One note of what was tallied, when there was any. */
-  tell(what: string, code: WorkloadCode, message: (count: string) => string, hint?: string): void {
+  tell(what: string, code: WorkloadCode, noun: string, rest: string): void {
     const tally = this.#tallies.get(what);
     if (!tally) return;
     const more = tally.count > tally.lines.length ? ', ...' : '';
     const where = `line${tally.count === 1 ? '' : 's'} ${tally.lines.join(', ')}${more}`;
-    this.note(code, `${message(thousands(tally.count))} (${where})`, hint);
+    this.note(code, `${counted(tally.count, noun)} ${rest} (${where})`);
   }
 
   note(code: WorkloadCode, message: string, hint?: string): void {
@@ -83,7 +83,7 @@ export class TraceReport {
   }
 
   #refuse(requests: number): never {
-    const bad = `${thousands(this.rejected)} of ${thousands(this.rows)} rows are bad`;
+    const bad = `${thousands(this.rejected)} of ${counted(this.rows, 'row')} bad`;
     const why =
       this.rejected > 0
         ? `${bad}: a trace is refused when more than half are, or nothing is left`
@@ -95,6 +95,9 @@ export class TraceReport {
       code: this.rows === 0 ? 'VRAM601' : 'VRAM607',
       message: `${printable(this.file)}: ${why}`,
       path: printable(this.file),
+      ...(this.#named.length > 0 && this.#named.every(({ code }) => code === 'VRAM605')
+        ? { hint: 'a trace has one request a line: a line of CSV, or one JSON object' }
+        : {}),
     };
     const named = this.#named.map((diagnostic) => ({ ...diagnostic, severity: 'error' as const }));
     throw new InputError([summary, ...named, ...(requests === 0 ? this.#notes : [])]);
@@ -105,4 +108,9 @@ export class TraceReport {
     const message = `${thousands(this.rejected)} of ${thousands(this.rows)} rows were rejected; the first ${maxNamed} are named`;
     return [{ severity: 'warning', code: 'VRAM606', message, path: printable(this.file) }];
   }
+}
+
+/** 1 row, 2 rows. */
+export function counted(count: number, noun: string): string {
+  return `${thousands(count)} ${noun}${count === 1 ? '' : 's'}`;
 }

@@ -30,7 +30,7 @@ export function conversationLine(context: ReadContext): RowReader<JsonRow> {
         `token counts are estimates: one token per ${bytesPerToken} bytes of text, without the chat template`,
         'give a trace with token counts where they matter',
       );
-      report.tell('unanswered', 'VRAM609', (count) => `${count} conversations without an answered question left out`);
+      report.tell('unanswered', 'VRAM609', 'conversation', 'without an answered question left out');
     },
   };
 }

@@ -9,13 +9,15 @@ export interface TraceContext extends LoadContext {
 }
 
 export interface TraceSource {
-  /** The first bytes: at least one that is not white space, unless there is none. */
+  /** The first bytes, more than white space unless there is nothing else. */
   head: Buffer;
   chunks: AsyncIterable<Buffer>;
   close(): void;
 }
 
 const chunkBytes = 2 ** 18;
+/** Enough to know a format by. */
+const headBytes = 4096;
 /** So much white space at the start is no trace. */
 const maxBlankHead = 2 ** 20;
 
@@ -32,12 +34,14 @@ export async function openSource(path: string, context: TraceContext, option: st
   };
   const heads: Buffer[] = [];
   let length = 0;
+  let seen = false;
   for (;;) {
     const piece = await next();
     if (piece === undefined) break;
     heads.push(piece);
     length += piece.length;
-    if (piece.some((byte) => !isBlank(byte)) || length > maxBlankHead) break;
+    seen ||= piece.some((byte) => !isBlank(byte));
+    if (length >= (seen ? headBytes : maxBlankHead)) break;
   }
   const head = Buffer.concat(heads, length);
   return {
