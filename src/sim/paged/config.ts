@@ -96,6 +96,9 @@ export interface PagedRules {
   /** Asynchronous: a request whose remaining output is all in flight is passed over. */
   skipFinishing: boolean;
   longPrefillScope: 'always' | 'unlessAlone';
+  /** Whether the release knows the options of these names. */
+  longPrefillAdaptive: boolean;
+  prefillInterval: boolean;
   /** Priority: a victim already scheduled stays so, gives its tokens back, and moves the place in RUNNING back. */
   victim: 'staysScheduled' | 'returnsBudget' | 'stepsBack';
   selfPreemption: 'stop' | 'continueUnderPriority';

@@ -81,24 +81,18 @@ export class OutputProcessor {
       sequence.stale -= tokens;
     }
     if (sequence.state === 'finished') return 0;
-    if (flags & samplesFlag) this.sampled(sequence);
-    if (stale && sequence.dropStale) return 0;
     if (!(flags & samplesFlag)) {
       if (!this.asynchronous) sequence.drafts = 0;
       return 0;
     }
-    let generated = 1;
-    if (drafts > 0) {
-      this.stats.draftTokens += drafts;
-      const accepted =
-        flags & admittedFlag ? 0 : Math.min(this.model.accepted(sequence.index, sequence.output, drafts), drafts);
-      this.stats.acceptedTokens += accepted;
-      generated += accepted;
-      if (!stale) {
-        if (sequence.computed > 0) sequence.computed -= drafts - accepted;
-        if (sequence.placeholders > 0) sequence.placeholders -= drafts - accepted;
-      }
+    this.sampled(sequence);
+    const accepted = drafts > 0 ? this.verify(sequence, drafts, flags) : 0;
+    if (stale && sequence.dropStale) return 0;
+    if (drafts > 0 && !stale) {
+      if (sequence.computed > 0) sequence.computed -= drafts - accepted;
+      if (sequence.placeholders > 0) sequence.placeholders -= drafts - accepted;
     }
+    const generated = 1 + accepted;
     const discard = this.discards.get(sequence);
     if (discard !== undefined) {
       if (discard > 1) this.discards.set(sequence, discard - 1);
@@ -106,6 +100,15 @@ export class OutputProcessor {
       if (discard > 0) return 0;
     }
     return this.append(sequence, generated, stale);
+  }
+
+  /** What the model makes of drafts; those of a request just admitted are padding. It does not know what is thrown away later. */
+  private verify(sequence: Sequence, drafts: number, flags: number): number {
+    const accepted =
+      flags & admittedFlag ? 0 : Math.min(this.model.accepted(sequence.index, sequence.output, drafts), drafts);
+    this.stats.draftTokens += drafts;
+    this.stats.acceptedTokens += accepted;
+    return accepted;
   }
 
   /** Appends what was generated until the request ends; registers blocks that are now known to be complete. */

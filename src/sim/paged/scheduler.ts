@@ -75,6 +75,7 @@ export class Scheduler {
   private deferPrefills = false;
   private executedSteps = 0;
   private lastPrefillStep: number;
+  private readonly prefillInterval: number;
   private capacityBound = false;
   private readonly loras = new Set<number>();
   private readonly lookahead: number;
@@ -94,7 +95,8 @@ export class Scheduler {
     this.lookahead = spec && spec.method !== 'ngram' ? spec.tokens : 0;
     this.slotsPerSequence = spec?.method === 'draft_model' && rules.draftSlots !== 'none' ? 1 : 0;
     this.watermarkBlocks = rules.watermark ? Math.floor((config.watermark ?? 0) * config.numBlocks) : 0;
-    this.lastPrefillStep = -(config.prefillScheduleInterval ?? 1);
+    this.prefillInterval = rules.prefillInterval ? (config.prefillScheduleInterval ?? 1) : 1;
+    this.lastPrefillStep = -this.prefillInterval;
   }
 
   get waitingCount(): number {
@@ -136,10 +138,10 @@ export class Scheduler {
     if (this.threshold > 0) {
       const eligible = this.running.length + this.waitingCount;
       if (rules.longPrefillScope === 'unlessAlone' && eligible <= 1) this.threshold = 0;
-      else if (config.longPrefillAdaptive)
+      else if (config.longPrefillAdaptive && rules.longPrefillAdaptive)
         this.threshold = Math.max(this.threshold, Math.floor(config.maxNumBatchedTokens / eligible));
     }
-    const interval = config.prefillScheduleInterval ?? 1;
+    const interval = this.prefillInterval;
     this.deferPrefills =
       interval > 1 &&
       !this.capacityBound &&
