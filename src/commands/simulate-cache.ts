@@ -4,7 +4,7 @@ import type { Io } from '../io.ts';
 import { resolveEngineRef } from '../load/engine.ts';
 import { type SimulateOutput, simulateOutput } from '../plan/simulate-output.ts';
 import { evictionPolicies } from '../sim/cache/order.ts';
-import { promptBlocks } from '../sim/cache/prompt-blocks.ts';
+import { pinnedBlocks, promptBlocks } from '../sim/cache/prompt-blocks.ts';
 import { hitRateCurve } from '../sim/cache/replay.ts';
 import { choose, type SimulateArguments } from './simulate-arguments.ts';
 import { Workloads } from './simulate-workload.ts';
@@ -18,7 +18,7 @@ export async function simulateCache(args: SimulateArguments, io: Io): Promise<Si
   );
   if (args.sweeps.length > 0 || args.findMaxRate || args.timeline || args.events || args.perRequest) {
     throw inputError('VRAM663', '--cache-only has neither engine nor clock', {
-      hint: 'it takes --workload, --capacity-blocks, --eviction, --block-size and --limit',
+      hint: 'it takes --workload, --capacity-blocks, --eviction, --pin-prefix, --block-size and --limit',
       path: '--cache-only',
     });
   }
@@ -30,7 +30,9 @@ export async function simulateCache(args: SimulateArguments, io: Io): Promise<Si
   const blockTokens = args.given.blockSize ?? own ?? defaultBlockTokens;
   const refs = promptBlocks(workload, blockTokens, blockTokens === own);
   const capacities = args.capacityBlocks.length > 0 ? args.capacityBlocks : defaultCapacities(refs.distinct);
-  const curve = hitRateCurve(refs, { capacities, evictions });
+  const { pinPrefixTokens } = simulation;
+  const pins = pinPrefixTokens ? { pinnedIds: pinnedBlocks(refs, workload, blockTokens, pinPrefixTokens) } : {};
+  const curve = hitRateCurve(refs, { capacities, evictions, ...pins });
   const engine = resolveEngineRef(args.engine);
   const counting = `Blocks of ${blockTokens} tokens; every block of every prompt counts, the partial last one included, whether or not those before it were found; each is inserted in order.`;
   const result = {

@@ -12,7 +12,7 @@ import { schedulerRules } from '../load/scheduler-rules.ts';
 import type { PlanRequest } from '../plan/request.ts';
 import type { Settings } from '../plan/simulate-output.ts';
 import type { GroupConfig, PagedConfig, PagedRules, SpeculationConfig } from '../sim/paged/config.ts';
-import type { Policy } from '../sim/serving.ts';
+import { evictionRefusal, type Policy } from '../sim/serving.ts';
 import type { SimSetup, StepTimeSetup } from '../sim/setup.ts';
 import type { EngineOptions } from '../spec/options.ts';
 import type { SimulationOptions } from '../spec/simulation-options.ts';
@@ -67,7 +67,7 @@ function modelSource(args: SimulateArguments, asked: ResolvedArguments): SetupSo
       const refused = verdict.engineError ?? (verdict.fits ? null : verdict.reason);
       if (refused !== null && simulation.numGpuBlocks === undefined) return { ok: false, reason: refused };
       const setup = plannedSetup(planned, request, simulation);
-      return { ok: true, setup: { ...setup, policy, eviction }, options: simulation };
+      return checked({ ...setup, policy, eviction }, simulation);
     },
   };
 }
@@ -186,9 +186,14 @@ function blockSource(args: SimulateArguments): SetupSource {
         bytesPerBlock: null,
         time: { kind: 'fixed', seconds: own.stepTime ?? 1 },
       };
-      return { ok: true, setup, options: own };
+      return checked(setup, own);
     },
   };
+}
+
+function checked(setup: SimSetup, options: SimulationOptions): MadeSetup {
+  const reason = evictionRefusal(setup);
+  return reason === undefined ? { ok: true, setup, options } : { ok: false, reason };
 }
 
 type Limits = Omit<PagedConfig, 'policy' | 'longPrefillTokenThreshold' | 'reserveFullPrompt'>;
@@ -200,9 +205,10 @@ function pagedConfig(
   rules: PagedRules,
   bytesPerBlock: number | null,
 ): PagedConfig {
-  const { kvOffloadingSizeGiB, watermark, prefillScheduleInterval } = options;
+  const { kvOffloadingSizeGiB, watermark, prefillScheduleInterval, pinPrefixTokens } = options;
   return {
     ...limits,
+    ...(pinPrefixTokens === undefined ? {} : { eviction: { policy: 'lru', pinTokens: pinPrefixTokens } }),
     policy: options.schedulingPolicy ?? 'fcfs',
     longPrefillTokenThreshold: options.longPrefillTokenThreshold ?? 0,
     reserveFullPrompt: rules.promptGate && (options.schedulerReserveFullIsl ?? true),

@@ -13,8 +13,7 @@ import {
   simulateOutput,
 } from '../plan/simulate-output.ts';
 import { diagnosticLines } from '../render/diagnostics.ts';
-import { evictionPolicies } from '../sim/cache/order.ts';
-import { type Policy, policies } from '../sim/serving.ts';
+import { type Policy, policies, servingEvictions } from '../sim/serving.ts';
 import type { Run } from '../sim/simulate.ts';
 import { parseCommand } from './command.ts';
 import { writeOutput } from './plan-render.ts';
@@ -30,6 +29,7 @@ import {
   type SimulateForm,
   simulateForm,
 } from './simulate-render.ts';
+import { simulateRunConfig } from './simulate-run-config.ts';
 import { findMaxRate } from './simulate-search.ts';
 import { type SetupSource, setupSource } from './simulate-setup.ts';
 import { combinations } from './simulate-sweep.ts';
@@ -44,7 +44,7 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
   const requirements = args.require.map(parseRequirement);
   const form = simulateForm(args.format);
   checkTimeline(args.timeline);
-  const output = args.cacheOnly ? await simulateCache(args, io) : await simulateEngine(args, form, io);
+  const { output, exact } = await answer(args, form, io);
   const outcomes = requirements.map((requirement) => checkRequirement(requirement, output.result));
   if (args.timeline !== undefined) await writeTimeline(args.timeline, output, io);
   const style = { colour: io.colour && args.output === undefined, columns: io.columns };
@@ -53,7 +53,18 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
     io.err(diagnosticLines(output.diagnostics, { colour: io.errColour, columns: io.columns }));
   for (const { requirement, holds, actual } of outcomes)
     if (!holds) io.err(`requirement failed: ${requirement} (it is ${JSON.stringify(actual)})\n`);
-  return served(output) && outcomes.every(({ holds }) => holds) ? 0 : 1;
+  return exact && served(output) && outcomes.every(({ holds }) => holds) ? 0 : 1;
+}
+
+/** `exact`: a run that states what is expected of it gave just that. */
+async function answer(
+  args: SimulateArguments,
+  form: SimulateForm,
+  io: Io,
+): Promise<{ output: SimulateOutput; exact: boolean }> {
+  if (args.runConfig !== undefined) return simulateRunConfig(args, io);
+  const output = args.cacheOnly ? await simulateCache(args, io) : await simulateEngine(args, form, io);
+  return { output, exact: true };
 }
 
 /** Something was served by every run, and every run could be made; a curve serves nobody. */
@@ -155,7 +166,7 @@ async function plannedRuns(
 ): Promise<{ planned: Planned[]; refused: RefusedRun[]; echo: RunWorkload['echo'] | undefined }> {
   const chosen = args.policies.length > 0 ? args.policies.map(policyNamed) : [source.defaultPolicy];
   const evictions = (args.evictions.length > 0 ? args.evictions : ['lru']).map((word) =>
-    choose(word, evictionPolicies, 'eviction policy', '--eviction'),
+    choose(word, servingEvictions, 'eviction policy', '--eviction'),
   );
   const planned: Planned[] = [];
   const refused: RefusedRun[] = [];
@@ -164,7 +175,7 @@ async function plannedRuns(
       for (const settings of combinations(args.sweeps)) {
         const eviction =
           typeof settings.eviction === 'string'
-            ? choose(settings.eviction, evictionPolicies, 'eviction policy', '--sweep')
+            ? choose(settings.eviction, servingEvictions, 'eviction policy', '--sweep')
             : named;
         const made = source.make(settings, policy, eviction);
         if (!made.ok) {

@@ -129,8 +129,17 @@ export function runsOf(result: SimulateResult): readonly NamedRun[] {
   return 'curve' in result ? [] : [result];
 }
 
-/** "paged", "block-size 8", "orca-max, rate 2x": what sets a run apart from the others. */
-export function runName({ policy, settings }: Pick<NamedRun, 'policy' | 'settings'>, severalPolicies: boolean): string {
-  const changes = Object.entries(settings).map(([key, value]) => `${key} ${value}`);
-  return [...(severalPolicies || changes.length === 0 ? [policy] : []), ...changes].join(', ');
+/** What sets runs apart: the names of what differs between them, and each run's values of it. */
+export function distinctions(runs: readonly NamedRun[]): { keys: string[]; values: string[][] } {
+  const differs = (of: (run: NamedRun) => string): boolean => new Set(runs.map(of)).size > 1;
+  const settings = [...new Set(runs.flatMap((run) => Object.keys(run.settings)))];
+  const columns: { key: string; of: (run: NamedRun) => string }[] = settings.map((key) => ({
+    key,
+    of: (run) => String(run.settings[key] ?? ''),
+  }));
+  const evictions = { key: 'eviction', of: (run: NamedRun) => run.eviction };
+  const policies = { key: 'policy', of: (run: NamedRun) => run.policy };
+  if (differs(evictions.of) && !settings.includes('eviction')) columns.unshift(evictions);
+  if (differs(policies.of) || columns.length === 0) columns.unshift(policies);
+  return { keys: columns.map(({ key }) => key), values: runs.map((run) => columns.map(({ of }) => of(run))) };
 }

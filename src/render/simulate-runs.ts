@@ -3,8 +3,8 @@
 import { percent, thousands } from '../numbers.ts';
 import {
   type CurveResult,
+  distinctions,
   type NamedRun,
-  runName,
   type SeveralRuns,
   type SimulateOutput,
 } from '../plan/simulate-output.ts';
@@ -23,7 +23,7 @@ export function runsTable({ input, result }: SimulateOutput<SeveralRuns>, style:
   const paint = paintFor(style.colour);
   const width = Math.min(style.columns, 80);
   const { runs, refused } = result;
-  const names = namesOf(runs);
+  const names = rowNames(runs);
   const parts = [
     simulateHeading(input, paint, width),
     runs.length > 0 ? memoryTable(runs, names, paint) : '',
@@ -34,19 +34,32 @@ export function runsTable({ input, result }: SimulateOutput<SeveralRuns>, style:
   return `${parts.filter(Boolean).join('\n\n')}\n`;
 }
 
-/** One name a run, the policy in it where it differs between them. */
+/** One name a run: what sets it apart, with the name of the setting where the value alone says nothing. */
 export function namesOf(runs: readonly NamedRun[]): string[] {
-  const several = new Set(runs.map(({ policy }) => policy)).size > 1;
-  const evictions = new Set(runs.map(({ eviction }) => eviction)).size > 1;
-  return runs.map((run) => {
-    const settings = evictions ? { ...run.settings, eviction: run.eviction } : run.settings;
-    return visible(runName({ policy: run.policy, settings }, several));
-  });
+  const { keys, values } = distinctions(runs);
+  return values.map((row) =>
+    visible(
+      row.map((value, i) => (/^(policy|eviction|run)$/.test(keys[i]!) ? value : `${keys[i]} ${value}`)).join(', '),
+    ),
+  );
 }
 
-function memoryTable(runs: readonly NamedRun[], names: readonly string[], paint: Paint): string {
+/** The values alone, under a head that names what they are of. */
+function rowNames(runs: readonly NamedRun[]): { head: string; names: string[] } {
+  const { keys, values } = distinctions(runs);
+  return {
+    head: keys.length === 1 && keys[0] === 'policy' ? '' : cut(keys.join(', ')),
+    names: values.map((row) => cut(visible(row.join(', ')))),
+  };
+}
+
+function memoryTable(
+  runs: readonly NamedRun[],
+  { head: of, names }: ReturnType<typeof rowNames>,
+  paint: Paint,
+): string {
   const rows = runs.map(({ memory: { shares, meanUtilization }, pool }, i) => [
-    cut(names[i]!),
+    names[i]!,
     thousands(pool.numBlocks),
     number(shares.tokenStates),
     number(shares.reserved),
@@ -55,15 +68,19 @@ function memoryTable(runs: readonly NamedRun[], names: readonly string[], paint:
     number(shares.free),
     number(meanUtilization),
   ]);
-  const head = ['', 'blocks', 'tokens', 'reserved', 'int.', 'ext.', 'free', 'used %'];
+  const head = [of, 'blocks', 'tokens', 'reserved', 'int.', 'ext.', 'free', 'used %'];
   const table = grid(head, ['left', ...rest(head)], rows);
   return `${paint.bold('KV cache')}  shares of the token slots over time in %: token states, reserved,\n  internal and external fragmentation, free or cached; blocks used\n${table}`;
 }
 
-function requestTable(runs: readonly NamedRun[], names: readonly string[], paint: Paint): string {
+function requestTable(
+  runs: readonly NamedRun[],
+  { head: of, names }: ReturnType<typeof rowNames>,
+  paint: Paint,
+): string {
   const rejected = runs.some(({ requests }) => requests.rejected > 0);
   const rows = runs.map(({ latency, throughput, prefixCache, preemptions, requests }, i) => [
-    cut(names[i]!),
+    names[i]!,
     ...(rejected ? [thousands(requests.rejected)] : []),
     number(prefixCache.hitRate),
     thousands(preemptions.recompute + preemptions.swap),
@@ -73,7 +90,7 @@ function requestTable(runs: readonly NamedRun[], names: readonly string[], paint
     rate(throughput.meanBatch),
     rate(throughput.requestsPerSecond),
   ]);
-  const head = ['', ...(rejected ? ['rej.'] : []), 'hit %', 'pre.', 'TTFT', 'TPOT', 'e2e', 'batch', 'req/s'];
+  const head = [of, ...(rejected ? ['rej.'] : []), 'hit %', 'pre.', 'TTFT', 'TPOT', 'e2e', 'batch', 'req/s'];
   const table = grid(head, ['left', ...rest(head)], rows);
   const note = `tokens cached at admission, preemptions${rejected ? ', rejected' : ''}; mean latencies`;
   return `${paint.bold('Requests')}  ${note}\n${table}`;
@@ -92,7 +109,7 @@ function refusedLine(
   width: number,
   paint: Paint,
 ): string {
-  const name = visible(runName({ policy, settings }, true));
+  const name = visible([policy, ...Object.entries(settings).map(([key, value]) => `${key} ${value}`)].join(', '));
   return `${paint.bad('NOT RUN')}  ${wrap(`${name}: ${visible(reason)}`, width - 9, 2)}`;
 }
 

@@ -88,7 +88,8 @@ export function workloadText({ workload }: SimulateInputEcho): string {
 export function poolText({ pool }: RunResult, { poolSource }: SimulateInputEcho): string {
   const bytes = pool.bytesPerBlock === null ? '' : `, ${gib(pool.numBlocks * pool.bytesPerBlock)}`;
   const source = { plan: ' (from the plan)', option: ' (as given)', 'run-config': ' (run configuration)', none: '' };
-  return `${thousands(pool.numBlocks)} blocks of ${pool.blockSize} tokens${bytes}${source[poolSource]}`;
+  const size = pool.blockSize === 1 ? 'token slots' : `blocks of ${pool.blockSize} tokens`;
+  return `${thousands(pool.numBlocks)} ${size}${bytes}${source[poolSource]}`;
 }
 
 export function titleOf({ input }: SimulateOutput): string {

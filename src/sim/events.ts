@@ -22,14 +22,16 @@ export interface Watched {
   observer: StepObserver;
 }
 
-/** Events wait until their time is known: arrivals and blocks of a step have that of its start, outputs that of its end. */
+/** Events wait until their time is known: arrivals and blocks of a step have that of its start, outputs that of their coming. */
 export function watch(sink: EventSink, { requests }: Workload): Watched {
   let step = 0;
-  let endTime = 0;
+  /** Steps whose output has not come, and when the next one does. */
+  const inFlight: number[] = [];
+  let outputTime = 0;
   let waiting: Untimed<SimEvent>[] = [];
   const note = (event: Untimed<SimEvent>): void => void waiting.push(event);
-  const flush = (t: number): void => {
-    for (const event of waiting) sink({ t, step, ...event } as SimEvent);
+  const flush = (t: number, of: number): void => {
+    for (const event of waiting) sink({ t, step: of, ...event } as SimEvent);
     waiting = [];
   };
   const id = (request: number): string => requests[request]!.id;
@@ -61,18 +63,20 @@ export function watch(sink: EventSink, { requests }: Workload): Watched {
       if (inner instanceof PagedSystem) inner.kv.pool.events = pool;
       return watchedSystem(inner, {
         added: (request) => note({ event: 'arrived', request: id(request) }),
-        completed: () => flush(endTime),
+        completed() {
+          flush(outputTime, inFlight.shift() ?? step);
+        },
       });
     },
     observer: {
       scheduled(time, seconds) {
-        flush(time);
-        step++;
-        endTime = time + seconds;
+        flush(time, step);
+        inFlight.push(step++);
+        outputTime = time + seconds;
       },
       idle(from, to) {
-        flush(from);
-        endTime = to;
+        flush(from, step);
+        outputTime = to;
       },
     },
   };
@@ -114,7 +118,7 @@ function watchedSystem(
     schedule: () => inner.schedule(),
     complete() {
       const completed = inner.complete();
-      on.completed();
+      if (completed) on.completed();
       return completed;
     },
     memory: (into) => inner.memory(into),

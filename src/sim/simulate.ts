@@ -61,7 +61,9 @@ export function simulateRun(
       ...(watched ? { observer: watched.observer, stepByStep: true } : {}),
     },
   });
-  return { result, perRequest };
+  // As vLLM prints it, the null block included; other policies have none.
+  const numBlocks = setup.policy === 'paged' ? setup.paged.numBlocks * setup.replicas : result.pool.numBlocks;
+  return { result: { ...result, pool: { ...result.pool, numBlocks } }, perRequest };
 }
 
 /** The same requests so many times as fast; pauses of people stay. */

@@ -5,7 +5,7 @@ import type { PagedConfig, PagedRules } from '../paged/config.ts';
 import type { PauseMode } from '../paged/scheduler.ts';
 import { PagedSystem } from '../paged/system.ts';
 import type { QueueState, SimRequest, Workload } from '../types.ts';
-import { Clock, type OutsideEvent } from './clock.ts';
+import { Clock, type OutsideEvent, type StepObserver } from './clock.ts';
 import { crc32 } from './crc32.ts';
 
 export type RunEvent = { at: number } & (
@@ -32,9 +32,11 @@ export interface RunInput {
   /** fileOrder[i] is the row of request i, where requests are not in file order. */
   fileOrder?: readonly number[];
   trace?: (time: number, system: PagedSystem) => void;
+  /** Sees every step and idle time too. */
+  observe?: (system: PagedSystem) => StepObserver;
 }
 
-export function runConfigured({ config, rules, workload, fileOrder, trace }: RunInput): ConfiguredRun {
+export function runConfigured({ config, rules, workload, fileOrder, trace, observe }: RunInput): ConfiguredRun {
   const clock = new Clock(workload);
   const { requests } = workload;
   const drafts = config.spec?.tokens ?? 0;
@@ -44,15 +46,18 @@ export function runConfigured({ config, rules, workload, fileOrder, trace }: Run
   });
   const usage = { usedBlockSteps: 0, peakUsedBlocks: 0 };
   const queues: QueueState = { running: 0, waiting: 0, swapped: 0, usedBlocks: 0, cachedBlocks: 0 };
+  const observer = observe?.(system);
   clock.run(system, {
     events: outsideEvents(config.events ?? [], system, workload),
     observer: {
-      scheduled(time) {
+      scheduled(time, seconds) {
         system.queues(queues);
         usage.usedBlockSteps += queues.usedBlocks;
         usage.peakUsedBlocks = Math.max(usage.peakUsedBlocks, queues.usedBlocks);
         trace?.(time, system);
+        observer?.scheduled?.(time, seconds);
       },
+      idle: (from, to) => observer?.idle?.(from, to),
     },
   });
   return { counters: countersOf(clock, system, { usage, workload, fileOrder }), clock, system };

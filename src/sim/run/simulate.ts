@@ -63,8 +63,9 @@ function both(one: StepObserver, other: StepObserver): StepObserver {
   };
 }
 
-function resultOf(
-  { workload, stepTime, bytesPerBlock = null, fileOrder }: SimulationInput,
+/** The figures of a run that has ended. */
+export function resultOf(
+  { workload, stepTime, bytesPerBlock = null, fileOrder }: Omit<SimulationInput, 'system'>,
   { times, totals }: Clock,
   { system, statistics }: { system: ServingSystem; statistics: Statistics },
 ): RunResult {
