@@ -3,9 +3,11 @@
 import { assertNever } from '../assert.ts';
 import { contiguousPolicies, createContiguous } from './contiguous/index.ts';
 import { createNano } from './nano/index.ts';
+import { poolEvictions } from './paged/eviction-pool.ts';
 import { PagedSystem } from './paged/system.ts';
 import { createRadix, type RadixEviction, radixEvictions } from './radix/index.ts';
 import type { SimSetup } from './setup.ts';
+import { createTokenGranular } from './token-granular/index.ts';
 import type { RequestListener, ServingSystem, Workload } from './types.ts';
 import { createV0 } from './v0/index.ts';
 
@@ -16,7 +18,7 @@ export const policyHelp: Readonly<Record<Policy, string>> = {
   paged: 'blocks on demand, continuous batching, recompute (vLLM V1)',
   v0: 'blocks on demand, prefill first, swap, copy-on-write (vLLM V0)',
   nano: 'blocks on demand, prefill first (nano-vllm)',
-  token: 'single token slots, otherwise as paged (LightLLM)',
+  token: 'single token slots, admission by the estimated peak (LightLLM)',
   radix: 'a radix tree over token slots (SGLang)',
   'orca-max': 'one piece of the model maximum (Orca Max)',
   'orca-pow2': 'one piece of the next power of two (Orca Pow2)',
@@ -26,6 +28,24 @@ export const policyHelp: Readonly<Record<Policy, string>> = {
   'static-batching': 'a batch runs until its last sequence ends',
 };
 
+/** Orders in which a policy can give up what it has cached; the first is its own. */
+function evictionsOf(policy: Policy): readonly string[] {
+  if (policy === 'paged') return poolEvictions;
+  return policy === 'radix' ? radixEvictions : ['lru'];
+}
+
+/** Every order that some policy knows. */
+export const servingEvictions: readonly string[] = [...new Set(policies.flatMap(evictionsOf))];
+
+/** Why a setup cannot run for its eviction order; undefined when it can. */
+export function evictionRefusal({ policy, eviction, paged }: SimSetup): string | undefined {
+  const known = evictionsOf(policy);
+  if (!known.includes(eviction)) return `${policy} gives up blocks by ${known.join(', ')}, not by ${eviction}`;
+  const own = policy !== 'paged' || (eviction === 'lru' && paged.eviction?.pinTokens === undefined);
+  if (own || paged.groups.every(({ type }) => type !== 'mamba')) return undefined;
+  return 'with Mamba layers blocks are given up as vLLM does, by lru and without pins';
+}
+
 export function createServing(setup: SimSetup, workload: Workload, listener: RequestListener): ServingSystem {
   const { policy, paged, rules } = setup;
   const { numBlocks, blockSize, maxModelLen, maxNumSeqs, maxNumBatchedTokens, prefixCaching } = paged;
@@ -33,12 +53,13 @@ export function createServing(setup: SimSetup, workload: Workload, listener: Req
   const usable = numBlocks - 1;
   const poolTokens = usable * blockSize;
   switch (policy) {
-    case 'paged':
-      return new PagedSystem(paged, rules, workload, listener, { accepted: acceptance(setup) });
-    case 'token': {
-      const slots = { ...paged, numBlocks: poolTokens + 1, blockSize: 1 };
-      return new PagedSystem(slots, rules, workload, listener, { accepted: acceptance(setup) });
+    case 'paged': {
+      const eviction = poolEvictions.find((name) => name === setup.eviction) ?? 'lru';
+      const config = { ...paged, eviction: { ...paged.eviction, policy: eviction } };
+      return new PagedSystem(config, rules, workload, listener, { accepted: acceptance(setup) });
     }
+    case 'token':
+      return createTokenGranular(workload, { poolTokens, maxModelLen, maxRunningRequests: maxNumSeqs }, listener);
     case 'v0':
       return createV0(workload, v0Config(setup, usable), listener);
     case 'nano': {

@@ -15,6 +15,7 @@ export type Rate = { kind: 'scale'; factor: number } | { kind: 'perSecond'; requ
 
 export interface SimulationOptions {
   eviction?: string;
+  pinPrefixTokens?: number;
   seed?: number;
   rate?: Rate;
   limit?: number;
@@ -146,6 +147,13 @@ export const simulationOptionTable: readonly SimulationOptionEntry[] = [
     flags: '--eviction <policy>',
     description: 'lru, lfu, fifo, slru, ... of cached blocks',
     read: (raw) => raw,
+  },
+  {
+    group: 'Memory',
+    key: 'pinPrefixTokens',
+    flags: '--pin-prefix <tokens>',
+    description: 'keep the blocks of the first tokens of every request to the last',
+    read: positive,
   },
   {
     group: 'Memory',

@@ -11,6 +11,24 @@ export function promptBlocks({ requests }: Workload, blockTokens: number, hashed
   return hashed ? hashedBlocks(requests, blockTokens, blocks) : chainedBlocks(requests, blockTokens, blocks);
 }
 
+/** A flag for each block that lies within the first `pinTokens` tokens of a prompt. */
+export function pinnedBlocks(
+  refs: BlockRefs,
+  { requests }: Workload,
+  blockTokens: number,
+  pinTokens: number,
+): Uint8Array {
+  const pinned = new Uint8Array(refs.distinct);
+  let first = 0;
+  for (const { promptTokens } of requests) {
+    const blocks = Math.ceil(promptTokens / blockTokens);
+    const within = Math.min(blocks, Math.floor(pinTokens / blockTokens));
+    for (let i = first; i < first + within; i++) pinned[refs.ids[i]!] = 1;
+    first += blocks;
+  }
+  return pinned;
+}
+
 /** Blocks with equal ids begin with the same token, and no others do. */
 function hashedBlocks(requests: readonly SimRequest[], blockTokens: number, blocks: number): BlockRefs {
   const keys = new Float64Array(blocks);

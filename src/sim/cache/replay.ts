@@ -3,14 +3,16 @@
 // once. A cache with infinite capacity gives the upper bound of what prefix caching can save.
 import { assert } from '../../assert.ts';
 import { type BlockRefs, blockRefs } from './block-refs.ts';
+import { LruOrder } from './lru.ts';
 import { createOrder, type EvictionPolicy, type OrderOptions } from './order.ts';
 
 export interface ReplayOptions extends Partial<Pick<OrderOptions, 'protectedHits' | 'protectedShare' | 'reuseWindow'>> {
   /** Blocks that fit; Infinity: nothing is ever evicted. */
   readonly capacityBlocks: number;
   readonly eviction: EvictionPolicy;
-  /** Keys of blocks that are never evicted once they are in. They count in the capacity. */
+  /** Pinned blocks: by key, or a flag per id of the references. They are evicted, oldest use first, only when no other is left. */
   readonly pinned?: Iterable<number>;
+  readonly pinnedIds?: Uint8Array;
 }
 
 export interface ReplayResult {
@@ -18,16 +20,12 @@ export interface ReplayResult {
   readonly hitBlocks: number;
   readonly blockHitRate: number;
   readonly evictions: number;
-  /** Blocks that found the cache full of pinned ones and were not kept. */
-  readonly refusedBlocks: number;
 }
 
 export interface CurvePoint extends ReplayResult {
   readonly eviction: EvictionPolicy;
   readonly capacityBlocks: number;
 }
-
-const pinnedFlag = 2;
 
 export function replayCache(references: ArrayLike<number> | BlockRefs, options: ReplayOptions): ReplayResult {
   const { capacityBlocks, eviction, pinned = [] } = options;
@@ -36,44 +34,35 @@ export function replayCache(references: ArrayLike<number> | BlockRefs, options: 
   const { ids, distinct } = refs;
   const capacity = Math.min(Math.floor(capacityBlocks), distinct);
   const order = createOrder(eviction, { ...options, ids: distinct, capacity });
-  const pins = pinnedIds(refs, pinned);
+  const pins = options.pinnedIds ?? pinnedIds(refs, pinned);
+  const pinnedOrder = new LruOrder(pins === null ? 0 : distinct);
   const cached = new Uint8Array(distinct);
-  let pinnedInside = 0;
   let hits = 0;
   let evictions = 0;
-  let refused = 0;
-  for (let i = 0; i < ids.length; i++) {
+  for (let i = 0; i < ids.length && capacity > 0; i++) {
     const id = ids[i]!;
-    if (cached[id] !== 0) {
+    const mine = pins !== null && pins[id] === 1 ? pinnedOrder : order;
+    if (cached[id] === 1) {
       hits++;
-      if (cached[id] !== pinnedFlag) order.touch(id);
+      mine.touch(id);
       continue;
     }
-    if (order.size + pinnedInside >= capacity) {
-      const victim = order.evict(id);
-      if (victim < 0) {
-        refused++;
-        continue;
-      }
+    if (order.size + pinnedOrder.size >= capacity) {
+      const victim = order.size > 0 ? order.evict(id) : pinnedOrder.evict(id);
       cached[victim] = 0;
       evictions++;
     }
-    if (pins !== null && pins[id] === 1) {
-      cached[id] = pinnedFlag;
-      pinnedInside++;
-    } else {
-      cached[id] = 1;
-      order.insert(id);
-    }
+    cached[id] = 1;
+    mine.insert(id);
   }
-  assert(order.size + pinnedInside <= capacity, 'law C1: no more blocks are cached than fit');
-  assert(hits + evictions + refused + order.size + pinnedInside === ids.length, 'law C2: every reference has one end');
+  const inside = order.size + pinnedOrder.size;
+  assert(inside <= capacity, 'law C1: no more blocks are cached than fit');
+  assert(capacity === 0 || hits + evictions + inside === ids.length, 'law C2: every reference has one end');
   return {
     queriedBlocks: ids.length,
     hitBlocks: hits,
     blockHitRate: ids.length === 0 ? 0 : hits / ids.length,
     evictions,
-    refusedBlocks: refused,
   };
 }
 

@@ -52,12 +52,15 @@ describe('cache-only replay', () => {
     expect(replayCache(oneHit, { eviction: 'slru', capacityBlocks: 3, protectedHits: 1 }).hitBlocks).toBe(2);
   });
 
-  it('pinned keys stay, count in the capacity, and a cache full of them takes nothing else', () => {
+  it('pinned keys stay while others can go, count in the capacity, and leave by last use when only they are left', () => {
     const keys = [1, 2, 3, 4, 5, 6, 1, 2];
     const pinned = replayCache(keys, { eviction: 'lru', capacityBlocks: 3, pinned: [1, 2, 99] });
-    expect(pinned).toMatchObject({ hitBlocks: 2, evictions: 3, refusedBlocks: 0 });
-    const full = replayCache(keys, { eviction: 'lru', capacityBlocks: 2, pinned: [1, 2] });
-    expect(full).toMatchObject({ hitBlocks: 2, evictions: 0, refusedBlocks: 4 });
+    expect(pinned).toMatchObject({ hitBlocks: 2, evictions: 3 });
+    expect(replayCache(keys, { eviction: 'lru', capacityBlocks: 3 }).hitBlocks).toBe(0);
+    const full = replayCache([1, 2, 1, 3, 1, 2], { eviction: 'lru', capacityBlocks: 2, pinned: [1, 2] });
+    expect(full).toMatchObject({ hitBlocks: 2, evictions: 2 });
+    const flags = Uint8Array.of(1, 1, 0, 0, 0, 0);
+    expect(replayCache(keys, { eviction: 'lfu', capacityBlocks: 3, pinnedIds: flags }).hitBlocks).toBe(2);
   });
 
   it('reads keys of any size, and 64-bit keys in pairs of words', () => {
