@@ -70,13 +70,13 @@ function owners(poolSlots: number, held: readonly Piece[]): Uint8Array {
   return taken;
 }
 
-function buddyModel(poolSlots: number, smallest: number): Model {
+function buddyModel(poolSlots: number): Model {
   /** A region of 2^k slots is one free piece when nothing in it is held, or falls into halves until a held piece fills it. */
   const split = (taken: Uint8Array, held: Set<number>, start: number, slots: number, into: Piece[]): void => {
     const region = taken.subarray(start, start + slots);
     if (region.every((owner) => owner === 0)) into.push([start, slots]);
     else if (!held.has(start * 1024 + slots)) {
-      if (slots <= smallest) throw new Error(`slots ${start}.. are held in part`);
+      if (slots === 1) throw new Error(`slots ${start}.. are held in part`);
       split(taken, held, start, slots / 2, into);
       split(taken, held, start + slots / 2, slots / 2, into);
     }
@@ -87,7 +87,7 @@ function buddyModel(poolSlots: number, smallest: number): Model {
       const known = new Set(held.map(([start, slots]) => start * 1024 + slots));
       const pieces: Piece[] = [];
       let start = 0;
-      for (let size = 1024; size >= smallest; size /= 2) {
+      for (let size = 1024; size >= 1; size /= 2) {
         if (poolSlots - start < size) continue;
         split(taken, known, start, size, pieces);
         start += size;
@@ -95,7 +95,7 @@ function buddyModel(poolSlots: number, smallest: number): Model {
       return pieces;
     },
     expected(slots, free) {
-      let size = smallest;
+      let size = 1;
       while (size < slots) size *= 2;
       const fitting = free.filter((piece) => piece[1] >= size);
       if (fitting.length === 0) return undefined;
@@ -127,9 +127,9 @@ function bestFitModel(poolSlots: number): Model {
 describe('contiguous allocators', () => {
   it('buddy: as the naive model, in a pool of any size', () => {
     fc.assert(
-      fc.property(pool, fc.constantFrom(1, 1, 2, 8), operations, (poolSlots, smallest, sequence) => {
-        const buddy = new BuddyAllocator(poolSlots, smallest);
-        follow(buddy, buddyModel(poolSlots, smallest), sequence, () => buddy.freePieces());
+      fc.property(pool, operations, (poolSlots, sequence) => {
+        const buddy = new BuddyAllocator(poolSlots);
+        follow(buddy, buddyModel(poolSlots), sequence, () => buddy.freePieces());
       }),
       runs,
     );

@@ -7,46 +7,43 @@ export class SlotAllocator implements ContiguousAllocator {
   readonly poolSlots: number;
   readonly slotSize: number;
   heldSlots = 0;
-  /** Rows that are free, the next to be handed out last. */
-  readonly #free: number[] = [];
-  readonly #taken: Uint8Array;
+  readonly #rows: number;
+  /** Rows that were handed out once; those below that came back, the next to be handed out last. */
+  #used = 0;
+  readonly #returned: number[] = [];
+  readonly #held = new Set<number>();
 
   constructor(poolSlots: number, slotSize: number) {
     assert(Number.isInteger(slotSize) && slotSize > 0, `rows of ${slotSize} slots`);
     this.poolSlots = poolSlots;
     this.slotSize = slotSize;
-    const rows = Math.floor(poolSlots / slotSize);
-    this.#taken = new Uint8Array(rows);
-    for (let row = rows - 1; row >= 0; row--) this.#free.push(row);
+    this.#rows = Math.floor(poolSlots / slotSize);
   }
 
   pieceSlots(slots: number): number | undefined {
-    return slots <= this.slotSize && this.#taken.length > 0 ? this.slotSize : undefined;
+    return this.capacity(slots) > 0 ? this.slotSize : undefined;
   }
 
   capacity(slots: number): number {
-    return slots <= this.slotSize ? this.#taken.length : 0;
+    return slots <= this.slotSize ? this.#rows : 0;
   }
 
   allocate(slots: number): number | undefined {
     assert(slots > 0, `a piece of ${slots} slots`);
-    if (slots > this.slotSize) return undefined;
-    const row = this.#free.pop();
-    if (row === undefined) return undefined;
-    this.#taken[row] = 1;
+    if (slots > this.slotSize || this.#held.size === this.#rows) return undefined;
+    const start = this.#returned.pop() ?? this.#used++ * this.slotSize;
+    this.#held.add(start);
     this.heldSlots += this.slotSize;
-    return row * this.slotSize;
+    return start;
   }
 
   free(start: number): void {
-    const row = start / this.slotSize;
-    assert(this.#taken[row] === 1, `slot ${start} is not the start of a row that was handed out`);
-    this.#taken[row] = 0;
-    this.#free.push(row);
+    assert(this.#held.delete(start), `slot ${start} is not the start of a row that was handed out`);
+    this.#returned.push(start);
     this.heldSlots -= this.slotSize;
   }
 
   largestFree(): number {
-    return this.#free.length > 0 ? this.slotSize : 0;
+    return this.#held.size < this.#rows ? this.slotSize : 0;
   }
 }

@@ -4,6 +4,7 @@ import { BestFitAllocator } from '../../../src/sim/contiguous/best-fit.ts';
 import { BuddyAllocator } from '../../../src/sim/contiguous/buddy.ts';
 import { type ContiguousPolicy, createContiguous } from '../../../src/sim/contiguous/index.ts';
 import { reserveNextPowerOfTwo } from '../../../src/sim/contiguous/reservation.ts';
+import { SlotAllocator } from '../../../src/sim/contiguous/slots.ts';
 import type { SimRequest } from '../../../src/sim/types.ts';
 
 const paperPool = 15_728;
@@ -62,6 +63,16 @@ describe('buddy allocator', () => {
     expect(buddy.pieceSlots(8193)).toBeUndefined();
     expect(buddy.freePieces()).toHaveLength(8);
   });
+});
+
+it('pools of any size cost no more than their pieces', () => {
+  const slots = 2 ** 40 + 12_345;
+  const buddy = new BuddyAllocator(slots);
+  const start = buddy.allocate(2 ** 33 + 1)!;
+  expect([buddy.heldSlots, buddy.capacity(2 ** 33), buddy.pieceSlots(2 ** 41)]).toEqual([2 ** 34, 128, undefined]);
+  buddy.free(start);
+  expect(buddy.freePieces()[0]).toEqual([0, 2 ** 40]);
+  expect(new SlotAllocator(slots, 16).allocate(16)).toBe(0);
 });
 
 it('best-fit takes the smallest piece that holds the demand and leaves the rest where it is', () => {
