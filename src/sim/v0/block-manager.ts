@@ -58,14 +58,21 @@ export class BlockManager {
     first.slots = first.tokens;
   }
 
-  /** Tokens at the start of the group's first sequence whose blocks are computed and cached. */
+  /**
+   * Tokens at the start of the group's first sequence whose blocks are computed and cached, by bisection as vLLM does it (a cached
+   * block is taken to mean that those before it are cached too; where they are not, more can be counted than is there).
+   */
   cachedTokens(group: SequenceGroup): number {
     if (!this.caching) return 0;
     const { first } = group;
     this.nameContents(group, first);
-    const full = Math.floor(first.tokens / this.blockSize);
     let hit = 0;
-    while (hit < full && this.gpu.isComputed(first.contents[hit]!)) hit++;
+    let end = Math.floor(first.tokens / this.blockSize);
+    while (hit < end) {
+      const middle = (hit + end) >> 1;
+      if (this.gpu.isComputed(first.contents[middle]!)) hit = middle + 1;
+      else end = middle;
+    }
     return hit * this.blockSize;
   }
 

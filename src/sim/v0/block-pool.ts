@@ -88,6 +88,7 @@ export class BlockPool {
       this.evictions++;
     }
     this.refs[block] = 1;
+    this.access[block] = neverAccessed;
     this.held++;
     this.holders++;
     return block;

@@ -1,38 +1,40 @@
 // Which cached, unused block of a V0 pool is given up first: the one whose last access is oldest, among those the one with the
 // most tokens hashed up to its end (the deepest of a prefix), then the smallest id. Law: vllm/core/evictor.py, 0.6.6 to 0.10.2.
-// A binary heap with lazy removal: an entry counts while it carries the newest stamp of its block.
+// A binary heap with lazy removal as there: an entry counts while its block is present with that access time, so that a block which
+// left and came back with the same time can go by its older entry.
+
+/** Entries per present block above which the stale ones are thrown out. */
+const staleFactor = 50;
 
 export class Evictor {
-  private readonly stamp: Int32Array;
-  private readonly present: Uint8Array;
+  private readonly access: Float64Array;
+  private readonly depth: Int32Array;
+  private readonly present = new Set<number>();
   private heap: Entry[] = [];
-  private count = 0;
 
   constructor(blocks: number) {
-    this.stamp = new Int32Array(blocks);
-    this.present = new Uint8Array(blocks);
+    this.access = new Float64Array(blocks);
+    this.depth = new Int32Array(blocks);
   }
 
   get size(): number {
-    return this.count;
+    return this.present.size;
   }
 
   has(block: number): boolean {
-    return this.present[block] === 1;
+    return this.present.has(block);
   }
 
   add(block: number, access: number, hashedTokens: number): void {
-    this.present[block] = 1;
-    this.count++;
-    const stamp = (this.stamp[block]! + 1) | 0;
-    this.stamp[block] = stamp;
-    push(this.heap, { block, access, hashedTokens, stamp });
-    if (this.heap.length > 64 + 4 * this.count) this.compact();
+    this.present.add(block);
+    this.access[block] = access;
+    this.depth[block] = hashedTokens;
+    push(this.heap, { block, access, hashedTokens });
+    if (this.heap.length > staleFactor * this.present.size) this.dropStale();
   }
 
   remove(block: number): void {
-    this.present[block] = 0;
-    this.count--;
+    this.present.delete(block);
   }
 
   /** The next victim, removed; -1 when there is none. */
@@ -40,20 +42,17 @@ export class Evictor {
     for (;;) {
       const entry = pop(this.heap);
       if (!entry) return -1;
-      if (!this.valid(entry)) continue;
-      this.remove(entry.block);
+      if (!this.present.has(entry.block) || this.access[entry.block] !== entry.access) continue;
+      this.present.delete(entry.block);
       return entry.block;
     }
   }
 
-  private valid(entry: Entry): boolean {
-    return this.present[entry.block] === 1 && this.stamp[entry.block] === entry.stamp;
-  }
-
-  private compact(): void {
-    const old = this.heap;
+  private dropStale(): void {
     this.heap = [];
-    for (const entry of old) if (this.valid(entry)) push(this.heap, entry);
+    for (const block of this.present) {
+      push(this.heap, { block, access: this.access[block]!, hashedTokens: this.depth[block]! });
+    }
   }
 }
 
@@ -61,7 +60,6 @@ interface Entry {
   block: number;
   access: number;
   hashedTokens: number;
-  stamp: number;
 }
 
 function before(a: Entry, b: Entry): boolean {

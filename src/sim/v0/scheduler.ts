@@ -29,6 +29,8 @@ export class V0Scheduler {
   running = new Deque<SequenceGroup>();
   /** What the last call scheduled, in the order their output is processed. */
   scheduled: SequenceGroup[] = [];
+  private readonly recomputed: SequenceGroup[] = [];
+  private readonly swappedOut: SequenceGroup[] = [];
   private calls = 0;
 
   constructor(
@@ -78,6 +80,7 @@ export class V0Scheduler {
     const forced = this.config.policy === 'priority' ? this.preemptLowerPriority(budget) : 0;
     const { decodes, preempted } = this.scheduleRunning(budget, null);
     const back = preempted === 0 ? this.scheduleSwapped(budget) : [];
+    this.requeuePreempted();
     for (const group of decodes) this.running.push(group);
     for (const group of back) this.running.push(group);
     this.scheduled = [...decodes, ...back];
@@ -90,6 +93,7 @@ export class V0Scheduler {
     const { decodes, chunks, preempted } = this.scheduleRunning(budget, partial);
     const back = preempted === 0 ? this.scheduleSwapped(budget) : [];
     const prefills = this.schedulePrefills(budget, partial);
+    this.requeuePreempted();
     const backDecodes = back.filter((group) => !group.prefilling);
     const backPrefills = back.filter((group) => group.prefilling);
     const order = this.config.finishingPrefillsFirst ? finishingFirst(chunks) : chunks;
@@ -102,8 +106,6 @@ export class V0Scheduler {
   private scheduleRunning(budget: Budget, partial: PartialPrefills | null) {
     const decodes: SequenceGroup[] = [];
     const chunks: SequenceGroup[] = [];
-    const recomputed: SequenceGroup[] = [];
-    const swappedOut: SequenceGroup[] = [];
     let preempted = 0;
     for (let group = this.running.first(); group; group = this.running.first()) {
       const tokens = this.runningTokens(group, budget, partial);
@@ -114,8 +116,8 @@ export class V0Scheduler {
         const victim: SequenceGroup = this.running.pop() ?? group;
         preempted++;
         const kind = this.preempt(victim);
-        if (kind === 'recompute') recomputed.push(victim);
-        else if (kind === 'swap') swappedOut.push(victim);
+        if (kind === 'recompute') this.recomputed.push(victim);
+        else if (kind === 'swap') this.swappedOut.push(victim);
         if (victim === group) break;
         runs = this.blocks.canAppend(group);
       }
@@ -126,9 +128,15 @@ export class V0Scheduler {
       (group.prefilling ? chunks : decodes).push(group);
       budget.add(tokens, partial ? group.width : 0);
     }
-    for (const group of recomputed) this.waiting.unshift(group);
-    for (const group of swappedOut) this.swapped.push(group);
     return { decodes, chunks, preempted };
+  }
+
+  /** Preempted groups enter their queues at the end of the call: what was waiting before them had its turn first. */
+  private requeuePreempted(): void {
+    for (const group of this.recomputed) this.waiting.unshift(group);
+    for (const group of this.swappedOut) this.swapped.push(group);
+    this.recomputed.length = 0;
+    this.swappedOut.length = 0;
   }
 
   private runningTokens(group: SequenceGroup, budget: Budget, partial: PartialPrefills | null): number {
@@ -171,6 +179,8 @@ export class V0Scheduler {
         skipped.push(this.waiting.shift()!);
         continue;
       }
+      // Looked up before anything is asked for: a remembered hit can be of blocks that are gone when the group starts.
+      const fresh = this.waitingTokens(group, budget, partial);
       const limit = this.promptLimit();
       const status = group.tokens > limit ? 'never' : this.blocks.canAllocate(group);
       if (status === 'never') {
@@ -179,7 +189,6 @@ export class V0Scheduler {
         continue;
       }
       if (status === 'later') break;
-      const fresh = this.waitingTokens(group, budget, partial);
       if (fresh.uncached <= 0 || !budget.fits(fresh.uncached, group.width)) break;
       this.waiting.shift();
       if (partial && isLong(group, this.config)) partial.long++;
