@@ -76,6 +76,7 @@ export interface PagedRules {
   /** Cap of a window group's need in the gate: none, window plus one batch, or plus every batch in flight. */
   admissionCap: 'none' | 'oneBatch' | 'batchesInFlight';
   lookaheadAtAdmission: boolean;
+  draftModelLookahead: boolean;
   /** Which groups drop the last hit block under EAGLE: all on each pass, the flagged ones once; or none, keys look ahead. */
   eagleLookup: 'dropEachPass' | 'dropOnce' | 'lookaheadKeys';
   eagleLookupLimit: 'hitLimit' | 'keys';

@@ -13,6 +13,7 @@ import type { GroupContext, KvGroup } from './groups/group.ts';
 import { MambaGroup } from './groups/mamba.ts';
 import { PartialHits } from './groups/partial.ts';
 import { SlidingGroup } from './groups/sliding.ts';
+import { lookaheadTokens } from './lookahead.ts';
 import { MultiKeyPool } from './multi-key-pool.ts';
 import { BlockTable, type Sequence } from './sequence.ts';
 
@@ -66,7 +67,7 @@ export class KvManager {
     this.hashBlockSize = sizes.hash;
     const batches = rules.admissionCap === 'batchesInFlight' && config.asyncScheduling ? 2 : 1;
     const eagle = config.spec?.method === 'eagle';
-    this.lookahead = config.spec && config.spec.method !== 'ngram' ? config.spec.tokens : 0;
+    this.lookahead = lookaheadTokens(config, rules);
     this.keyLookahead =
       eagle && config.prefixCaching && rules.eagleLookup === 'lookaheadKeys' && !config.offload ? 1 : 0;
     this.dropsLast = eagle && this.keyLookahead === 0;

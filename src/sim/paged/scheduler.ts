@@ -6,6 +6,7 @@ import { admittedFlag, Batch, samplesFlag } from './batch.ts';
 import type { PagedConfig, PagedRules } from './config.ts';
 import type { KvManager } from './kv-manager.ts';
 import { askAgain, type OffloadConnector } from './offload/connector.ts';
+import { lookaheadTokens } from './lookahead.ts';
 import { makeQueue, type WaitingQueue } from './queue.ts';
 import type { Sequence } from './sequence.ts';
 
@@ -92,7 +93,7 @@ export class Scheduler {
     this.waiting = makeQueue(config.policy);
     this.passedOver = rules.skippedQueue === 'own' ? makeQueue(config.policy) : undefined;
     this.draftTokens = spec?.tokens ?? 0;
-    this.lookahead = spec && spec.method !== 'ngram' ? spec.tokens : 0;
+    this.lookahead = lookaheadTokens(config, rules);
     this.slotsPerSequence = spec?.method === 'draft_model' && rules.draftSlots !== 'none' ? 1 : 0;
     this.watermarkBlocks = rules.watermark ? Math.floor((config.watermark ?? 0) * config.numBlocks) : 0;
     this.prefillInterval = rules.prefillInterval ? (config.prefillScheduleInterval ?? 1) : 1;

@@ -33,7 +33,8 @@ export class MambaGroup extends KvGroup {
   constructor(context: GroupContext, config: PagedConfig) {
     super(context);
     const mode = config.mambaCacheMode ?? 'none';
-    this.align = mode === 'align';
+    // Before 0.15 there is no such mode: every mode is `all`.
+    this.align = mode === 'align' && this.rules.mambaSplit !== 'none';
     this.draftStates = config.spec?.tokens ?? 0;
     this.signature = `mamba ${this.blockSize} ${mode}`;
   }
