@@ -13,6 +13,8 @@ export function makeCommand(name: string, description: string, examples: readonl
   const help: HelpConfiguration = {
     helpWidth: io.columns,
     sortOptions: false,
+    // Descriptions are short: they wrap beside long names too.
+    minWidthToWrap: 24,
     showGlobalOptions: false,
     commandUsage: (shown) => `${name === 'vram' ? '' : 'vram '}${shown.name()} ${shown.usage()}`,
   };

@@ -2,11 +2,13 @@
 // asked from `vram completion --names <kind>` at completion time, so that the script does not go stale.
 import { inputError } from '../diagnostics.ts';
 import type { Io } from '../io.ts';
-import { presetIds } from '../load/presets.ts';
+import { loadPresets, presetIds } from '../load/presets.ts';
+import { policies } from '../sim/policies.ts';
 import { engineOptionTable, longNames } from '../spec/engine-options.ts';
+import { simulationOptionTable } from '../spec/simulation-options.ts';
 import { makeCommand, parseCommand } from './command.ts';
 
-const commands = ['plan', 'list', 'show', 'schema', 'completion'];
+const commands = ['plan', 'simulate', 'list', 'show', 'schema', 'completion'];
 const planOptions = [
   '--model',
   '--gpu',
@@ -23,6 +25,22 @@ const planOptions = [
   '--assume-architecture',
   '--free-memory',
   '--output',
+];
+
+const simulateOnly = [
+  '--workload',
+  '--policy',
+  '--run-config',
+  '--sweep',
+  '--find-max-rate',
+  '--slo',
+  '--cache-only',
+  '--capacity-blocks',
+  '--jobs',
+  '--no-advice',
+  '--timeline',
+  '--events',
+  '--per-request',
 ];
 
 export async function run(argv: readonly string[], io: Io): Promise<number> {
@@ -44,6 +62,11 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
     io.out(`${presetIds(names).join('\n')}\n`);
     return 0;
   }
+  if (names === 'workloads' || names === 'policies') {
+    const words = names === 'policies' ? policies : loadPresets('workloads').map(({ id }) => id);
+    io.out(`${words.join('\n')}\n`);
+    return 0;
+  }
   const script = scriptFor(command.args[0]);
   if (!script) {
     throw inputError('VRAM159', `no completion for ${JSON.stringify(command.args[0] ?? '')}`, {
@@ -54,8 +77,14 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
   return 0;
 }
 
-function optionWords(): string {
-  return [...planOptions, ...engineOptionTable.flatMap(longNames)].join(' ');
+function optionWords(): string[] {
+  return [...planOptions, ...engineOptionTable.flatMap(longNames)];
+}
+
+function simulateWords(): string[] {
+  const plans = new Set(['--matrix', '--explain', '--concurrency']);
+  const shared = optionWords().filter((name) => !plans.has(name));
+  return [...simulateOnly, ...simulationOptionTable.flatMap(longNames), ...shared];
 }
 
 function scriptFor(shell: string | undefined): string | undefined {
@@ -66,9 +95,14 @@ function scriptFor(shell: string | undefined): string | undefined {
   case $prev in
     -m|--model) COMPREPLY=($(compgen -W "$(vram completion --names models)" -- "$cur")); return ;;
     -g|--gpu) COMPREPLY=($(compgen -W "$(vram completion --names gpus)" -- "$cur")); return ;;
+    -w|--workload) COMPREPLY=($(compgen -W "$(vram completion --names workloads)" -- "$cur"; compgen -f -- "$cur")); return ;;
+    --policy) COMPREPLY=($(compgen -W "$(vram completion --names policies)" -- "$cur")); return ;;
   esac
   if [ "$COMP_CWORD" -eq 1 ]; then COMPREPLY=($(compgen -W "${commands.join(' ')}" -- "$cur")); return; fi
-  COMPREPLY=($(compgen -W "${optionWords()}" -- "$cur"))
+  case \${COMP_WORDS[1]} in
+    simulate) COMPREPLY=($(compgen -W "${simulateWords().join(' ')}" -- "$cur")) ;;
+    *) COMPREPLY=($(compgen -W "${optionWords().join(' ')}" -- "$cur")) ;;
+  esac
 }
 complete -o default -F _vram vram
 `;
@@ -78,9 +112,14 @@ _vram() {
   case $words[CURRENT-1] in
     -m|--model) compadd -- \${(f)"$(vram completion --names models)"}; return ;;
     -g|--gpu) compadd -- \${(f)"$(vram completion --names gpus)"}; return ;;
+    -w|--workload) compadd -- \${(f)"$(vram completion --names workloads)"}; _files; return ;;
+    --policy) compadd -- \${(f)"$(vram completion --names policies)"}; return ;;
   esac
   if (( CURRENT == 2 )); then compadd -- ${commands.join(' ')}; return; fi
-  compadd -- ${optionWords()}
+  case $words[2] in
+    simulate) compadd -- ${simulateWords().join(' ')} ;;
+    *) compadd -- ${optionWords().join(' ')} ;;
+  esac
   _files
 }
 compdef _vram vram
@@ -90,12 +129,22 @@ compdef _vram vram
         ...commands.map((name) => `complete -c vram -n __fish_use_subcommand -f -a ${name}`),
         "complete -c vram -s m -l model -x -a '(vram completion --names models)'",
         "complete -c vram -s g -l gpu -x -a '(vram completion --names gpus)'",
-        ...[...planOptions, ...engineOptionTable.flatMap(longNames)]
-          .filter((name) => name !== '--model' && name !== '--gpu')
+        "complete -c vram -s w -l workload -n '__fish_seen_subcommand_from simulate' -a '(vram completion --names workloads)'",
+        "complete -c vram -l policy -n '__fish_seen_subcommand_from simulate' -x -a '(vram completion --names policies)'",
+        ...optionWords()
+          .filter(isPlain)
           .map((name) => `complete -c vram -l ${name.slice(2)}`),
+        ...simulateWords()
+          .filter((name) => isPlain(name) && !optionWords().includes(name))
+          .map((name) => `complete -c vram -l ${name.slice(2)} -n '__fish_seen_subcommand_from simulate'`),
         '',
       ].join('\n');
     default:
       return undefined;
   }
+}
+
+/** Options whose values are files or free words. */
+function isPlain(name: string): boolean {
+  return !['--model', '--gpu', '--workload', '--policy'].includes(name);
 }

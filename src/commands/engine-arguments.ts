@@ -24,8 +24,8 @@ export function readEngineOptions(command: Command): Partial<EngineOptions> {
 }
 
 /** For options that may be repeated. */
-export function collect(value: string, before: string[]): string[] {
-  return [...before, value];
+export function collect(value: string, before: string[] | undefined): string[] {
+  return [...(before ?? []), value];
 }
 
 function addEngineOption(command: Command, entry: EngineOptionEntry, group: string): void {

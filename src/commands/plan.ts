@@ -71,7 +71,7 @@ function planCommand(io: Io): Command {
     .option('--context <tokens>', 'requirement: sequences of this length')
     .option('--concurrency <n>', 'requirement: so many of them at once')
     .option('--from-command <line>', 'read the options of a vllm serve line, docker run line or config file')
-    .option('--require <expr>', 'assertion over the result, e.g. kvCache.maxConcurrency>=4 (repeatable)', collect, [])
+    .option('--require <expr>', 'assertion over the result, e.g. kvCache.maxConcurrency>=4 (repeatable)', collect)
     .option('--matrix', 'which contexts x concurrencies fit')
     .option('--explain', 'formula, source and confidence of every figure')
     .option('--assume-architecture <family>', 'plan an unknown architecture as this family (estimated)')

@@ -4,6 +4,7 @@ import { inputError } from '../diagnostics.ts';
 import type { Io } from '../io.ts';
 import { nearestNames, printable } from '../load/names.ts';
 import { type Objective, parseObjectives } from '../plan/slo.ts';
+import { policies, policyHelp } from '../sim/policies.ts';
 import { parseCount } from '../spec/count.ts';
 import { longNames } from '../spec/engine-options.ts';
 import {
@@ -36,10 +37,10 @@ export interface SimulateArguments extends PlanArguments {
 }
 
 const examples = [
-  'vram simulate -m llama-3.1-8b -g a100-80gb --workload azure-conv.csv --rate 2x',
-  'vram simulate -m llama-3.1-8b -g l4 --workload sharegpt --rate 4/s --limit 2000',
+  'vram simulate -m llama-3.1-8b -g l4 --workload azure-conv.csv --rate 0.1x',
+  'vram simulate -m llama-3.1-8b -g a100-80gb -w sharegpt --rate 4/s',
   'vram simulate -m opt-13b -g a100-40gb --workload sharegpt \\\n      --policy paged,orca-max,orca-pow2,orca-oracle',
-  'vram simulate -m qwen3-8b -g l4 --workload trace.jsonl --sweep block-size=8,16,32',
+  'vram simulate -m qwen3-8b -g l4 -w trace.jsonl --sweep block-size=16,32,64',
   "vram simulate -m llama-3.1-8b -g l4 --workload trace.csv \\\n      --find-max-rate --slo 'ttft_p99<2s'",
   'vram simulate --cache-only --workload mooncake.jsonl \\\n      --capacity-blocks 1000,10000,inf --eviction lru,lfu',
 ];
@@ -63,9 +64,9 @@ export function simulateCommand(io: Io): Command {
     .option('-w, --workload <file|preset>', 'a trace file, or a preset (vram list workloads)')
     .option('--policy <list>', 'memory and scheduling, comma-separated (default paged)')
     .option('--run-config <file[#id]>', 'a run of a scheduler-runs file, taken whole')
-    .option('--sweep <key=a,b,c>', 'one run for each value of an option (repeatable)', collect, [])
+    .option('--sweep <key=a,b,c>', 'one run for each value of an option (repeatable)', collect)
     .option('--find-max-rate', 'the highest rate at which every --slo holds')
-    .option('--slo <objective>', 'ttft_p99<2s, tpot_mean<50ms, ... (repeatable)', collect, [])
+    .option('--slo <objective>', 'ttft_p99<2s, tpot_mean<50ms, ... (repeatable)', collect)
     .option('--cache-only', 'replay the blocks through a cache: hit rate by capacity')
     .option('--capacity-blocks <list>', 'capacities for --cache-only, e.g. 1000,10000,inf')
     .option('--jobs <n>', 'runs side by side (default: the processors)')
@@ -73,19 +74,24 @@ export function simulateCommand(io: Io): Command {
     .option('--timeline <file>', 'memory over time as .csv, .svg or .html')
     .option('--events <file>', 'every block taken, freed and evicted, as JSONL')
     .option('--per-request <file>', 'one CSV line a request')
-    .option('--require <expr>', 'assertion over the result (repeatable)', collect, [])
+    .option('--require <expr>', 'assertion over the result (repeatable)', collect)
     .option('--format <form>', 'table, json, yaml, markdown, csv, html, svg')
     .option('--json', 'same as --format json')
     .option('-o, --output <file>', 'write the result to a file (- for standard output)');
+  command.addHelpText('after', `\nPolicies:\n${policyLines()}`);
   for (const entry of simulationOptionTable) addSimulationOption(command, entry);
   addEngineOptions(command);
   return command;
 }
 
+function policyLines(): string {
+  return policies.map((name) => `  ${name.padEnd(16)}${policyHelp[name]}`).join('\n');
+}
+
 function addSimulationOption(command: Command, entry: SimulationOptionEntry): void {
   const group = `${entry.group}:`;
   const option = command.createOption(entry.flags, entry.description).helpGroup(group);
-  if (entry.key === 'kvGroups') option.argParser(collect).default([], '');
+  if (entry.key === 'kvGroups') option.argParser(collect);
   command.addOption(option);
   if (entry.negatable) command.addOption(command.createOption(`--no-${entry.flags.slice(2)}`, '').hideHelp());
 }

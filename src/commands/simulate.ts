@@ -13,7 +13,8 @@ import {
   simulateOutput,
 } from '../plan/simulate-output.ts';
 import { diagnosticLines } from '../render/diagnostics.ts';
-import { type Policy, policies, servingEvictions } from '../sim/serving.ts';
+import { type Policy, policies } from '../sim/policies.ts';
+import { servingEvictions } from '../sim/serving.ts';
 import type { Run } from '../sim/simulate.ts';
 import { parseCommand } from './command.ts';
 import { writeOutput } from './plan-render.ts';

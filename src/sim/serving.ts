@@ -1,32 +1,16 @@
 // The serving systems by name of their policy, each over the same pool and limits. A policy is a memory manager with the scheduler
 // that belongs to it; what they do is in their own folders.
 import { assertNever } from '../assert.ts';
-import { contiguousPolicies, createContiguous } from './contiguous/index.ts';
+import { createContiguous } from './contiguous/index.ts';
 import { createNano } from './nano/index.ts';
 import { poolEvictions } from './paged/eviction-pool.ts';
 import { PagedSystem } from './paged/system.ts';
+import { type Policy, policies } from './policies.ts';
 import { createRadix, type RadixEviction, radixEvictions } from './radix/index.ts';
 import type { SimSetup } from './setup.ts';
 import { createTokenGranular } from './token-granular/index.ts';
 import type { RequestListener, ServingSystem, Workload } from './types.ts';
 import { createV0 } from './v0/index.ts';
-
-export const policies = ['paged', 'v0', 'nano', 'token', 'radix', ...contiguousPolicies] as const;
-export type Policy = (typeof policies)[number];
-
-export const policyHelp: Readonly<Record<Policy, string>> = {
-  paged: 'blocks on demand, continuous batching, recompute (vLLM V1)',
-  v0: 'blocks on demand, prefill first, swap, copy-on-write (vLLM V0)',
-  nano: 'blocks on demand, prefill first (nano-vllm)',
-  token: 'single token slots, admission by the estimated peak (LightLLM)',
-  radix: 'a radix tree over token slots (SGLang)',
-  'orca-max': 'one piece of the model maximum (Orca Max)',
-  'orca-pow2': 'one piece of the next power of two (Orca Pow2)',
-  'orca-oracle': 'one piece of the true length (Orca Oracle)',
-  slots: 'fixed slots of the model maximum',
-  'best-fit': 'one piece of max_tokens, best-fit without compaction',
-  'static-batching': 'a batch runs until its last sequence ends',
-};
 
 /** Orders in which a policy can give up what it has cached; the first is its own. */
 function evictionsOf(policy: Policy): readonly string[] {

@@ -4,7 +4,7 @@ import type { GpuSpec } from '../spec/gpu.ts';
 import type { ModelSpec } from '../spec/model.ts';
 import type { QuantizationScheme } from '../spec/quantization.ts';
 import type { PagedConfig, PagedRules } from './paged/config.ts';
-import type { Policy } from './serving.ts';
+import type { Policy } from './policies.ts';
 import type { StepTimeOptions } from './time/index.ts';
 
 /** What a step lasts: always the same, or the roofline of a model on a GPU. */
