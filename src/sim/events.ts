@@ -1,5 +1,8 @@
 // What happens to blocks and requests during a run, one event after the other with its time, for those who want to see each. Blocks
-// are seen where the policy has a paged pool of one replica; requests always.
+// are seen where the policy has a paged pool of one replica, pieces where its memory is contiguous; requests always.
+import type { PieceEvents } from './contiguous/common.ts';
+import { StaticBatchSystem } from './contiguous/static.ts';
+import { ContiguousSystem } from './contiguous/system.ts';
 import type { PoolEvents } from './paged/block-pool.ts';
 import { PagedSystem } from './paged/system.ts';
 import type { StepObserver } from './run/clock.ts';
@@ -7,6 +10,7 @@ import type { RequestListener, ServingSystem, Workload } from './types.ts';
 
 export type SimEvent = { t: number; step: number } & (
   | { event: 'taken' | 'freed' | 'evicted'; block: number }
+  | { event: 'taken' | 'freed'; request: string; start: number; slots: number }
   | { event: 'arrived' | 'first-token' | 'finished'; request: string }
   | { event: 'preempted'; request: string; computedTokens: number; kind: string }
   | { event: 'rejected'; request: string; reason: string }
@@ -40,6 +44,10 @@ export function watch(sink: EventSink, { requests }: Workload): Watched {
     freed: (block) => note({ event: 'freed', block }),
     evicted: (block) => note({ event: 'evicted', block }),
   };
+  const pieces: PieceEvents = {
+    taken: (request, start, slots) => note({ event: 'taken', request: id(request), start, slots }),
+    freed: (request, start, slots) => note({ event: 'freed', request: id(request), start, slots }),
+  };
   return {
     listener: (inner) => ({
       firstToken(request) {
@@ -61,6 +69,7 @@ export function watch(sink: EventSink, { requests }: Workload): Watched {
     }),
     system(inner) {
       if (inner instanceof PagedSystem) inner.kv.pool.events = pool;
+      if (inner instanceof ContiguousSystem || inner instanceof StaticBatchSystem) inner.pieceEvents = pieces;
       return watchedSystem(inner, {
         added: (request) => note({ event: 'arrived', request: id(request) }),
         completed() {

@@ -1,5 +1,6 @@
-// Laws of the servers on contiguous memory, for every policy over random workloads: the shares sum to the pool at every step and are what
-// the first and last steps of the requests imply, requests start in order, run without a break, and each ends exactly once.
+// Laws of the servers on contiguous memory, for every policy over random workloads: the shares sum to the pool at every step and are
+// what the first and last steps of the requests imply, pieces never overlap and all come back, requests start in order, run without
+// a break, and each ends exactly once.
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { type ContiguousPolicy, contiguousPolicies, createContiguous } from '../../src/sim/contiguous/index.ts';
@@ -45,6 +46,18 @@ function follow(policy: ContiguousPolicy, shapes: Shape[], config: Server): Trac
     finished: (request) => once(trace.finish, request, step),
     rejected: (request) => once(trace.rejected, request, true),
   });
+  const held = new Map<number, number>();
+  system.pieceEvents = {
+    taken(_, start, slots) {
+      for (const [other, size] of held) if (start < other + size && other < start + slots) throw new Error('overlap');
+      if (start + slots > config.poolTokens) throw new Error('beyond the pool');
+      held.set(start, slots);
+    },
+    freed(_, start, slots) {
+      if (held.get(start) !== slots) throw new Error('freed otherwise than it was taken');
+      held.delete(start);
+    },
+  };
   let next = 0;
   for (; next < requests.length || system.unfinished > 0; step++) {
     while (next < requests.length && requests[next]!.arrival <= step) system.add(next++);
@@ -54,11 +67,13 @@ function follow(policy: ContiguousPolicy, shapes: Shape[], config: Server): Trac
     const queues = { running: 0, waiting: 0, swapped: 0, usedBlocks: 0, cachedBlocks: 0 };
     system.memory(memory);
     system.queues(queues);
+    if (queues.usedBlocks !== [...held.values()].reduce((a, b) => a + b, 0)) throw new Error('slots are lost');
     if (queues.running + queues.waiting !== system.unfinished) throw new Error('a request is lost');
     trace.memory.push(memory);
     trace.waiting.push(queues.waiting);
     if (scheduled) system.complete();
   }
+  if (held.size > 0) throw new Error('pieces are left behind');
   return trace;
 }
 

@@ -17,6 +17,3 @@ export interface ContiguousAllocator {
   /** Slots of the largest piece that could be handed out now: what "no piece is big enough" is measured by. */
   largestFree(): number;
 }
-
-export const contiguousAllocators = ['buddy', 'slots', 'best-fit'] as const;
-export type ContiguousAllocatorKind = (typeof contiguousAllocators)[number];

@@ -1,4 +1,5 @@
-// What the contiguous systems share: a queue, and the requests that no server of a given model length takes.
+// What the contiguous systems share: a queue, what they tell of their pieces, and the requests that no server of a given model
+// length takes.
 import type { SimRequest } from '../types.ts';
 
 /** Why a request can never run; undefined when it can. */
@@ -9,6 +10,12 @@ export function refusal(request: SimRequest, maxModelLen: number): Refusal {
   if (request.promptTokens < 1) return 'the prompt is empty';
   if (request.promptTokens < maxModelLen) return undefined;
   return `${request.promptTokens} prompt tokens leave no room for output in a model length of ${maxModelLen}`;
+}
+
+/** Who takes and gives back which slots, for those who want to see each. */
+export interface PieceEvents {
+  taken(request: number, start: number, slots: number): void;
+  freed(request: number, start: number, slots: number): void;
 }
 
 /** Sequences that a request decodes side by side; contiguous memory shares nothing between them. */

@@ -1,7 +1,7 @@
 // The contiguous policies by name, each as a serving system over the same workload: the baselines of the PagedAttention paper (orca-*),
 // fixed slots, best-fit and static batching. Orca (Pow2) and (Oracle) know the true output, as the paper lets them; no other does.
 import { assertNever } from '../../assert.ts';
-import type { RequestListener, ServingSystem, SimRequest, Workload } from '../types.ts';
+import type { RequestListener, SimRequest, Workload } from '../types.ts';
 import { BestFitAllocator } from './best-fit.ts';
 import { BuddyAllocator } from './buddy.ts';
 import {
@@ -33,16 +33,12 @@ export interface ContiguousConfig {
   readonly maxNumSeqs: number;
 }
 
-export function isContiguousPolicy(name: string): name is ContiguousPolicy {
-  return (contiguousPolicies as readonly string[]).includes(name);
-}
-
 export function createContiguous(
   policy: ContiguousPolicy,
   workload: Workload,
   config: ContiguousConfig,
   listener: RequestListener,
-): ServingSystem {
+): ContiguousSystem | StaticBatchSystem {
   const { poolTokens, maxModelLen, maxNumSeqs } = config;
   const shared = { requests: workload.requests, maxModelLen, maxNumSeqs, listener };
   const buddy = () => new BuddyAllocator(poolTokens);

@@ -4,9 +4,9 @@
 import { assert } from '../../assert.ts';
 import { clearWork, emptyWork, zeroCounters } from '../step-work.ts';
 import type { MemoryShares, QueueState, RequestListener, ServingSystem, SimRequest, StepWork } from '../types.ts';
-import { Fifo, refusal, sequencesOf } from './common.ts';
+import { Fifo, type PieceEvents, refusal, sequencesOf } from './common.ts';
 
-export interface StaticBatchOptions {
+interface StaticBatchOptions {
   readonly requests: readonly SimRequest[];
   readonly poolTokens: number;
   readonly maxModelLen: number;
@@ -42,6 +42,8 @@ export class StaticBatchSystem implements ServingSystem {
   readonly blockSize = 1;
   readonly work: StepWork = emptyWork();
   readonly counters = zeroCounters();
+  /** A batch is one piece from slot 0; every member is told with its own rows. */
+  pieceEvents: PieceEvents | undefined;
   readonly #options: StaticBatchOptions;
   readonly #waiting = new Fifo();
   #batch: Batch | undefined;
@@ -65,7 +67,10 @@ export class StaticBatchSystem implements ServingSystem {
 
   schedule(): boolean {
     clearWork(this.work);
-    this.#batch ??= this.#form();
+    if (this.#batch === undefined) {
+      this.#batch = this.#form();
+      this.#tell(this.pieceEvents?.taken);
+    }
     const batch = this.#batch;
     if (batch === undefined) return false;
     const { rows, longestPrompt, step } = batch;
@@ -87,6 +92,7 @@ export class StaticBatchSystem implements ServingSystem {
     const { listener } = this.#options;
     if (batch.step === 1) for (const { request } of batch.members) listener.firstToken(request);
     if (batch.step < batch.steps) return true;
+    this.#tell(this.pieceEvents?.freed);
     this.#batch = undefined;
     for (const { request } of batch.members) listener.finished(request);
     return true;
@@ -117,6 +123,16 @@ export class StaticBatchSystem implements ServingSystem {
     into.swapped = 0;
     into.usedBlocks = batch ? batch.rows * batch.rowTokens : 0;
     into.cachedBlocks = 0;
+  }
+
+  #tell(what: PieceEvents['taken'] | undefined): void {
+    if (what === undefined || this.#batch === undefined) return;
+    const { members, rowTokens } = this.#batch;
+    let row = 0;
+    for (const { request, rows } of members) {
+      what(request, row * rowTokens, rows * rowTokens);
+      row += rows;
+    }
   }
 
   #tooLarge(request: SimRequest): string | undefined {

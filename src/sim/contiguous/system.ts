@@ -5,10 +5,10 @@ import { assert } from '../../assert.ts';
 import { addToWork, clearWork, emptyWork, zeroCounters } from '../step-work.ts';
 import type { MemoryShares, QueueState, RequestListener, ServingSystem, SimRequest, StepWork } from '../types.ts';
 import type { ContiguousAllocator } from './allocator.ts';
-import { Fifo, type Refusal, refusal, sequencesOf } from './common.ts';
+import { Fifo, type PieceEvents, type Refusal, refusal, sequencesOf } from './common.ts';
 import type { Reservation } from './reservation.ts';
 
-export interface ContiguousOptions {
+interface ContiguousOptions {
   readonly requests: readonly SimRequest[];
   readonly allocator: ContiguousAllocator;
   readonly reservation: Reservation;
@@ -40,6 +40,7 @@ export class ContiguousSystem implements ServingSystem {
   readonly blockSize = 1;
   readonly work: StepWork = emptyWork();
   readonly counters = zeroCounters();
+  pieceEvents: PieceEvents | undefined;
   readonly #options: ContiguousOptions;
   readonly #waiting = new Fifo();
   readonly #running: Running[] = [];
@@ -180,6 +181,7 @@ export class ContiguousSystem implements ServingSystem {
     const { sequences, promptTokens } = running;
     this.#waiting.shift();
     this.#running.push(running);
+    if (this.pieceEvents) this.#tell(this.pieceEvents.taken, running);
     this.#sequences += sequences;
     this.#computed += promptTokens * sequences;
     this.#final += running.finalTokens * sequences;
@@ -203,11 +205,17 @@ export class ContiguousSystem implements ServingSystem {
   #release(running: Running): void {
     const { sequences } = running;
     for (const piece of running.pieces) this.#options.allocator.free(piece);
+    if (this.pieceEvents) this.#tell(this.pieceEvents.freed, running);
     this.#sequences -= sequences;
     this.#computed -= running.computed * sequences;
     this.#final -= running.finalTokens * sequences;
     this.#reserved -= running.reservedSlots * sequences;
     this.#blocked = false;
     this.#options.listener.finished(running.request);
+  }
+
+  #tell(what: PieceEvents['taken'], { request, pieces, reservedSlots }: Running): void {
+    const slots = this.#options.allocator.pieceSlots(reservedSlots) ?? reservedSlots;
+    for (const start of pieces) what(request, start, slots);
   }
 }

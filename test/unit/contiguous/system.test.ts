@@ -5,6 +5,7 @@ import { BuddyAllocator } from '../../../src/sim/contiguous/buddy.ts';
 import { type ContiguousPolicy, createContiguous } from '../../../src/sim/contiguous/index.ts';
 import { reserveNextPowerOfTwo } from '../../../src/sim/contiguous/reservation.ts';
 import { SlotAllocator } from '../../../src/sim/contiguous/slots.ts';
+import type { ContiguousSystem } from '../../../src/sim/contiguous/system.ts';
 import type { SimRequest } from '../../../src/sim/types.ts';
 
 const paperPool = 15_728;
@@ -127,6 +128,7 @@ describe('shares of one step', () => {
     system.schedule();
     expect(running()).toBe(30);
     expect(memory()).toMatchObject({ internal: 0, external: paperPool - 30 * 499 });
+    expect((system as ContiguousSystem).roundingSlots).toBe(30 * (512 - 499));
   });
 
   it('with nobody waiting what is left is free', () => {
