@@ -32,7 +32,7 @@ export const own: JsonFormat = {
         const outputTokens = atLeastOne(tokenCount(row.output, 'output'), line, report);
         builder.add({
           id,
-          arrival: row.arrival === undefined ? 0 : seconds(row.arrival, 'arrival'),
+          arrival: arrivalOf(row.arrival),
           prompt,
           promptTokens: promptCount,
           outputTokens,
@@ -66,12 +66,20 @@ function particulars(row: JsonRow, outputTokens: number) {
     lora: optional(lora, 'lora', 0, 1e9),
     samples: optional(samples, 'samples', 1, 1000),
     beamWidth: optional(beams, 'beam_width', 1, 1000),
-    salt: salt === undefined || salt === null ? undefined : String(salt),
+    salt: salt === undefined || salt === null || salt === '' ? undefined : String(salt),
   };
 }
 
 function optional(value: unknown, name: string, min: number, max: number): number | undefined {
   return value === undefined || value === null ? undefined : smallInteger(value, name, { min, max });
+}
+
+/** Time runs from 0 here: nothing arrives before. */
+function arrivalOf(value: unknown): number {
+  if (value === undefined) return 0;
+  const time = seconds(value, 'arrival');
+  if (time < 0) throw new RowProblem('VRAM606', `arrival is ${time} (negative)`);
+  return time;
 }
 
 function idOf(value: unknown): string | undefined {

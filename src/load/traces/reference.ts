@@ -4,12 +4,8 @@
 import { existsSync } from 'node:fs';
 import { type Diagnostic, InputError, inputError } from '../../diagnostics.ts';
 import type { Workload } from '../../sim/types.ts';
-import { type Arrivals, arrivalKinds, meanRate, scaledArrivals } from '../../sim/workload/arrivals.ts';
 import { type WorkloadFigures, workloadFigures, workloadLine } from '../../sim/workload/describe.ts';
-import type { Distribution } from '../../sim/workload/distribution.ts';
-import { generateWorkload } from '../../sim/workload/generate.ts';
 import { presetFields, type WorkloadPreset } from '../../sim/workload/preset.ts';
-import { fieldHelp, readSpec, type SyntheticFields, type SyntheticSpec } from '../../sim/workload/spec.ts';
 import {
   closedLoopHasNoRate,
   observedRate,
@@ -18,33 +14,17 @@ import {
   withRate,
   withRepeats,
 } from '../../sim/workload/transform.ts';
-import type { Rate } from '../../spec/simulation-options.ts';
 import { absolute, readText } from '../context.ts';
 import { nearestNames, printable } from '../names.ts';
 import { loadPresets } from '../presets.ts';
+import type { Base, Given, WorkloadOptions } from './base.ts';
 import type { TraceFormatId } from './format.ts';
-import { readTrace } from './read.ts';
+import { findPreset, inlineWorkload } from './inline.ts';
+import { readOnce } from './read-once.ts';
 import type { TraceContext } from './source.ts';
+import { synthetic } from './synthetic.ts';
 
-export interface WorkloadOptions {
-  seed?: number;
-  rate?: Rate;
-  /** Closed loop instead of the arrivals. */
-  concurrency?: number;
-  /** Only the first so many requests (rows of a trace). */
-  limit?: number;
-  /** Only arrivals within so many seconds, after the rate was changed. */
-  durationSeconds?: number;
-  repeat?: number;
-  /** Parallel samples, or beams, of every request. */
-  samples?: number;
-  beamWidth?: number;
-  /** Pause before follow-up turns of a trace that states none. */
-  thinkSeconds?: number;
-  /** Only one model's rows of a trace with several. */
-  model?: string;
-  option?: string;
-}
+export type { WorkloadOptions } from './base.ts';
 
 export interface LoadedWorkload {
   workload: Workload;
@@ -69,18 +49,6 @@ export interface WorkloadDescription extends WorkloadFigures {
   seed: number;
   /** One line for people. */
   line: string;
-}
-
-/** A workload before rate, concurrency, repetition and duration. */
-interface Base extends Omit<LoadedWorkload, 'description'> {
-  title: string;
-  format: TraceFormatId | 'synthetic';
-  rows: number | null;
-  rejected: number | null;
-  blockTokens: number | null;
-  fileOrder?: readonly number[];
-  rate: number | undefined;
-  hasArrivals: boolean;
 }
 
 export async function parseWorkloadRef(
@@ -134,8 +102,6 @@ function describe(
   };
 }
 
-type Given = WorkloadOptions & { option: string };
-
 async function baseOf(ref: string, options: Given, seed: number, context: TraceContext): Promise<Base> {
   if (ref === '')
     throw inputError('VRAM615', 'no workload given', { hint: 'e.g. --workload sharegpt', path: options.option });
@@ -153,72 +119,10 @@ async function baseOf(ref: string, options: Given, seed: number, context: TraceC
 
 async function traceWorkload(ref: string, options: Given, context: TraceContext): Promise<Base> {
   const { limit, thinkSeconds, model, option, samples, beamWidth } = options;
-  const trace = await readTrace(ref, context, { limit, thinkSeconds, model, option, samples, beamWidth });
+  const trace = await readOnce(ref, { limit, thinkSeconds, model, option, samples, beamWidth }, context);
   const { workload, diagnostics, title, format, rows, rejected, blockTokens = null, fileOrder, hasArrivals } = trace;
   const rate = hasArrivals ? observedRate(workload) : undefined;
   return { workload, diagnostics, title, format, rows, rejected, blockTokens, fileOrder, rate, hasArrivals };
-}
-
-function findPreset(id: string): WorkloadPreset | undefined {
-  return loadPresets('workloads').find((preset) => preset.id === id.toLowerCase());
-}
-
-async function inlineWorkload(
-  head: string,
-  rest: string,
-  options: Given,
-  seed: number,
-  context: TraceContext,
-): Promise<Base> {
-  const isArrivals = (arrivalKinds as readonly string[]).includes(head);
-  const preset = isArrivals ? undefined : findPreset(head);
-  if (!isArrivals && !preset) {
-    const near = nearestNames(head, [...arrivalKinds, ...loadPresets('workloads').map(({ id }) => id)], 1)[0];
-    throw inputError('VRAM615', `"${printable(head)}" is neither a workload nor a kind of arrivals`, {
-      hint: near ? `did you mean ${near}?` : `arrivals: ${arrivalKinds.join(', ')}; vram list workloads`,
-      path: options.option,
-    });
-  }
-  const own = inlineFields(rest, options.option);
-  // Other arrivals than the preset's bring their own figures.
-  const inherited = preset ? presetFields(preset) : { arrivals: head };
-  if (preset && own.arrivals !== undefined) for (const name of arrivalFields) delete inherited[name];
-  if (own.lengths !== undefined) {
-    delete inherited.input;
-    delete inherited.output;
-  }
-  const title = preset ? preset.name : `${head} arrivals`;
-  return synthetic(title, { ...inherited, ...own }, options, seed, context);
-}
-
-const arrivalFields = ['rate', 'cv', 'from', 'to', 'seconds', 'concurrency'] as const;
-
-/** key=value, separated by commas that stand outside parentheses; keys with dashes or in camelCase. */
-function inlineFields(text: string, option: string): SyntheticFields {
-  const fields: Record<string, string> = {};
-  const problems: Diagnostic[] = [];
-  const refuse = (message: string, hint?: string) => {
-    problems.push({ severity: 'error', code: 'VRAM616', message, ...(hint ? { hint } : {}), path: option });
-  };
-  for (const part of text.split(/,(?![^()]*\))/)) {
-    const at = part.indexOf('=');
-    const key = part
-      .slice(0, Math.max(at, 0))
-      .trim()
-      .replace(/-([a-z])/g, (_, letter: string) => letter.toUpperCase());
-    const name = key === 'beams' ? 'beamWidth' : key;
-    if (at < 0) refuse(`"${printable(part.trim(), 60)}" is no key=value`, 'e.g. poisson:rate=2,input=512,output=128');
-    else if (!Object.hasOwn(fieldHelp, name)) {
-      const near = nearestNames(name, Object.keys(fieldHelp), 1)[0];
-      refuse(
-        `a workload has no "${printable(key, 60)}"`,
-        near ? `did you mean ${near}?` : `fields: ${Object.keys(fieldHelp).join(', ')}`,
-      );
-    } else if (fields[name] !== undefined) refuse(`"${printable(key, 60)}" is given twice`);
-    else fields[name] = part.slice(at + 1).trim();
-  }
-  if (problems.length > 0) throw new InputError(problems);
-  return fields;
 }
 
 async function yamlWorkload(ref: string, options: Given, seed: number, context: TraceContext): Promise<Base> {
@@ -233,84 +137,6 @@ async function yamlWorkload(ref: string, options: Given, seed: number, context: 
   );
   if (!value) throw new InputError(diagnostics);
   return synthetic(value.name ?? printable(ref), presetFields(value), options, seed, context);
-}
-
-async function synthetic(
-  title: string,
-  fields: SyntheticFields,
-  options: Given,
-  seed: number,
-  context: TraceContext,
-): Promise<Base> {
-  const { limit, samples, beamWidth, concurrency, rate } = options;
-  const spec = readSpec(
-    {
-      ...fields,
-      ...(limit === undefined ? {} : { requests: limit }),
-      ...(samples === undefined ? {} : { samples }),
-      ...(beamWidth === undefined ? {} : { beamWidth }),
-    },
-    title,
-  );
-  if (concurrency !== undefined) spec.arrivals = { kind: 'closed', concurrency };
-  else if (rate) spec.arrivals = atRate(spec, rate);
-  const diagnostics = await readLengths(spec, options, context);
-  return {
-    workload: generateWorkload(spec, seed),
-    diagnostics,
-    title,
-    format: 'synthetic',
-    rows: null,
-    rejected: null,
-    blockTokens: null,
-    rate: meanRate(spec.arrivals, spec.requests),
-    hasArrivals: true,
-  };
-}
-
-/** A closed loop that is given requests per second becomes Poisson arrivals. */
-function atRate({ arrivals, requests }: SyntheticSpec, rate: Rate): Arrivals {
-  if (rate.kind === 'scale') {
-    if (arrivals.kind === 'closed') throw closedLoopHasNoRate();
-    return scaledArrivals(arrivals, rate.factor);
-  }
-  if (arrivals.kind === 'closed') return { kind: 'poisson', rate: rate.requests };
-  return scaledArrivals(arrivals, rate.requests / meanRate(arrivals, requests)!);
-}
-
-/** Reads the traces that a spec takes its lengths from. */
-async function readLengths(spec: SyntheticSpec, { option }: Given, context: TraceContext): Promise<Diagnostic[]> {
-  const diagnostics: Diagnostic[] = [];
-  const traces = new Map<string, Promise<{ inputs: number[]; outputs: number[] }>>();
-  const lengthsOf = (file: string) => {
-    const read = traces.get(file) ?? lengthsOfTrace(file, option, context, diagnostics);
-    traces.set(file, read);
-    return read;
-  };
-  const filled = async (distribution: Distribution, what: 'inputs' | 'outputs'): Promise<Distribution> => {
-    if (distribution.kind !== 'trace') return distribution;
-    return { kind: 'empirical', values: (await lengthsOf(distribution.file))[what] };
-  };
-  spec.input = await filled(spec.input, 'inputs');
-  spec.output = await filled(spec.output, 'outputs');
-  if (spec.lengths) spec.lengths = { ...spec.lengths, ...(await lengthsOf(spec.lengths.file)) };
-  if (spec.conversation) spec.conversation.followup = await filled(spec.conversation.followup, 'inputs');
-  for (const other of [spec.conversation?.turns, spec.conversation?.think, spec.prefix?.tokens]) {
-    if (other?.kind === 'trace') {
-      throw inputError('VRAM616', 'only input, output, followup and lengths can come from a trace', { path: option });
-    }
-  }
-  return diagnostics;
-}
-
-async function lengthsOfTrace(file: string, option: string, context: TraceContext, diagnostics: Diagnostic[]) {
-  const trace = await readTrace(file, context, { option });
-  diagnostics.push(...trace.diagnostics);
-  const { requests } = trace.workload;
-  return {
-    inputs: requests.map(({ promptTokens }) => promptTokens),
-    outputs: requests.map(({ outputTokens }) => outputTokens),
-  };
 }
 
 function unknown(ref: string, option: string): Error {

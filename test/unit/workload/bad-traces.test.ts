@@ -134,6 +134,7 @@ describe('bad rows', () => {
     [{ input: 1, salt: {} }, /salt/],
     [{ input: 1, id: 'a' }, /id a is also in line 1/],
     [{ input: 1, arrival: 'soon' }, /arrival is soon/],
+    [{ input: 1, arrival: -2 }, /arrival is -2 \(negative\)/],
     [{ input: 1, output: -1 }, /output is -1/],
   ])('our own: %j', async (row, message) => {
     const trace = await readText(lines({ id: 'a', input: 3, output: 2 }, { output: 1, ...row }));
