@@ -173,8 +173,8 @@ export class V0Scheduler {
   private schedulePrefills(budget: Budget, partial: PartialPrefills | null): SequenceGroup[] {
     const started: SequenceGroup[] = [];
     const skipped: SequenceGroup[] = [];
+    if (budget.tokensLeft === 0) return started;
     for (let group = this.waiting.first(); group; group = this.waiting.first()) {
-      if (budget.tokensLeft === 0) break;
       if (partial && !mayStart(group, partial, this.config)) {
         skipped.push(this.waiting.shift()!);
         continue;
