@@ -63,6 +63,7 @@ export class Clock implements RequestListener {
     endTime: 0,
   };
   private readonly arrivals: Arrivals;
+  private readonly gone = new Set<number>();
   private now = 0;
   /** Time of the step whose output is being processed, and of those in flight. */
   private outputTime = 0;
@@ -121,7 +122,7 @@ export class Clock implements RequestListener {
       const scheduled = system.schedule();
       if (scheduled) {
         const { work } = system;
-        this.inFlight.push(unit ? this.now : this.deviceEnd(stepSeconds(work)));
+        this.inFlight.push(unit ? this.now : this.deviceEnd(work.seconds ?? stepSeconds(work)));
         totals.steps++;
         totals.scheduledTokens += work.tokens;
         totals.scheduledSequences += work.sequences;
@@ -138,7 +139,27 @@ export class Clock implements RequestListener {
       if (progress && totals.steps % progressEvery === 0)
         progress(totals.finished + this.times.rejected.size, this.workload.requests.length);
     }
-    totals.endTime = Math.max(totals.endTime, 0);
+    this.rejectLeftOvers();
+  }
+
+  /** What the server still holds when nothing can move it on is reported, not forgotten. */
+  private rejectLeftOvers(): void {
+    const { arrival, finish, rejected } = this.times;
+    if (this.totals.finished + rejected.size === arrival.length) return;
+    for (let i = 0; i < arrival.length; i++)
+      if (
+        !Number.isNaN(arrival[i] as number) &&
+        Number.isNaN(finish[i] as number) &&
+        !rejected.has(i) &&
+        !this.gone.has(i)
+      )
+        rejected.set(i, 'the server makes no progress with it');
+  }
+
+  /** Aborted from outside: it neither finishes nor is it refused. */
+  aborted(request: number): void {
+    this.gone.add(request);
+    this.arrivals.ended(request, this.now);
   }
 
   /**

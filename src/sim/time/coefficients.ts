@@ -104,8 +104,9 @@ function quantizedFlops({ flops, formats }: GpuSpec, scheme: QuantizationScheme 
 
 /**
  * FlashAttention 2 (capabilities 8.x and 12.x) packs the query heads of a group into one tile only where every sequence of the batch has
- * one query; beside prefill each query head of a decoding sequence fills one row of a tile of 64. FlashAttention 3 packs always
- * and FlashInfer (10.x) runs decodes apart.
+ * one query; else each query head of a decoding sequence fills a tile of 64 rows by itself. FlashAttention 3 packs always and
+ * FlashInfer (10.x) runs decodes apart. Timed on RTX 4090 and RTX PRO 6000: 32 sequences of 1024 take 1.3 to 2.6 times as long
+ * beside prefill, and groups of 8 heads twice as long as groups of 4.
  */
 function mixedTileRows({ computeCapability, vendor }: GpuSpec): number {
   return vendor === 'nvidia' && /^(8|12)\./.test(computeCapability ?? '') ? 64 : 0;

@@ -4,19 +4,21 @@ import { forwardWork } from '../../accounting/work.ts';
 import type { GpuSpec } from '../../spec/gpu.ts';
 import type { StepWork } from '../types.ts';
 import { coefficientsOf, isThroughputKnown } from './coefficients.ts';
+import { drafterOf } from './drafter.ts';
 import { type StepLaw, stepBreakdown } from './step.ts';
 import type { StepBreakdown, StepTime, StepTimeInput } from './types.ts';
 
 export type { Coefficients, StepBound, StepBreakdown, StepTime, StepTimeInput, StepTimeOptions } from './types.ts';
 
 /** Undefined where the GPU's bandwidth is not known: then a step's duration has to be given. */
-export function createStepTime({ spec, architecture, gpu, scheme, options }: StepTimeInput): StepTime | undefined {
+export function createStepTime(input: StepTimeInput): StepTime | undefined {
+  const { spec, architecture, gpu, scheme, options } = input;
   const coefficients = coefficientsOf(gpu, options, scheme);
   if (!coefficients) return undefined;
   const { dtype, kvCacheDtype, tensorParallelSize, pipelineParallelSize, dataParallelSize } = options;
   const forward = forwardWork({ spec, architecture, scheme, dtype, kvCacheDtype, tensorParallelSize });
   const spans = [...new Set(forward.attention.flatMap(({ span }) => (span === undefined ? [] : [span])))];
-  const law: StepLaw = { forward, options, coefficients, spans };
+  const law: StepLaw = { forward, options, coefficients, spans, drafter: drafterOf(input, forward) };
   const padded = paddedSizes(options.captureSizes, options.enforceEager || options.cudagraphMode === 'NONE');
   const breakdown = (work: Readonly<StepWork>): StepBreakdown => {
     if (work.ranks) return slowestRank(law, work.ranks, padded);
@@ -25,7 +27,7 @@ export function createStepTime({ spec, architecture, gpu, scheme, options }: Ste
     return stepBreakdown(law, work, { tokens, batchTokens: tokens });
   };
   return {
-    seconds: (work) => work.seconds ?? breakdown(work).total,
+    seconds: (work) => breakdown(work).total,
     bound: (work) => breakdown(work).bound,
     breakdown,
     synchronizedRanks: forward.expertLayers > 0 ? dataParallelSize : 1,

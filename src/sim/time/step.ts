@@ -2,7 +2,9 @@
 // sums of work and effective rates, no scheduler and no engine; what a coefficient means and where it comes from is in types.ts and
 // coefficients.ts. Checked against timed kernels and whole measured runs (test/unit/time).
 import type { ForwardWork, MatrixWork } from '../../accounting/work.ts';
+import { emptyWork } from '../step-work.ts';
 import type { StepWork } from '../types.ts';
+import type { Drafter } from './drafter.ts';
 import { contextOf } from './spans.ts';
 import type { Coefficients, StepBreakdown, StepTimeOptions } from './types.ts';
 
@@ -11,6 +13,7 @@ export interface StepLaw {
   options: StepTimeOptions;
   coefficients: Coefficients;
   spans: readonly number[];
+  drafter?: Drafter | undefined;
 }
 
 /**
@@ -41,7 +44,8 @@ export function stepBreakdown(
   };
   const { dense, experts, head, communication } = parts;
   const latency = forward.layers * c.layerSeconds * share;
-  const device = dense + experts + parts.attention + parts.elementwise + head + communication + latency;
+  const draft = draftSeconds(law, work);
+  const device = dense + experts + parts.attention + parts.elementwise + head + communication + latency + draft;
   const host = launchSeconds(law, work, tokens) * share;
   const transfer = (work.transferTokens * forward.kvBytesPerToken) / c.hostRate;
   const agreement = batchTokens > tokens ? c.rankSyncSeconds : 0;
@@ -51,6 +55,7 @@ export function stepBreakdown(
     (roofs.dense.memory + roofs.experts.memory + attention.memory + roofs.head.memory + elementwise) * share;
   return {
     ...parts,
+    draft,
     transfer,
     overhead,
     total: transfer + c.launchSeconds + agreement + Math.max(device, host),
@@ -69,8 +74,8 @@ interface Roof {
 }
 
 /**
- * Memory traffic and arithmetic overlap, but not fully where both take about as long: the root of the squares is within 10 % of timed
- * matrix products on five cards from 1 to 2048 tokens (the maximum alone is up to 36 % low at the ridge).
+ * Memory traffic and arithmetic overlap, but not fully where both take about as long: the root of the squares is within 10 %
+ * of most timed matrix products of 1 to 2048 tokens on five cards, 25 % of all (the maximum alone is up to 48 % low at the ridge).
  */
 function combine({ memory, compute }: Roof): number {
   return Math.sqrt(memory * memory + compute * compute);
@@ -103,13 +108,15 @@ function expertSeconds({ forward, options, coefficients: c }: StepLaw, batchToke
 }
 
 /**
- * Decode reads the context's K and V, prefill computes against it. In a batch with both, kernels that do not pack query heads put a
- * decoding query into a tile of its own, all of whose rows are computed. Recurrent states are read and written once per sequence.
+ * Decode reads the context's K and V, prefill computes against it. Where not every sequence has a single query (prefill beside it, drafts
+ * to verify), kernels that do not pack query heads put each of a decoding sequence into a tile of its own, all of whose rows are
+ * computed. Recurrent states are read and written once per sequence.
  */
 function attentionSeconds(law: StepLaw, work: Readonly<StepWork>): Roof & { total: number } {
   const { forward, coefficients: c, spans } = law;
-  const isMixed = work.prefillSequences > 0 && work.sequences > work.prefillSequences;
-  const tileRows = isMixed ? c.mixedTileRows : 0;
+  const decoding = work.sequences - work.prefillSequences;
+  const isUniform = work.prefillSequences === 0 && work.tokens <= decoding;
+  const tileRows = isUniform ? 0 : c.mixedTileRows;
   let total = 0;
   const sum: Roof = { memory: 0, compute: 0 };
   for (const group of forward.attention) {
@@ -128,6 +135,23 @@ function attentionSeconds(law: StepLaw, work: Readonly<StepWork>): Roof & { tota
     compute: sum.compute + scan,
     total: total + combine({ memory: states, compute: scan }),
   };
+}
+
+/** The drafter's passes, one after the other: every sequence that samples gets one token in each. */
+function draftSeconds(law: StepLaw, work: Readonly<StepWork>): number {
+  const { drafter, coefficients: c } = law;
+  const decoding = work.sequences - work.prefillSequences;
+  if (!drafter || decoding <= 0) return 0;
+  const own: StepLaw = { ...law, forward: drafter.forward };
+  const { decodeContext, spans } = work;
+  const reads = { ...emptyWork(), sequences: decoding, tokens: decoding, decodeContext, ...(spans ? { spans } : {}) };
+  const pass =
+    combine(matrixSeconds(drafter.forward.dense, decoding, c)) +
+    combine(expertSeconds(own, decoding)) +
+    attentionSeconds(own, reads).total +
+    combine(headSeconds(own, decoding)) +
+    drafter.forward.layers * c.layerSeconds;
+  return drafter.passes * pass;
 }
 
 /** The output head for the rows that sample, then the sampler: about 2.4 passes over float32 logits (311 us for 256 x 128,256 on an RTX 4090). */

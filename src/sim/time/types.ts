@@ -1,14 +1,14 @@
 // The shapes of the step-time model: what it is told about a server, and what it answers.
 import type { Architecture } from '../../architecture/types.ts';
 import type { GpuSpec } from '../../spec/gpu.ts';
-import type { Dtype, ModelSpec } from '../../spec/model.ts';
+import type { Dtype, JsonObject, ModelSpec } from '../../spec/model.ts';
 import type { QuantizationScheme } from '../../spec/quantization.ts';
 import type { StepWork } from '../types.ts';
 
 export type StepBound = 'compute' | 'bandwidth' | 'overhead';
 
 export interface StepTime {
-  /** Duration of one step: as stated in the work; that of the slowest rank where ranks step together; else by the law. */
+  /** Duration of one step; where ranks step together, of the slowest. */
   seconds(work: Readonly<StepWork>): number;
   /** What most of that time goes to. */
   bound(work: Readonly<StepWork>): StepBound;
@@ -30,6 +30,8 @@ export interface StepBreakdown {
   elementwise: number;
   head: number;
   communication: number;
+  /** Proposing draft tokens. */
+  draft: number;
   transfer: number;
   overhead: number;
   total: number;
@@ -41,6 +43,8 @@ export interface StepTimeInput {
   architecture: Architecture;
   gpu: GpuSpec;
   scheme?: QuantizationScheme | undefined;
+  /** The separate draft model of speculative decoding. */
+  draft?: { spec: ModelSpec; scheme?: QuantizationScheme | undefined };
   /** Resolved options of the engine; every default filled in. */
   options: StepTimeOptions;
 }
@@ -56,6 +60,9 @@ export interface StepTimeOptions {
   cudagraphMode: 'NONE' | 'PIECEWISE' | 'FULL_AND_PIECEWISE' | 'FULL' | 'FULL_DECODE_ONLY';
   captureSizes: readonly number[];
   asyncScheduling: boolean;
+  /** Draft tokens per step and how they are made, as in --speculative-config. */
+  speculativeTokens?: number;
+  speculativeConfig?: JsonObject | undefined;
 }
 
 /** The law's coefficients for one device and server, with all defaults filled in. Bytes and FLOPs per second are effective rates. */

@@ -104,6 +104,25 @@ describe('step time', () => {
   });
 });
 
+describe('speculative decoding', () => {
+  const speculative = (method: string, tokens: number) => ({
+    speculativeTokens: tokens,
+    speculativeConfig: { method },
+  });
+
+  it('every draft of an EAGLE head costs about a layer and the output head', async () => {
+    const { stepTime, layers } = await stepTimeOf('llama-3.1-8b', 'h100-sxm', speculative('eagle3', 3));
+    const { draft, dense, head } = stepTime.breakdown(decode(8, 1000));
+    expect(draft).toBeGreaterThan(3 * (dense / layers + head));
+    expect(draft).toBeLessThan(4 * (dense / layers + head));
+  });
+
+  it('n-gram drafts cost the device nothing', async () => {
+    const { stepTime } = await stepTimeOf('llama-3.1-8b', 'h100-sxm', speculative('ngram', 3));
+    expect(stepTime.breakdown(decode(8, 1000)).draft).toBe(0);
+  });
+});
+
 describe('several GPUs', () => {
   it('tensor parallelism divides work and adds messages, fewer microseconds of them over NVLink', async () => {
     const one = await stepTimeOf('llama-3.1-8b', 'h100-sxm');
