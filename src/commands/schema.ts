@@ -4,6 +4,7 @@ import { inputError } from '../diagnostics.ts';
 import type { Io } from '../io.ts';
 import { planOutputSchema } from '../plan/schema.ts';
 import { simulateOutputSchema } from '../plan/simulate-schema.ts';
+import { workloadSchema } from '../sim/workload/preset-schema.ts';
 import { gpuSchema, modelSchema } from '../spec/schema.ts';
 import { makeCommand, parseCommand } from './command.ts';
 
@@ -12,6 +13,7 @@ const schemas: Readonly<Record<string, z.ZodType>> = {
   simulate: simulateOutputSchema,
   model: modelSchema,
   gpu: gpuSchema,
+  workload: workloadSchema,
 };
 
 export async function run(argv: readonly string[], io: Io): Promise<number> {

@@ -13,8 +13,10 @@ const text = z
     'contains control characters',
   );
 const texts = z.array(text).max(100);
-const field = z.union([z.number(), text]).optional();
-const fields = Object.fromEntries(Object.keys(fieldHelp).map((name) => [name, field]));
+const field = z.union([z.number(), text]);
+const fields = Object.fromEntries(
+  Object.entries(fieldHelp).map(([name, help]) => [name, field.optional().describe(help)]),
+);
 
 /** A user's own file; it needs neither id nor sources. */
 export const workloadSchema = z

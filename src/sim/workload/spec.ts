@@ -58,7 +58,7 @@ export function readSpec(fields: SyntheticFields, where: string): SyntheticSpec 
   const lengths = read.lengths();
   const input = read.distribution('input');
   const output = read.distribution('output');
-  if (!lengths && (!input || !output)) read.problem('needs input and output (or lengths)');
+  if (!lengths && !(read.has('input') && read.has('output'))) read.problem('needs input and output (or lengths)');
   const requests = read.integer('requests', 1, maxRequests) ?? defaultRequests;
   const spec: SyntheticSpec = {
     requests,
