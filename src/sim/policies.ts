@@ -1,19 +1,8 @@
 // The policies by name: a memory manager with the scheduler that belongs to it. What they do is in their own folders, how each is
 // made in serving.ts.
+import { contiguousPolicies } from './contiguous/policies.ts';
 
-export const policies = [
-  'paged',
-  'v0',
-  'nano',
-  'token',
-  'radix',
-  'orca-max',
-  'orca-pow2',
-  'orca-oracle',
-  'slots',
-  'best-fit',
-  'static-batching',
-] as const;
+export const policies = ['paged', 'v0', 'nano', 'token', 'radix', ...contiguousPolicies] as const;
 export type Policy = (typeof policies)[number];
 
 export const policyHelp: Readonly<Record<Policy, string>> = {

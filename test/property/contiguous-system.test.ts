@@ -3,7 +3,8 @@
 // a break, and each ends exactly once.
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { type ContiguousPolicy, contiguousPolicies, createContiguous } from '../../src/sim/contiguous/index.ts';
+import { createContiguous } from '../../src/sim/contiguous/index.ts';
+import { type ContiguousPolicy, contiguousPolicies } from '../../src/sim/contiguous/policies.ts';
 import { type StepTimeModel, simulate } from '../../src/sim/run/simulate.ts';
 import type { MemoryShares, RequestListener, SimRequest } from '../../src/sim/types.ts';
 

@@ -1,9 +1,10 @@
-// The contiguous policies by name, each as a serving system over the same workload: the baselines of the PagedAttention paper (orca-*),
-// fixed slots, best-fit and static batching. Orca (Pow2) and (Oracle) know the true output, as the paper lets them; no other does.
+// Makes a serving system of each contiguous policy: what it reserves for a request, and on which allocator. Orca (Pow2) and (Oracle)
+// know the true output, as the PagedAttention paper lets them; no other does.
 import { assertNever } from '../../assert.ts';
 import type { RequestListener, SimRequest, Workload } from '../types.ts';
 import { BestFitAllocator } from './best-fit.ts';
 import { BuddyAllocator } from './buddy.ts';
+import type { ContiguousPolicy } from './policies.ts';
 import {
   reserveMaximum,
   reserveMaxTokens,
@@ -14,17 +15,6 @@ import {
 import { SlotAllocator } from './slots.ts';
 import { StaticBatchSystem } from './static.ts';
 import { ContiguousSystem } from './system.ts';
-
-/** What each reserves for a request, and on which allocator. */
-export const contiguousPolicies = [
-  'orca-max',
-  'orca-pow2',
-  'orca-oracle',
-  'slots',
-  'best-fit',
-  'static-batching',
-] as const;
-export type ContiguousPolicy = (typeof contiguousPolicies)[number];
 
 export interface ContiguousConfig {
   /** Token slots of the pool: blocks times block size of the paged pool it is compared with. */

@@ -2,7 +2,8 @@
 // closed loop of 128 so that somebody always waits. No constant is fitted: the token states hold over seeds and spreads.
 import { describe, expect, it } from 'vitest';
 import { loadPresets } from '../../../src/load/presets.ts';
-import { type ContiguousPolicy, createContiguous } from '../../../src/sim/contiguous/index.ts';
+import { createContiguous } from '../../../src/sim/contiguous/index.ts';
+import type { ContiguousPolicy } from '../../../src/sim/contiguous/policies.ts';
 import { simulate } from '../../../src/sim/run/simulate.ts';
 import { createV0 } from '../../../src/sim/v0/index.ts';
 import { generateWorkload } from '../../../src/sim/workload/generate.ts';

@@ -2,7 +2,8 @@
 import { describe, expect, it } from 'vitest';
 import { BestFitAllocator } from '../../../src/sim/contiguous/best-fit.ts';
 import { BuddyAllocator } from '../../../src/sim/contiguous/buddy.ts';
-import { type ContiguousPolicy, createContiguous } from '../../../src/sim/contiguous/index.ts';
+import { createContiguous } from '../../../src/sim/contiguous/index.ts';
+import type { ContiguousPolicy } from '../../../src/sim/contiguous/policies.ts';
 import { reserveNextPowerOfTwo } from '../../../src/sim/contiguous/reservation.ts';
 import { SlotAllocator } from '../../../src/sim/contiguous/slots.ts';
 import type { ContiguousSystem } from '../../../src/sim/contiguous/system.ts';
