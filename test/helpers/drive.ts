@@ -81,6 +81,8 @@ export interface WorkloadLimits {
   readonly prompt?: number;
   readonly output?: number;
   readonly gap?: number;
+  /** Most parallel samples of a prompt. */
+  readonly samples?: number;
 }
 
 /** Prompts are a shared prefix, perhaps a second shared part, and tokens of their own. */
@@ -89,6 +91,7 @@ export function workloads({
   prompt = 12,
   output = 8,
   gap = 4,
+  samples = 1,
 }: WorkloadLimits = {}): fc.Arbitrary<Workload> {
   const row = fc.record({
     gap: fc.nat(gap),
@@ -99,6 +102,7 @@ export function workloads({
     own: fc.nat(3),
     output: fc.integer({ min: 1, max: output }),
     spare: fc.nat(2),
+    samples: fc.integer({ min: 1, max: samples }),
   });
   return fc.array(row, { minLength: 1, maxLength: requests }).map((rows) => {
     let arrival = 0;
@@ -119,6 +123,7 @@ export function workloads({
           outputTokens: shape.output,
           maxTokens: shape.output + shape.spare,
           outputBase: 1_000_000 + index * 1000,
+          ...(shape.samples > 1 ? { samples: shape.samples } : {}),
         };
       }),
     };

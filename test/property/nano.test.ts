@@ -3,7 +3,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { NanoSystem } from '../../src/sim/nano/system.ts';
-import type { SimRequest } from '../../src/sim/types.ts';
+import type { RequestListener, SimRequest, Workload } from '../../src/sim/types.ts';
 import { drive, tokensOf, workloads } from '../helpers/drive.ts';
 
 interface Model {
@@ -211,6 +211,28 @@ describe('nano-vllm', () => {
         expect(driven.system.blocks.used).toBe(0);
       }),
       { numRuns: 10_000 },
+    );
+  });
+
+  it('with parallel samples: blocks and references add up after every call, nobody is lost', () => {
+    const cases = fc.record({
+      workload: workloads({ samples: 4 }),
+      numBlocks: fc.integer({ min: 2, max: 16 }),
+      blockSize: fc.integer({ min: 2, max: 4 }),
+      maxNumSeqs: fc.integer({ min: 1, max: 6 }),
+      maxNumBatchedTokens: fc.integer({ min: 1, max: 30 }),
+    });
+    fc.assert(
+      fc.property(cases, ({ workload, ...config }) => {
+        const create = (load: Workload, listener: RequestListener) =>
+          new NanoSystem(load, { ...config, maxModelLen: 40 }, listener);
+        const { system } = drive(workload, create, {
+          scheduled: (nano) => nano.check(),
+          completed: (nano) => nano.check(),
+        });
+        same(system.blocks.used, 0);
+      }),
+      { numRuns: 2000 },
     );
   });
 });

@@ -171,7 +171,7 @@ describe('the radix tree, 10,000 random sequences', () => {
 describe('servers on token slots, 10,000 random workloads each', () => {
   it('radix: slots and locks add up after every call, nobody is lost', () => {
     const cases = fc.record({
-      workload: workloads({ output: 24 }),
+      workload: workloads({ output: 24, samples: 3 }),
       poolTokens: fc.integer({ min: 16, max: 60 }),
       chunkedPrefillSize: fc.integer({ min: 1, max: 20 }),
       maxRunningRequests: fc.integer({ min: 1, max: 6 }),
@@ -220,7 +220,7 @@ describe('servers on token slots, 10,000 random workloads each', () => {
 
   it('token-granular: slots add up after every call; with the default ratio nobody is ever paused', () => {
     const cases = fc.record({
-      workload: workloads({ output: 24 }),
+      workload: workloads({ output: 24, samples: 3 }),
       poolTokens: fc.integer({ min: 16, max: 60 }),
       maxRunningRequests: fc.integer({ min: 1, max: 6 }),
       tokenRatio: fc.constantFrom(0, 0.5, 1),

@@ -5,6 +5,7 @@
 import { assert } from '../../assert.ts';
 import { createLinks, IdList } from '../cache/id-list.ts';
 import type { BlockKeys } from '../paged/block-keys.ts';
+import { KeyIndex } from './key-index.ts';
 
 /** What the manager needs to know of a sequence. */
 export interface NanoSequenceBlocks {
@@ -27,10 +28,11 @@ export class NanoBlockManager {
   /** Free blocks that a lookup can still find. */
   cachedFree = 0;
   private readonly freeBlocks: IdList;
-  private readonly keyLo: Int32Array;
-  private readonly keyHi: Int32Array;
-  private readonly keyed: Uint8Array;
-  private readonly named = new Map<number, number>();
+  private readonly index: KeyIndex;
+  /** The sequence that found no room last, and the key that would have to be cached for it to need less. */
+  private refused: NanoSequenceBlocks | undefined;
+  private missingLo = 0;
+  private missingHi = 0;
 
   constructor(
     readonly numBlocks: number,
@@ -39,9 +41,7 @@ export class NanoBlockManager {
     // A new block is taken when the length leaves remainder 1: with blocks of one token that never happens.
     assert(blockSize >= 2, 'nano-vllm cannot use blocks of one token');
     this.refs = new Int32Array(numBlocks);
-    this.keyLo = new Int32Array(numBlocks);
-    this.keyHi = new Int32Array(numBlocks);
-    this.keyed = new Uint8Array(numBlocks);
+    this.index = new KeyIndex(numBlocks);
     this.freeBlocks = new IdList(createLinks(numBlocks));
     for (let block = 0; block < numBlocks; block++) this.freeBlocks.append(block);
   }
@@ -56,6 +56,7 @@ export class NanoBlockManager {
 
   /** Leading blocks of a sequence that are cached, all but its last considered; -1 when the rest finds no room. No side effect. */
   cachedBlocks(sequence: NanoSequenceBlocks): number {
+    if (sequence === this.refused) return -1;
     const blocks = this.blocksOf(sequence.tokens);
     let hits = 0;
     let needed = blocks;
@@ -66,7 +67,12 @@ export class NanoBlockManager {
       if (this.refs[block]! > 0) needed--;
       hits++;
     }
-    return needed > this.freeBlocks.size ? -1 : hits;
+    if (needed <= this.freeBlocks.size) return hits;
+    // Until a block is given back or the first missing one is cached, nothing can change that: blocks are only taken.
+    this.refused = sequence;
+    this.missingLo = sequence.keys.lo[hits] ?? 0;
+    this.missingHi = sequence.keys.hi[hits] ?? 0;
+    return -1;
   }
 
   /** Takes the blocks of all known tokens, the first `hits` from the cache: those that are free leave the middle of the queue. */
@@ -102,6 +108,7 @@ export class NanoBlockManager {
 
   /** Gives everything back, last block first; blocks that nobody holds any more go to the end of the queue. */
   release(sequence: NanoSequenceBlocks): void {
+    this.refused = undefined;
     for (let i = sequence.table.length - 1; i >= 0; i--) {
       const block = sequence.table[i]!;
       const refs = --this.refs[block]!;
@@ -110,7 +117,7 @@ export class NanoBlockManager {
       if (refs === 1) this.shared--;
       if (refs > 0) continue;
       this.freeBlocks.append(block);
-      if (this.isNamed(block)) this.cachedFree++;
+      if (this.index.names(block)) this.cachedFree++;
     }
     sequence.table.length = 0;
     sequence.cached = 0;
@@ -126,12 +133,9 @@ export class NanoBlockManager {
     for (let i = from; i < to; i++) {
       const block = table[i]!;
       const [lo, hi] = [keys.lo[i]!, keys.hi[i]!];
-      const before = this.named.get(mapKey(lo, hi));
-      if (before !== undefined && before !== block && this.refs[before] === 0) this.cachedFree--;
-      this.keyLo[block] = lo;
-      this.keyHi[block] = hi;
-      this.keyed[block] = 1;
-      this.named.set(mapKey(lo, hi), block);
+      const before = this.index.set(lo, hi, block);
+      if (before >= 0 && before !== block && this.refs[before] === 0) this.cachedFree--;
+      if (lo === this.missingLo && hi === this.missingHi) this.refused = undefined;
     }
   }
 
@@ -153,7 +157,7 @@ export class NanoBlockManager {
     for (let block = 0; block < this.numBlocks; block++) {
       assert(holders[block] === this.refs[block], 'law N4: reference counts equal holders');
       if (holders[block]! > 0) held++;
-      else if (this.isNamed(block)) named++;
+      else if (this.index.names(block)) named++;
     }
     assert(held + this.freeBlocks.size === this.numBlocks, 'law N5: held + free = all');
     assert(named === this.cachedFree, 'law N6: cached blocks are the free ones that a key names');
@@ -163,12 +167,11 @@ export class NanoBlockManager {
   private take(): number {
     const block = this.freeBlocks.shift();
     assert(block >= 0 && this.refs[block] === 0, 'a free block is held by nobody');
-    if (this.isNamed(block)) {
-      this.named.delete(mapKey(this.keyLo[block]!, this.keyHi[block]!));
+    if (this.index.names(block)) {
+      this.index.delete(block);
       this.evictions++;
       this.cachedFree--;
     }
-    this.keyed[block] = 0;
     this.hold(block);
     return block;
   }
@@ -180,17 +183,6 @@ export class NanoBlockManager {
   }
 
   private find(keys: BlockKeys, index: number): number {
-    const [lo, hi] = [keys.lo[index]!, keys.hi[index]!];
-    const block = this.named.get(mapKey(lo, hi)) ?? -1;
-    return block >= 0 && this.keyLo[block] === lo && this.keyHi[block] === hi ? block : -1;
+    return this.index.find(keys.lo[index]!, keys.hi[index]!);
   }
-
-  private isNamed(block: number): boolean {
-    return this.keyed[block] === 1 && this.named.get(mapKey(this.keyLo[block]!, this.keyHi[block]!)) === block;
-  }
-}
-
-/** 53 of the 64 bits: what a number holds. The whole key is compared after the lookup. */
-function mapKey(lo: number, hi: number): number {
-  return (hi & 0x1fffff) * 2 ** 32 + (lo >>> 0);
 }
