@@ -54,7 +54,6 @@ export function simulateRun(
     workload,
     system: (listener) => (watched ? watched.system(server(watched.listener(listener))) : server(listener)),
     ...(stepTime ? { stepTime } : {}),
-    bytesPerBlock: setup.bytesPerBlock,
     ...(fileOrder ? { fileOrder } : {}),
     clock: {
       ...(hooks.progress ? { progress: hooks.progress } : {}),
@@ -63,7 +62,10 @@ export function simulateRun(
   });
   // As vLLM prints it, the null block included; other policies have none.
   const numBlocks = setup.policy === 'paged' ? setup.paged.numBlocks * setup.replicas : result.pool.numBlocks;
-  return { result: { ...result, pool: { ...result.pool, numBlocks } }, perRequest };
+  // Policies that hand out single slots have blocks of their own size over the same bytes.
+  const share = result.pool.blockSize / setup.paged.blockSize;
+  const bytesPerBlock = setup.bytesPerBlock === null ? null : Math.round(setup.bytesPerBlock * share);
+  return { result: { ...result, pool: { ...result.pool, numBlocks, bytesPerBlock } }, perRequest };
 }
 
 /** The same requests so many times as fast; pauses of people stay. */
