@@ -96,6 +96,7 @@ export interface RequestListener {
   finished(request: number): void;
   /** Can never run (longer than the model's limit or than the whole pool): reported once, not retried. */
   rejected(request: number, reason: string): void;
+  aborted?(request: number): void;
   preempted?(request: number, computedTokens: number, kind: 'recompute' | 'swap'): void;
 }
 

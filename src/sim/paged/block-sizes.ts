@@ -43,7 +43,7 @@ export function resolveBlockSizes(config: PagedConfig, rules: PagedRules): Block
 
 /**
  * Mamba states in mode align can be cached inside a block where keys are finer than it (0.26 and later); from 0.28 only if every
- * other group can end a hit there too: full attention, or blocks of one key.
+ * other group can end a hit there too: full attention, or blocks of one key. Several context-parallel ranks: from 0.29.
  */
 function hitsInsideBlocks(
   { groups, dcp = 1, prefixCaching, mambaCacheMode }: PagedConfig,
@@ -51,8 +51,11 @@ function hitsInsideBlocks(
   sizes: readonly number[],
   hash: number,
 ): boolean {
-  if (rules.partialHits === 'never' || dcp !== 1 || !prefixCaching || mambaCacheMode !== 'align') return false;
-  if (!groups.some(({ type }, g) => type === 'mamba' && (sizes[g] as number) > hash)) return false;
+  if (rules.partialHits === 'never' || !prefixCaching || mambaCacheMode !== 'align') return false;
+  if (dcp > 1 && rules.partialHits !== 'alsoWithRanks') return false;
+  // With context-parallel ranks attention has the longer blocks.
+  const least = dcp > 1 ? hash : hash + 1;
+  if (!groups.some(({ type }, g) => type === 'mamba' && (sizes[g] as number) >= least)) return false;
   const coarse = groups.some(({ type }, g) => type !== 'mamba' && type !== 'full' && sizes[g] !== hash);
   return rules.partialHits === 'always' || !coarse;
 }

@@ -134,7 +134,7 @@ export interface PagedRules {
   /** Mamba under EAGLE, in the draft's group: whether the lookup reaches one block further. */
   mambaReach: 'hit' | 'oneBlockMore';
   /** Hits that end inside a block (block-sizes.ts), and the boundary of a prompt kept for them (partial-tail.ts). */
-  partialHits: 'never' | 'always' | 'whereAllCan';
+  partialHits: 'never' | 'always' | 'whereAllCan' | 'alsoWithRanks';
   partialTail: PartialTail;
   /** Several full-attention layouts: whether only the first one's hit is cut to the common length. */
   fullTrim: 'first' | 'all';

@@ -268,6 +268,12 @@ export class KvManager {
   register(sequence: Sequence, tokens: number): void {
     if (!this.pool.caching) return;
     const { groups, rules } = this;
+    const first = groups[0] as KvGroup;
+    // The common case, once a token: one group, and its next block is not complete yet.
+    if (groups.length === 1 && first.type === 'full') {
+      const { registered } = sequence.tables[0] as BlockTable;
+      if (tokens < (registered + 1) * first.blockSize) return;
+    }
     this.keysOf(sequence);
     for (let g = 0; g < groups.length; g++) {
       const group = groups[g] as KvGroup;

@@ -133,8 +133,6 @@ export class OutputProcessor {
         if (!stale && (hadPlaceholders || this.speculative))
           this.kv.register(sequence, sequence.computed - sequence.inFlight);
       } else if (this.asynchronous) this.kv.register(sequence, sequence.computed - sequence.placeholders);
-      // What was registered or given back since moves the bound up to which nothing has to be done.
-      if (this.speculative || this.asynchronous) sequence.quietUntil = -1;
     }
     return ends ? this.finish(sequence) : 0;
   }

@@ -5,8 +5,8 @@ import { assert } from '../../assert.ts';
 import { admittedFlag, Batch, samplesFlag } from './batch.ts';
 import type { PagedConfig, PagedRules } from './config.ts';
 import type { KvManager } from './kv-manager.ts';
-import { askAgain, type OffloadConnector } from './offload/connector.ts';
 import { lookaheadTokens } from './lookahead.ts';
+import { askAgain, type OffloadConnector } from './offload/connector.ts';
 import { makeQueue, type WaitingQueue } from './queue.ts';
 import type { Sequence } from './sequence.ts';
 
@@ -57,8 +57,6 @@ export class Scheduler {
     prefillAttention: 0,
     rows: 0,
   };
-  /** A request that nothing can admit: everything is free and it is refused. */
-  stuck: Sequence | undefined;
   onPreempt: ((sequence: Sequence, computed: number) => void) | undefined;
   /** Cuts a prefill chunk to where a Mamba state has to be kept (align mode). */
   split: ((sequence: Sequence, tokens: number, hitTokens: number) => number) | undefined;
@@ -69,7 +67,10 @@ export class Scheduler {
   private batch = new Batch();
   private budget = 0;
   private inputBudget = 0;
-  private preempted = false;
+  /** A request that the whole pool could not hold: it preempted itself with everything free. */
+  outgrown: Sequence | undefined;
+  /** Somebody was preempted in this call. */
+  preempted = false;
   private threshold = 0;
   private prefillScheduled = false;
   private prefillAdmitted = false;
@@ -100,6 +101,11 @@ export class Scheduler {
     this.lastPrefillStep = -this.prefillInterval;
   }
 
+  /** The waiting request that is tried first. */
+  get head(): Sequence {
+    return this.nextQueue().peek();
+  }
+
   get waitingCount(): number {
     return this.waiting.length + (this.passedOver?.length ?? 0);
   }
@@ -126,8 +132,8 @@ export class Scheduler {
     const { config, rules, sums } = this;
     batch.clear();
     this.batch = batch;
-    this.stuck = undefined;
     this.preempted = false;
+    this.outgrown = undefined;
     this.prefillScheduled = false;
     this.prefillAdmitted = false;
     sums.tokens = sums.sequences = sums.prefillTokens = sums.prefillSequences = 0;
@@ -238,6 +244,7 @@ export class Scheduler {
       this.preempt(victim, true);
       this.preempted = true;
       if (victim !== sequence) continue;
+      if (this.kv.pool.used === 0) this.outgrown = sequence;
       return byPriority && rules.selfPreemption === 'continueUnderPriority' ? -i - 1 : stopped;
     }
   }
@@ -328,7 +335,6 @@ export class Scheduler {
         watermark: this.running.length > 0 ? this.watermarkBlocks : 0,
       });
       if (!admitted) {
-        if (this.running.length === 0 && this.batch.count === 0 && this.kv.pool.used === 0) this.stuck = sequence;
         break;
       }
       queue.pop();

@@ -169,7 +169,7 @@ export class PagedSystem implements ServingSystem {
     let context = 0;
     for (const sequence of running) {
       const { computed, known } = sequence;
-      if (computed !== known - 1) return 0;
+      if (computed !== known - 1 || !sequence.sampled) return 0;
       const untilEnd = (this.endsAt[sequence.index] as number) - known;
       steps = Math.min(steps, sequence.quietUntil - computed, untilEnd - 1);
       if (steps <= 0) return 0;
@@ -215,6 +215,7 @@ export class PagedSystem implements ServingSystem {
     sequence.state = 'finished';
     if (!this.scheduler.connector?.end(sequence)) this.kv.free(sequence);
     this.outside.aborted++;
+    this.listener.aborted?.(index);
     this.sequences.delete(index);
     this.unfinished--;
     return true;
@@ -236,6 +237,11 @@ export class PagedSystem implements ServingSystem {
 
   pause(mode: PauseMode): void {
     this.scheduler.paused = mode;
+  }
+
+  /** The requests in the server, for views and tests. */
+  get requestsInside(): Iterable<Sequence> {
+    return this.sequences.values();
   }
 
   sequence(index: number): Sequence | undefined {
@@ -290,28 +296,35 @@ export class PagedSystem implements ServingSystem {
 
   /** vLLM refuses prompts that leave no room for a token, and no start-up lets one request outgrow the pool. */
   private neverFits(request: SimRequest): string | undefined {
-    const { maxModelLen, spec } = this.config;
+    const { maxModelLen, spec, chunkedPrefill, maxNumBatchedTokens, longPrefillTokenThreshold } = this.config;
     if (request.promptTokens >= maxModelLen)
       return `the prompt has ${request.promptTokens} tokens, max_model_len is ${maxModelLen}`;
     const ahead = spec && spec.method !== 'ngram' ? spec.tokens : 0;
     const tokens = Math.min(request.promptTokens + request.outputTokens + ahead, maxModelLen);
     let blocks = 0;
     for (const group of this.kv.groups) blocks += group.type === 'full' ? divCeil(tokens, group.blockSize) : 1;
+    if (!chunkedPrefill && request.promptTokens > maxNumBatchedTokens && longPrefillTokenThreshold === 0)
+      return `the prompt has ${request.promptTokens} tokens, a step without chunked prefill takes ${maxNumBatchedTokens}`;
     if (blocks > this.kv.pool.usable)
       return `it needs ${blocks} blocks for ${tokens} tokens, the pool has ${this.kv.pool.usable}`;
     return undefined;
   }
 
-  /** Nothing runs, nothing is in flight, everything is free, and still the head of the queue was refused: it never will run. */
+  /** Nothing runs, nothing is in flight, nothing was given back, and still nobody was admitted: the head of the queue never will be. */
   private rejectStuck(): void {
     const { scheduler } = this;
-    if (this.inFlight.length > 0 || scheduler.running.length > 0 || scheduler.paused !== 'none') return;
-    const { stuck } = scheduler;
-    if (!stuck) return;
+    const idle = this.inFlight.length === 0 && !scheduler.preempted && scheduler.connector?.busy !== true;
+    if (scheduler.running.length > 0 || scheduler.waitingCount === 0 || scheduler.paused !== 'none') return;
+    if (!idle && !scheduler.outgrown) return;
+    const stuck = scheduler.outgrown ?? scheduler.head;
+    if (stuck.state === 'loading') return;
     scheduler.removeWaiting(stuck);
     stuck.state = 'finished';
     this.sequences.delete(stuck.index);
     this.unfinished--;
-    this.listener.rejected(stuck.index, `its ${stuck.known} tokens can never be admitted: the whole pool is free`);
+    this.listener.rejected(
+      stuck.index,
+      `its ${stuck.known} tokens can never be admitted, with nothing else in the server`,
+    );
   }
 }
