@@ -101,4 +101,113 @@ describe('eviction orders, 10,000 random sequences each', () => {
       { numRuns: 10_000 },
     );
   });
+
+  it.each([
+    ['slru', naiveSlru],
+    ['arc', naiveArc],
+    ['adaptive', naiveAdaptive],
+  ] as const)('replay by %s hits what plain lists hit', (eviction, naive) => {
+    fc.assert(
+      fc.property(fc.array(fc.nat(12), { maxLength: 120 }), fc.integer({ min: 1, max: 9 }), (keys, capacityBlocks) => {
+        const { hitBlocks } = replayCache(keys, { eviction, capacityBlocks, reuseWindow: 8 });
+        const capacity = Math.min(capacityBlocks, new Set(keys).size);
+        expect(hitBlocks).toBe(naive(keys, capacity));
+      }),
+      { numRuns: 10_000 },
+    );
+  });
 });
+
+const without = (list: readonly number[], id: number) => list.filter((other) => other !== id);
+
+function naiveSlru(keys: readonly number[], capacity: number): number {
+  let probation: number[] = [];
+  let kept: number[] = [];
+  const hits = new Map<number, number>();
+  let total = 0;
+  for (const id of keys) {
+    if (!probation.includes(id) && !kept.includes(id)) {
+      if (probation.length + kept.length === capacity) (probation.length > 0 ? probation : kept).shift();
+      probation.push(id);
+      hits.set(id, 0);
+      continue;
+    }
+    total++;
+    hits.set(id, hits.get(id)! + 1);
+    probation = without(probation, id);
+    kept = without(kept, id);
+    (hits.get(id)! >= 2 ? kept : probation).push(id);
+    if (kept.length <= Math.floor(0.8 * capacity)) continue;
+    const back = kept.shift()!;
+    hits.set(back, 0);
+    probation.push(back);
+  }
+  return total;
+}
+
+/** Figure 4 of the paper, its cases in its order; t1, t2 oldest first. */
+function naiveArc(keys: readonly number[], c: number): number {
+  let [t1, t2, b1, b2]: number[][] = [[], [], [], []];
+  let p = 0;
+  let total = 0;
+  const replace = (inB2: boolean) => {
+    if (t1!.length > 0 && (t1!.length > p || (inB2 && t1!.length === p))) b1!.push(t1!.shift()!);
+    else if (t2!.length > 0) b2!.push(t2!.shift()!);
+    else b1!.push(t1!.shift()!);
+  };
+  for (const id of keys) {
+    if (t1!.includes(id) || t2!.includes(id)) {
+      total++;
+      t1 = without(t1!, id);
+      t2 = [...without(t2!, id), id];
+    } else if (b1!.includes(id)) {
+      p = Math.min(c, p + Math.max(1, b2!.length / b1!.length));
+      replace(false);
+      b1 = without(b1!, id);
+      t2!.push(id);
+    } else if (b2!.includes(id)) {
+      p = Math.max(0, p - Math.max(1, b1!.length / b2!.length));
+      replace(true);
+      b2 = without(b2!, id);
+      t2!.push(id);
+    } else {
+      const all = t1!.length + t2!.length + b1!.length + b2!.length;
+      if (t1!.length + b1!.length === c) {
+        if (t1!.length < c) {
+          b1!.shift();
+          replace(false);
+        } else t1!.shift();
+      } else if (all >= c) {
+        if (all === 2 * c) b2!.shift();
+        replace(false);
+      }
+      t1!.push(id);
+    }
+  }
+  return total;
+}
+
+function naiveAdaptive(keys: readonly number[], capacity: number): number {
+  const window = 8;
+  let cache: Seen[] = [];
+  let total = 0;
+  const again = keys.map((id, now) => keys.slice(Math.max(0, now - 4 * window), now).includes(id));
+  keys.forEach((id, now) => {
+    const seen = cache.find((entry) => entry.id === id);
+    if (seen) {
+      total++;
+      Object.assign(seen, { uses: seen.uses + 1, lastUse: now });
+      return;
+    }
+    if (cache.length === capacity) {
+      const reuse = again.slice(now - window, now).filter(Boolean).length / window;
+      const keep = now >= window && reuse >= 0.6;
+      const stream = now >= window && reuse <= 0.2;
+      const kept = (entry: Seen) => Number(keep && entry.uses > 1);
+      const time = (entry: Seen) => (stream ? entry.entered : entry.lastUse);
+      cache = cache.sort((a, b) => kept(a) - kept(b) || time(a) - time(b)).slice(1);
+    }
+    cache.push({ id, uses: 1, lastUse: now, entered: now });
+  });
+  return total;
+}
