@@ -2,17 +2,15 @@
 // release, model, device, limits and pool come from the run, arrivals from the engine's own clock; nothing is fitted here.
 import { readFileSync } from 'node:fs';
 import { basename } from 'node:path';
-import { resolveArguments } from '../../src/commands/plan-request.ts';
-import { planVllm, type VllmPlanned } from '../../src/engines/vllm/plan.ts';
+import { expandArchitecture } from '../../src/architecture/index.ts';
+import type { SimulateArguments } from '../../src/commands/simulate-arguments.ts';
+import { setupSource } from '../../src/commands/simulate-setup.ts';
 import type { Io } from '../../src/io.ts';
-import { vllmRegistry } from '../../src/load/flags.ts';
-import { schedulerRules } from '../../src/load/scheduler-rules.ts';
 import { readTrace } from '../../src/load/traces/read.ts';
-import type { PlanRequest } from '../../src/plan/request.ts';
-import type { PagedConfig } from '../../src/sim/paged/config.ts';
-import { PagedSystem } from '../../src/sim/paged/system.ts';
 import { createParallel } from '../../src/sim/parallel/index.ts';
 import { Clock } from '../../src/sim/run/clock.ts';
+import { createServing } from '../../src/sim/serving.ts';
+import type { SimSetup } from '../../src/sim/setup.ts';
 import { createStepTime, type StepTime } from '../../src/sim/time/index.ts';
 import type { QueueState, ServingSystem, Workload } from '../../src/sim/types.ts';
 import type { EngineOptions } from '../../src/spec/options.ts';
@@ -53,26 +51,28 @@ export async function simulateMeasured(directory: string, options: MeasuredOptio
   const meta = JSON.parse(readFileSync(`${directory}/meta.json`, 'utf8')) as MeasuredMeta;
   const gpu = options.gpu ?? meta.hardware?.device_name;
   if (gpu === undefined) throw new Error(`${directory}: meta.json names no device; add --gpu`);
-  const { request, planned } = await planOf(meta, gpu);
+  const setup = await setupOf(meta, gpu);
   const { workload } = await readTrace(`${directory}/requests.jsonl`, { env: process.env });
-  const blocks = meta.kv_cache?.num_gpu_blocks ?? planned.kv.numBlocks;
-  const stepTime = stepTimeOf(request, planned);
-  const { clock, system, samples } = simulate({ request, planned, workload, blocks, stepTime });
+  if (setup.time.kind !== 'model') throw new Error('steps without a model');
+  const stepTime = createStepTime({ ...setup.time, architecture: expandArchitecture(setup.time.spec) });
+  if (!stepTime) throw new Error(`${gpu}: bandwidth not known`);
+  const { clock, system, samples } = simulate(setup, workload, stepTime);
   const observed = readFileSync(`${directory}/requests.jsonl`, 'utf8')
     .trim()
-    .split('\n')
+    .split(/\r?\n/)
     .map((line) => JSON.parse(line) as MeasuredRequest);
   return {
     name: basename(directory),
-    gpu: request.gpus[0]!.id,
-    estimate: `${stepTime.estimate}: ${stepTime.uncertainty}`,
-    blocks,
+    gpu: setup.time.gpu.id,
+    estimate: stepTime.uncertainty,
+    blocks: setup.paged.numBlocks,
     preemptions: system.counters.preemptions,
     comparison: compareRun({ workload, times: clock.times, samples, observed, series: readSeries(directory) }),
   };
 }
 
-async function planOf(meta: MeasuredMeta, gpu: string): Promise<{ request: PlanRequest; planned: VllmPlanned }> {
+/** The run's own options, as `vram simulate` reads them; its pool where it says how large it was. */
+async function setupOf(meta: MeasuredMeta, gpu: string): Promise<SimSetup> {
   const { engine_kwargs: kwargs } = meta;
   const given: Partial<EngineOptions> = {
     tensorParallelSize: kwargs.tensor_parallel_size,
@@ -84,18 +84,34 @@ async function planOf(meta: MeasuredMeta, gpu: string): Promise<{ request: PlanR
     dtype: kwargs.dtype,
     kvCacheDtype: kwargs.kv_cache_dtype,
   };
-  const words = { model: meta.model, gpu, engine: `vllm@${meta.vllm_version}`, given };
-  const resolved = await resolveArguments({ ...words, require: [], matrix: false, explain: false }, quiet);
-  const { request } = resolved.devices!;
-  return { request, planned: planVllm(request, vllmRegistry()) };
+  const numGpuBlocks = meta.kv_cache?.num_gpu_blocks ?? undefined;
+  const words: SimulateArguments = {
+    ...nothingElse,
+    model: meta.model,
+    gpu,
+    engine: `vllm@${meta.vllm_version}`,
+    given,
+    simulation: numGpuBlocks === undefined ? {} : { numGpuBlocks },
+  };
+  const source = await setupSource(words, quiet);
+  const made = source.make({}, source.defaultPolicy, 'lru');
+  if (!made.ok) throw new Error(made.reason);
+  return made.setup;
 }
 
-function stepTimeOf(request: PlanRequest, { resolved, architecture }: VllmPlanned): StepTime {
-  const { spec, scheme, gpus } = request;
-  const stepTime = createStepTime({ spec, architecture, gpu: gpus[0]!, scheme, options: resolved });
-  if (!stepTime) throw new Error(`${gpus[0]!.id}: bandwidth not known`);
-  return stepTime;
-}
+const nothingElse = {
+  require: [],
+  matrix: false,
+  explain: false,
+  policies: [],
+  evictions: [],
+  cacheOnly: false,
+  capacityBlocks: [],
+  sweeps: [],
+  findMaxRate: false,
+  objectives: [],
+  advice: false,
+};
 
 interface Simulated {
   clock: Clock;
@@ -103,52 +119,34 @@ interface Simulated {
   samples: Sample[];
 }
 
-/** One scheduler and pool per data-parallel rank; the state after every step's output is kept, as the engine's own logger keeps it. */
-function simulate({
-  request,
-  planned,
-  workload,
-  blocks,
-  stepTime,
-}: {
-  request: PlanRequest;
-  planned: VllmPlanned;
-  workload: Workload;
-  blocks: number;
-  stepTime: StepTime;
-}): Simulated {
+/** The state after every step's output is kept, as the engine's own logger keeps it. */
+function simulate(setup: SimSetup, workload: Workload, stepTime: StepTime): Simulated {
   const clock = new Clock(workload);
-  const { resolved } = planned;
-  const config: PagedConfig = {
-    numBlocks: blocks,
-    blockSize: planned.kv.blockSize,
-    groups: [{ type: 'full' }],
-    maxNumSeqs: resolved.maxNumSeqs,
-    maxNumBatchedTokens: resolved.maxNumBatchedTokens,
-    maxModelLen: resolved.maxModelLen,
-    policy: 'fcfs',
-    longPrefillTokenThreshold: 0,
-    chunkedPrefill: resolved.enableChunkedPrefill,
-    prefixCaching: resolved.enablePrefixCaching,
-    reserveFullPrompt: true,
-    asyncScheduling: resolved.asyncScheduling,
-  };
-  const rules = schedulerRules(request.profile);
-  const ranks = Array.from(
-    { length: resolved.dataParallelSize },
-    () => new PagedSystem(config, rules, workload, clock),
-  );
-  const stepSeconds = stepTime.seconds;
-  const system = createParallel({ ranks, synchronized: stepTime.synchronizedRanks > 1, stepSeconds });
+  const ranks = Array.from({ length: setup.replicas }, () => createServing(setup, workload, clock));
+  const { seconds: stepSeconds, synchronizedRanks } = stepTime;
+  const system = createParallel({ ranks, synchronized: synchronizedRanks > 1, stepSeconds });
   const samples: Sample[] = [];
   const queues: QueueState = { running: 0, waiting: 0, swapped: 0, usedBlocks: 0, cachedBlocks: 0 };
+  let outputTime = 0;
+  const complete = system.complete.bind(system);
+  system.complete = () => {
+    const completed = complete();
+    if (completed) {
+      system.queues(queues);
+      const { running, waiting, usedBlocks } = queues;
+      samples.push({ time: outputTime, running, waiting, kvPercent: (usedBlocks / system.usableBlocks) * 100 });
+    }
+    return completed;
+  };
   clock.run(system, {
     stepSeconds,
+    stepByStep: true,
     observer: {
-      scheduled(time) {
-        system.queues(queues);
-        const { running, waiting, usedBlocks } = queues;
-        samples.push({ time, running, waiting, kvPercent: (usedBlocks / system.usableBlocks) * 100 });
+      scheduled(time, seconds) {
+        outputTime = time + seconds;
+      },
+      idle(_, to) {
+        outputTime = to;
       },
     },
   });

@@ -106,6 +106,7 @@ function plannedSetup({ plan, resolved, kv }: VllmPlanned, request: PlanRequest,
           spec: request.spec,
           gpu: request.gpus[0]!,
           ...(request.scheme ? { scheme: request.scheme } : {}),
+          ...(request.draft ? { draft: request.draft } : {}),
           options: resolved,
         }
       : { kind: 'fixed', seconds: options.stepTime };

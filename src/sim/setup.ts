@@ -10,7 +10,14 @@ import type { StepTimeOptions } from './time/index.ts';
 /** What a step lasts: always the same, or the roofline of a model on a GPU. */
 export type StepTimeSetup =
   | { kind: 'fixed'; seconds: number }
-  | { kind: 'model'; spec: ModelSpec; gpu: GpuSpec; scheme?: QuantizationScheme; options: StepTimeOptions };
+  | {
+      kind: 'model';
+      spec: ModelSpec;
+      gpu: GpuSpec;
+      scheme?: QuantizationScheme;
+      draft?: { spec: ModelSpec; scheme?: QuantizationScheme };
+      options: StepTimeOptions;
+    };
 
 export interface SimSetup {
   policy: Policy;

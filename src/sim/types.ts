@@ -56,11 +56,6 @@ export interface StepWork {
   rows: number;
   /** KV tokens moved between the GPU and the host before the step can run (swap, offload); 0 without. */
   transferTokens: number;
-  /**
-   * decodeContext and prefillAttention once more for layers that look back only so many tokens, in the order of StepTime.spans
-   * (min(context, span) in place of the context). Absent: a step-time model takes the mean context for that of every sequence.
-   */
-  spans?: readonly { decodeContext: number; prefillAttention: number }[];
   /** The work of each data-parallel rank where several step together; the sums above are then over all of them. */
   ranks?: readonly StepWork[];
   /** How long the step lasts, where the serving system knows it: replicas with steps of different length behind one clock. */

@@ -17,8 +17,7 @@ export function createStepTime(input: StepTimeInput): StepTime | undefined {
   if (!coefficients) return undefined;
   const { dtype, kvCacheDtype, tensorParallelSize, pipelineParallelSize, dataParallelSize } = options;
   const forward = forwardWork({ spec, architecture, scheme, dtype, kvCacheDtype, tensorParallelSize });
-  const spans = [...new Set(forward.attention.flatMap(({ span }) => (span === undefined ? [] : [span])))];
-  const law: StepLaw = { forward, options, coefficients, spans, drafter: drafterOf(input, forward) };
+  const law: StepLaw = { forward, options, coefficients, drafter: drafterOf(input, forward) };
   const padded = paddedSizes(options.captureSizes, options.enforceEager || options.cudagraphMode === 'NONE');
   const breakdown = (work: Readonly<StepWork>): StepBreakdown => {
     if (work.ranks) return slowestRank(law, work.ranks, padded);
@@ -31,7 +30,6 @@ export function createStepTime(input: StepTimeInput): StepTime | undefined {
     bound: (work) => breakdown(work).bound,
     breakdown,
     synchronizedRanks: forward.expertLayers > 0 ? dataParallelSize : 1,
-    spans,
     estimate: gpu.stepTime?.fitted ? 'fitted' : 'roofline',
     uncertainty: uncertaintyOf(gpu),
     coefficients,
@@ -80,14 +78,6 @@ function pipelined(law: StepLaw, work: Readonly<StepWork>, padded: (tokens: numb
     prefillAttention: work.prefillAttention / batches,
     rows: work.rows / batches,
     transferTokens: work.transferTokens / batches,
-    ...(work.spans
-      ? {
-          spans: work.spans.map((span) => ({
-            decodeContext: span.decodeContext / batches,
-            prefillAttention: span.prefillAttention / batches,
-          })),
-        }
-      : {}),
   };
   const tokens = padded(Math.ceil(part.tokens));
   const one = stepBreakdown(law, part, { tokens, batchTokens: tokens });

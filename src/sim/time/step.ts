@@ -12,7 +12,6 @@ export interface StepLaw {
   forward: ForwardWork;
   options: StepTimeOptions;
   coefficients: Coefficients;
-  spans: readonly number[];
   drafter?: Drafter | undefined;
 }
 
@@ -113,14 +112,14 @@ function expertSeconds({ forward, options, coefficients: c }: StepLaw, batchToke
  * computed. Recurrent states are read and written once per sequence.
  */
 function attentionSeconds(law: StepLaw, work: Readonly<StepWork>): Roof & { total: number } {
-  const { forward, coefficients: c, spans } = law;
+  const { forward, coefficients: c } = law;
   const decoding = work.sequences - work.prefillSequences;
   const isUniform = work.prefillSequences === 0 && work.tokens <= decoding;
   const tileRows = isUniform ? 0 : c.mixedTileRows;
   let total = 0;
   const sum: Roof = { memory: 0, compute: 0 };
   for (const group of forward.attention) {
-    const { decodeContext, prefillAttention } = contextOf(work, group, spans);
+    const { decodeContext, prefillAttention } = contextOf(work, group);
     const memory = (group.layers * decodeContext * group.bytesPerToken) / c.attentionRate;
     const prefill = (group.layers * prefillAttention * group.prefillFlops) / c.attentionComputeRate;
     const decode = (group.layers * decodeContext * group.decodeFlops * Math.max(1, tileRows)) / c.attentionComputeRate;
@@ -143,8 +142,7 @@ function draftSeconds(law: StepLaw, work: Readonly<StepWork>): number {
   const decoding = work.sequences - work.prefillSequences;
   if (!drafter || decoding <= 0) return 0;
   const own: StepLaw = { ...law, forward: drafter.forward };
-  const { decodeContext, spans } = work;
-  const reads = { ...emptyWork(), sequences: decoding, tokens: decoding, decodeContext, ...(spans ? { spans } : {}) };
+  const reads = { ...emptyWork(), sequences: decoding, tokens: decoding, decodeContext: work.decodeContext };
   const pass =
     combine(matrixSeconds(drafter.forward.dense, decoding, c)) +
     combine(expertSeconds(own, decoding)) +

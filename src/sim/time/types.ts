@@ -16,8 +16,6 @@ export interface StepTime {
   breakdown(work: Readonly<StepWork>): StepBreakdown;
   /** Data-parallel ranks that wait for each other in every step (mixtures of experts); 1 where they do not. */
   synchronizedRanks: number;
-  /** Spans of windowed layers, in the order of StepWork.spans. */
-  spans: readonly number[];
   estimate: 'roofline' | 'fitted';
   uncertainty: string;
   coefficients: Coefficients;
