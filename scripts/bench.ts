@@ -1,5 +1,5 @@
 // `npm run bench`: cold start of a plan against an empty Node program (alternating runs, medians), plans per second over all
-// models and GPUs in one process, and the sizes of the bundles. Ratios and limits, no absolute times; a limit missed fails.
+// models and GPUs in one process, the sizes of the bundles, and the simulator (lib/bench-simulate.ts). A limit missed fails.
 import { spawnSync } from 'node:child_process';
 import { readdirSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -11,11 +11,14 @@ import { vllmRegistry } from '../src/load/flags.ts';
 import { loadPresets } from '../src/load/presets.ts';
 import { defaultParallel } from '../src/spec/options.ts';
 import { schemeOfCheckpoint } from '../src/spec/quantization.ts';
+import { simulatorBenchmarks } from './lib/bench-simulate.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const limits = { coldStartRatio: 1.6, plansPerSecond: 5000, planBundleKiB: 480 };
 
-const results = [coldStart(30), throughput(), bundles()];
+const tracesAt = process.argv.indexOf('--traces');
+const traces = tracesAt < 0 ? undefined : process.argv[tracesAt + 1];
+const results = [coldStart(30), throughput(), bundles(), ...simulatorBenchmarks(traces)];
 for (const { name, figure, holds } of results) console.log(`${holds ? 'ok  ' : 'MISS'} ${name}: ${figure}`);
 process.exitCode = results.every(({ holds }) => holds) ? 0 : 1;
 

@@ -1,10 +1,11 @@
 // The speed workloads W1a and W1b: a generator bit for bit, the block loop, and the integers that vLLM's own code gave.
-import { defaultRules } from './bench-rules.ts';
+
 import type { PagedConfig } from '../../src/sim/paged/config.ts';
 import { KvManager } from '../../src/sim/paged/kv-manager.ts';
 import { Sequence } from '../../src/sim/paged/sequence.ts';
 import { runConfigured } from '../../src/sim/run/run-config.ts';
 import type { SimRequest, Workload } from '../../src/sim/types.ts';
+import { defaultRules } from './bench-rules.ts';
 
 /** 2,000 requests with 20 shared prefixes of 256 tokens; every token stated, so that equal lists are equal blocks. */
 export function w1Requests(): SimRequest[] {
@@ -67,7 +68,8 @@ export function w1a(requests: readonly SimRequest[], prefixCaching: boolean): Bl
       admit.hitTokens = kv.lookup(sequence);
       const free = kv.pool.free;
       const hitBlocks = admit.hitTokens / 16;
-      if (!kv.allocate(sequence, request.promptTokens - admit.hitTokens, admit)) throw new Error('W1a ran out of blocks');
+      if (!kv.allocate(sequence, request.promptTokens - admit.hitTokens, admit))
+        throw new Error('W1a ran out of blocks');
       result.newBlocks += sequence.tables[0]!.length - hitBlocks;
       void free;
       result.prefixHitTokens += admit.hitTokens;
