@@ -40,7 +40,7 @@ export async function timelineSvg(runs: readonly NamedRun[], title?: string): Pr
       itemWidth: 12,
       itemHeight: 12,
       itemGap: 14,
-      data: legendOf(drawn).map((name) => ({
+      data: (drawn.length > 0 ? legendOf(drawn) : []).map((name) => ({
         name: legendName(name),
         icon: name === 'preemptions' ? 'path://M0 0L10 0L5 8Z' : 'roundRect',
       })),

@@ -12,12 +12,9 @@ import type { CurvePoint } from '../sim/result.ts';
 import { grid } from './grid.ts';
 import { type Paint, paintFor } from './paint.ts';
 import { simulateHeading } from './simulate-table.ts';
-import { estimateText, rate, seconds } from './simulate-text.ts';
+import { estimateText, rate, seconds, tokens } from './simulate-text.ts';
 import type { TableStyle } from './table.ts';
 import { visible, wrap } from './text.ts';
-
-/** Room for the names of the runs; longer ones are cut, the JSON has them whole. */
-const nameWidth = 26;
 
 export function runsTable({ input, result }: SimulateOutput<SeveralRuns>, style: TableStyle): string {
   const paint = paintFor(style.colour);
@@ -26,8 +23,8 @@ export function runsTable({ input, result }: SimulateOutput<SeveralRuns>, style:
   const names = rowNames(runs);
   const parts = [
     simulateHeading(input, paint, width),
-    runs.length > 0 ? memoryTable(runs, names, paint) : '',
-    runs.length > 0 ? requestTable(runs, names, paint) : '',
+    runs.length > 0 ? memoryTable(runs, names, { paint, width }) : '',
+    runs.length > 0 ? requestTable(runs, names, { paint, width }) : '',
     ...estimateLines(runs, paint, width),
     refused.map((run) => refusedLine(run, width, paint)).join('\n'),
   ];
@@ -45,18 +42,37 @@ export function namesOf(runs: readonly NamedRun[]): string[] {
 }
 
 /** The values alone, under a head that names what they are of. */
-function rowNames(runs: readonly NamedRun[]): { head: string; names: string[] } {
+function rowNames(runs: readonly NamedRun[]): { of: string; names: string[] } {
   const { keys, values } = distinctions(runs);
   return {
-    head: keys.length === 1 && keys[0] === 'policy' ? '' : cut(keys.join(', ')),
-    names: values.map((row) => cut(visible(row.join(', ')))),
+    of: keys.length === 1 && keys[0] === 'policy' ? '' : keys.join(', '),
+    names: values.map((row) => visible(row.join(', '))),
   };
+}
+
+/** Figures to the right of names that are cut where the line would be too wide; the JSON has them whole. */
+function namedGrid(head: readonly string[], rows: readonly (readonly string[])[], width: number): string {
+  const right = head.slice(1).map(() => 'right' as const);
+  const whole = grid(head, ['left', ...right], rows);
+  const excess = Math.max(...whole.split('\n').map((line) => line.length)) - width;
+  if (excess <= 0) return whole;
+  const room = Math.max(8, Math.max(...[head, ...rows].map(([name]) => name!.length)) - excess);
+  const cut = ([name, ...rest]: readonly string[]): string[] => [
+    name!.length > room ? `${name!.slice(0, room - 1)}…` : name!,
+    ...rest,
+  ];
+  return grid(cut(head), ['left', ...right], rows.map(cut));
+}
+
+interface Look {
+  paint: Paint;
+  width: number;
 }
 
 function memoryTable(
   runs: readonly NamedRun[],
-  { head: of, names }: ReturnType<typeof rowNames>,
-  paint: Paint,
+  { of, names }: ReturnType<typeof rowNames>,
+  { paint, width }: Look,
 ): string {
   const rows = runs.map(({ memory: { shares, meanUtilization }, pool }, i) => [
     names[i]!,
@@ -69,21 +85,21 @@ function memoryTable(
     number(meanUtilization),
   ]);
   const head = [of, 'blocks', 'tokens', 'reserved', 'int.', 'ext.', 'free', 'used %'];
-  const table = grid(head, ['left', ...rest(head)], rows);
+  const table = namedGrid(head, rows, width);
   return `${paint.bold('KV cache')}  shares of the token slots over time in %: token states, reserved,\n  internal and external fragmentation, free or cached; blocks used\n${table}`;
 }
 
 function requestTable(
   runs: readonly NamedRun[],
-  { head: of, names }: ReturnType<typeof rowNames>,
-  paint: Paint,
+  { of, names }: ReturnType<typeof rowNames>,
+  { paint, width }: Look,
 ): string {
   const rejected = runs.some(({ requests }) => requests.rejected > 0);
   const rows = runs.map(({ latency, throughput, prefixCache, preemptions, requests }, i) => [
     names[i]!,
-    ...(rejected ? [thousands(requests.rejected)] : []),
+    ...(rejected ? [tokens(requests.rejected)] : []),
     number(prefixCache.hitRate),
-    thousands(preemptions.recompute + preemptions.swap),
+    tokens(preemptions.recompute + preemptions.swap),
     seconds(latency.ttftSeconds.mean),
     seconds(latency.tpotSeconds.mean),
     seconds(latency.e2eSeconds.mean),
@@ -91,13 +107,9 @@ function requestTable(
     rate(throughput.requestsPerSecond),
   ]);
   const head = [of, ...(rejected ? ['rej.'] : []), 'hit %', 'pre.', 'TTFT', 'TPOT', 'e2e', 'batch', 'req/s'];
-  const table = grid(head, ['left', ...rest(head)], rows);
+  const table = namedGrid(head, rows, width);
   const note = `tokens cached at admission, preemptions${rejected ? ', rejected' : ''}; mean latencies`;
   return `${paint.bold('Requests')}  ${note}\n${table}`;
-}
-
-function rest(head: readonly string[]): 'right'[] {
-  return head.slice(1).map(() => 'right');
 }
 
 function estimateLines(runs: readonly NamedRun[], paint: Paint, width: number): string[] {
@@ -115,10 +127,6 @@ function refusedLine(
 
 function number(share: number): string {
   return (share * 100).toFixed(1);
-}
-
-function cut(name: string): string {
-  return name.length > nameWidth ? `${name.slice(0, nameWidth - 1)}…` : name;
 }
 
 /** Hit rates by capacity: capacities down, eviction orders across. */

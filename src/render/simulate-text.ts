@@ -27,12 +27,13 @@ export const latencyNames = [
   ['e2eSeconds', 'end to end', ''],
 ] as const;
 
-/** 0.43 ms, 12.3 ms, 4.56 s, 1,234 s. */
+/** 0.43 ms, 12.3 ms, 4.56 s, 1,234 s, 12.3 h. */
 export function seconds(value: number): string {
   if (value === 0) return '0 s';
   if (value < 0.1) return `${significant(value * 1e3)} ms`;
   if (value < 1) return `${(value * 1e3).toFixed(0)} ms`;
-  return value < 1000 ? `${significant(value)} s` : `${thousands(value)} s`;
+  if (value < 36_000) return value < 1000 ? `${significant(value)} s` : `${thousands(value)} s`;
+  return `${significant(value / 3600)} h`;
 }
 
 /** 45 s, 58 min, 2.5 h. */

@@ -236,6 +236,7 @@ describe.concurrent('help', () => {
   it.each([
     ['--help'],
     ['plan', '--help'],
+    ['simulate', '--help'],
     ['list', '--help'],
     ['show', '--help'],
     ['schema', '--help'],
