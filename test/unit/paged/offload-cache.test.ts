@@ -64,19 +64,23 @@ function replay(cache: HostCache, op: Operation, evicted: number[]): void {
   const [name, keys] = op;
   switch (name) {
     case 'touch':
-      return cache.touch(keys, keys.length);
+      cache.touch(keys, keys.length);
+      break;
     case 'finishStore':
-      return cache.finishStore(keys);
+      cache.finishStore(keys);
+      break;
     case 'finishLoad':
-      return cache.finishLoad(keys);
+      cache.finishLoad(keys);
+      break;
     case 'state':
-      return expect(keys.map((key) => cache.state(key))).toEqual(op[2]);
+      expect(keys.map((key) => cache.state(key))).toEqual(op[2]);
+      break;
     case 'load':
-      return expect(cache.startLoad(keys)).toEqual(op[2]);
-    case 'store': {
+      expect(cache.startLoad(keys)).toEqual(op[2]);
+      break;
+    case 'store':
       evicted.length = 0;
       expect(cache.startStore(keys)).toEqual(op[2]);
       if (op[2] !== null) expect(evicted).toEqual(op[3]);
-    }
   }
 }
