@@ -13,7 +13,7 @@ import type { PlanRequest } from '../plan/request.ts';
 import type { Settings } from '../plan/simulate-output.ts';
 import type { GroupConfig, PagedConfig, PagedRules, SpeculationConfig } from '../sim/paged/config.ts';
 import type { Policy } from '../sim/policies.ts';
-import { evictionRefusal } from '../sim/serving.ts';
+import { setupRefusal } from '../sim/serving.ts';
 import type { SimSetup, StepTimeSetup } from '../sim/setup.ts';
 import type { EngineOptions } from '../spec/options.ts';
 import type { SimulationOptions } from '../spec/simulation-options.ts';
@@ -194,7 +194,7 @@ function blockSource(args: SimulateArguments): SetupSource {
 }
 
 function checked(setup: SimSetup, options: SimulationOptions): MadeSetup {
-  const reason = evictionRefusal(setup);
+  const reason = setupRefusal(setup);
   return reason === undefined ? { ok: true, setup, options } : { ok: false, reason };
 }
 

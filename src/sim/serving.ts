@@ -6,6 +6,7 @@ import { createNano } from './nano/index.ts';
 import { poolEvictions } from './paged/eviction-pool.ts';
 import { PagedSystem } from './paged/system.ts';
 import { type Policy, policies } from './policies.ts';
+import { maxInputTokens } from './radix/config.ts';
 import { createRadix, type RadixEviction, radixEvictions } from './radix/index.ts';
 import type { SimSetup } from './setup.ts';
 import { createTokenGranular } from './token-granular/index.ts';
@@ -21,13 +22,17 @@ function evictionsOf(policy: Policy): readonly string[] {
 /** Every order that some policy knows. */
 export const servingEvictions: readonly string[] = [...new Set(policies.flatMap(evictionsOf))];
 
-/** Why a setup cannot run for its eviction order; undefined when it can. */
-export function evictionRefusal({ policy, eviction, paged }: SimSetup): string | undefined {
+/** Why a setup cannot run under its policy, or with its eviction order; undefined when it can. */
+export function setupRefusal({ policy, eviction, paged }: SimSetup): string | undefined {
   const known = evictionsOf(policy);
   if (!known.includes(eviction)) return `${policy} gives up blocks by ${known.join(', ')}, not by ${eviction}`;
+  const { blockSize, maxModelLen, numBlocks, groups } = paged;
+  if (policy === 'nano' && blockSize < 2) return 'nano-vllm cannot use blocks of one token';
+  if (policy === 'radix' && maxInputTokens({ poolTokens: (numBlocks - 1) * blockSize, maxModelLen }) < 2)
+    return 'SGLang keeps room for six tokens behind every prompt; pool or model length leave none for the prompt';
   const own = policy !== 'paged' || (eviction === 'lru' && paged.eviction?.pinTokens === undefined);
-  if (own || paged.groups.every(({ type }) => type !== 'mamba')) return undefined;
-  return 'with Mamba layers blocks are given up as vLLM does, by lru and without pins';
+  if (own || groups.every((group) => group.type !== 'mamba' && group.blockSize === undefined)) return undefined;
+  return 'with Mamba layers or blocks of several sizes, cached blocks are given up as vLLM does: by lru and without pins';
 }
 
 export function createServing(setup: SimSetup, workload: Workload, listener: RequestListener): ServingSystem {
@@ -56,7 +61,7 @@ export function createServing(setup: SimSetup, workload: Workload, listener: Req
         poolTokens,
         maxModelLen,
         maxRunningRequests: maxNumSeqs,
-        chunkedPrefillSize: maxNumBatchedTokens,
+        chunkedPrefillSize: paged.chunkedPrefill ? maxNumBatchedTokens : Number.POSITIVE_INFINITY,
       };
       return createRadix(workload, { ...limits, prefixCaching, ...(eviction ? { eviction } : {}) }, listener);
     }
