@@ -160,6 +160,8 @@ export class NanoSystem implements ServingSystem {
   private sequence(index: number, sample: number): NanoSequence {
     const request = this.requests[index]!;
     const { promptTokens, prompt, maxTokens, lora, salt } = request;
+    // Further samples generate something else than what a workload states.
+    const output = sample === 0 ? request.output : undefined;
     const finalTokens = Math.min(promptTokens + Math.max(1, request.outputTokens), this.maxModelLen);
     const outputBase = request.outputBase + sample * maxTokens;
     const extra = lora === undefined && salt === undefined ? '' : `${lora ?? ''}/${salt ?? ''}`;
@@ -171,7 +173,7 @@ export class NanoSystem implements ServingSystem {
       cached: 0,
       scheduled: 0,
       table: [],
-      keys: new BlockKeys({ prompt, promptTokens, outputBase }, this.blockSize, finalTokens, extra),
+      keys: new BlockKeys({ prompt, promptTokens, outputBase, output }, this.blockSize, finalTokens, extra),
     };
   }
 

@@ -42,9 +42,11 @@ export interface NewRequest {
 
 export function radixRequest({ index, request, sample, extra, root, maxNew, warmsUp }: NewRequest): RadixRequest {
   const outputBase = request.outputBase + sample * request.maxTokens;
+  // Further samples generate something else than what a workload states.
+  const stated = sample === 0 ? request.output : undefined;
   return {
     request: index,
-    tokens: withoutEmptyRuns([...request.prompt, outputBase, outputBase + maxNew]),
+    tokens: withoutEmptyRuns([...request.prompt, ...(stated ?? [outputBase, outputBase + maxNew])]),
     prompt: request.promptTokens,
     priority: request.priority ?? 0,
     extra,
