@@ -156,7 +156,7 @@ function adviceOf(
     {
       gain: best.gain,
       advice: {
-        change: flags.map(({ flag, value }) => `${flag} ${value}`).join(' '),
+        change: `${flags.map(({ flag, value }) => `${flag} ${value}`).join(' ')}${'kv-cache-dtype' in settings ? ' (8-bit cache: check the quality of answers)' : ''}`,
         flags,
         figure: figure.path,
         before: figure.of(before),

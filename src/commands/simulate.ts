@@ -14,7 +14,7 @@ import {
 } from '../plan/simulate-output.ts';
 import { diagnosticLines } from '../render/diagnostics.ts';
 import { type Policy, policies } from '../sim/policies.ts';
-import { servingEvictions } from '../sim/serving.ts';
+import { servingEvictions, workloadRefusal } from '../sim/serving.ts';
 import type { Run } from '../sim/simulate.ts';
 import { parseCommand } from './command.ts';
 import { writeOutput } from './plan-render.ts';
@@ -97,9 +97,10 @@ async function simulateEngine(args: SimulateArguments, form: SimulateForm, io: I
     seed: args.simulation.seed ?? 0,
   };
   const options: JobOptions = { io, threads: args.jobs, perRequest: args.perRequest !== undefined };
-  const several = planned.length !== 1 || args.sweeps.length > 0;
+  const several = planned.length + refused.length !== 1 || planned.length === 0 || args.sweeps.length > 0;
   if (several) {
-    if (args.findMaxRate || args.events !== undefined || args.perRequest !== undefined) throw oneRunOnly(args);
+    const forOne = args.findMaxRate || args.events !== undefined || args.perRequest !== undefined;
+    if (forOne && planned.length > 0) throw oneRunOnly(args);
     const results = await runJobs(
       planned.map(({ run: one }) => one),
       options,
@@ -184,6 +185,11 @@ async function plannedRuns(
           continue;
         }
         const workload = await workloads.of(made.options);
+        const reason = workloadRefusal(policy, workload.workload);
+        if (reason !== undefined) {
+          refused.push({ policy, settings, reason });
+          continue;
+        }
         const { fileOrder } = workload.description;
         const run: Run = { setup: made.setup, workload: workload.workload, ...(fileOrder ? { fileOrder } : {}) };
         planned.push({ policy, eviction, settings, run, workload });

@@ -3,6 +3,7 @@
 import type { PieceEvents } from './contiguous/common.ts';
 import { StaticBatchSystem } from './contiguous/static.ts';
 import { ContiguousSystem } from './contiguous/system.ts';
+import { FannedOut } from './fan-out.ts';
 import type { PoolEvents } from './paged/block-pool.ts';
 import { PagedSystem } from './paged/system.ts';
 import type { StepObserver } from './run/clock.ts';
@@ -68,7 +69,8 @@ export function watch(sink: EventSink, { requests }: Workload): Watched {
       },
     }),
     system(inner) {
-      if (inner instanceof PagedSystem) inner.kv.pool.events = pool;
+      const server = inner instanceof FannedOut ? inner.inner : inner;
+      if (server instanceof PagedSystem) server.kv.pool.events = pool;
       if (inner instanceof ContiguousSystem || inner instanceof StaticBatchSystem) inner.pieceEvents = pieces;
       return watchedSystem(inner, {
         added: (request) => note({ event: 'arrived', request: id(request) }),

@@ -2,6 +2,7 @@
 // that belongs to it; what they do is in their own folders.
 import { assertNever } from '../assert.ts';
 import { createContiguous } from './contiguous/index.ts';
+import { fanOut } from './fan-out.ts';
 import { createNano } from './nano/index.ts';
 import { poolEvictions } from './paged/eviction-pool.ts';
 import { PagedSystem } from './paged/system.ts';
@@ -35,6 +36,12 @@ export function setupRefusal({ policy, eviction, paged }: SimSetup): string | un
   return 'with Mamba layers or blocks of several sizes, cached blocks are given up as vLLM does: by lru and without pins';
 }
 
+/** Why a policy cannot serve a workload; undefined when it can. */
+export function workloadRefusal(policy: Policy, { requests }: Workload): string | undefined {
+  if (policy !== 'paged' || !requests.some(({ beamWidth }) => (beamWidth ?? 1) > 1)) return undefined;
+  return "V1's scheduler has no beam search (the front end makes single requests of it): take --policy v0";
+}
+
 export function createServing(setup: SimSetup, workload: Workload, listener: RequestListener): ServingSystem {
   const { policy, paged, rules } = setup;
   const { numBlocks, blockSize, maxModelLen, maxNumSeqs, maxNumBatchedTokens, prefixCaching } = paged;
@@ -45,7 +52,9 @@ export function createServing(setup: SimSetup, workload: Workload, listener: Req
     case 'paged': {
       const eviction = poolEvictions.find((name) => name === setup.eviction) ?? 'lru';
       const config = { ...paged, eviction: { ...paged.eviction, policy: eviction } };
-      return new PagedSystem(config, rules, workload, listener, { accepted: acceptance(setup) });
+      const server = (all: Workload, to: RequestListener): ServingSystem =>
+        new PagedSystem(config, rules, all, to, { accepted: acceptance(setup) });
+      return fanOut(workload, server, listener) ?? server(workload, listener);
     }
     case 'token':
       return createTokenGranular(workload, { poolTokens, maxModelLen, maxRunningRequests: maxNumSeqs }, listener);

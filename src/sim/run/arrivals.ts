@@ -12,6 +12,8 @@ export class Arrivals {
   private readonly followUp: Int32Array | undefined;
   private readonly sibling: Int32Array | undefined;
   private waitingTurns = 0;
+  /** When the follow-up turn that was taken last came. */
+  turnTime = 0;
 
   constructor(private readonly workload: Workload) {
     const { requests } = workload;
@@ -85,7 +87,9 @@ export class Arrivals {
   }
 
   private popTurn(): number {
-    return (this.heap.shift() as { index: number }).index;
+    const { time, index } = this.heap.shift() as { time: number; index: number };
+    this.turnTime = time;
+    return index;
   }
 }
 

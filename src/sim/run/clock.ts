@@ -1,6 +1,6 @@
 // The clock: lets requests arrive, asks the serving system for one step after the other, and gives every step its time. It knows
 // nothing of blocks; what it sees of a step it hands to observers. With `unit` every step (and every idle or empty call) lasts 1.
-import type { RequestListener, ServingSystem, StepWork, Workload } from '../types.ts';
+import type { RequestListener, ServingSystem, SimRequest, StepWork, Workload } from '../types.ts';
 import { Arrivals } from './arrivals.ts';
 
 /** What happens to the server from outside, at a time; `act` runs before the step of that time. */
@@ -208,8 +208,9 @@ export class Clock implements RequestListener {
     for (;;) {
       const request = this.arrivals.take(this.now, system.unfinished);
       if (request < 0) return;
-      const { arrival } = this.workload.requests[request] as { arrival: number };
-      this.times.arrival[request] = this.workload.concurrency === undefined ? Math.max(arrival, 0) : this.now;
+      const { arrival, after } = this.workload.requests[request] as SimRequest;
+      const open = this.workload.concurrency === undefined ? Math.max(arrival, 0) : this.now;
+      this.times.arrival[request] = after === undefined ? open : this.arrivals.turnTime;
       system.add(request);
     }
   }
