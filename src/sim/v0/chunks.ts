@@ -40,7 +40,8 @@ export function cutChunk(
   const slot = schedulable > 0 ? Math.floor(budget.maxTokens / schedulable) : budget.maxTokens;
   let left = budget.tokensLeft;
   if (config.prefixCaching) left = Math.floor(Math.min(left, slot) / config.blockSize) * config.blockSize;
-  return Math.min(tokens, left, slot);
+  // The samples of a group are never cut and can overdraw the budget.
+  return Math.max(0, Math.min(tokens, left, slot));
 }
 
 export function countPartialPrefills(

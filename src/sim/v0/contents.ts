@@ -38,7 +38,9 @@ function tokenKey(request: SimRequest, from: number, to: number): string {
   appendRuns(runs, request.prompt, from, Math.min(to, request.promptTokens));
   if (to > request.promptTokens) {
     const first = Math.max(from, request.promptTokens) - request.promptTokens;
-    join(runs, request.outputBase + first, request.outputBase + to - request.promptTokens);
+    const last = to - request.promptTokens;
+    if (request.output) appendRuns(runs, request.output, first, last);
+    else join(runs, request.outputBase + first, request.outputBase + last);
   }
   return runs.join(',');
 }

@@ -21,8 +21,10 @@ export class OutputProcessor {
 
   /** True when the group is finished and has given back its blocks. */
   process(group: SequenceGroup): boolean {
+    const { chunk } = group;
+    group.chunk = 0;
     if (group.prefilling) {
-      group.computed += group.chunk;
+      group.computed += chunk;
       if (group.computed < group.tokens) return false;
       group.prefilling = false;
     }

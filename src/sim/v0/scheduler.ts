@@ -14,6 +14,7 @@ import {
 } from './chunks.ts';
 import type { ResolvedV0Config } from './config.ts';
 import { Deque } from './deque.ts';
+import { Progress } from './progress.ts';
 import type { SequenceGroup } from './sequence.ts';
 
 export interface SchedulerEvents {
@@ -32,12 +33,15 @@ export class V0Scheduler {
   private readonly recomputed: SequenceGroup[] = [];
   private readonly swappedOut: SequenceGroup[] = [];
   private calls = 0;
+  private readonly progress: Progress;
 
   constructor(
     private readonly config: ResolvedV0Config,
     private readonly blocks: BlockManager,
     private readonly events: SchedulerEvents,
-  ) {}
+  ) {
+    this.progress = new Progress(config.maxModelLen);
+  }
 
   add(group: SequenceGroup): void {
     this.waiting.push(group);
@@ -55,6 +59,7 @@ export class V0Scheduler {
       if (!this.rejectStuck()) return false;
     }
     this.calls++;
+    this.progress.scheduled(this.scheduled);
     for (const group of this.scheduled) for (const sequence of group.sequences) sequence.lastAccess = this.calls;
     this.blocks.markComputed();
     return true;
@@ -237,6 +242,10 @@ export class V0Scheduler {
 
   /** A group of one sequence forgets its blocks and computes again; one of several goes to the CPU, with all its blocks or not at all. */
   private preempt(group: SequenceGroup): 'recompute' | 'swap' | 'rejected' {
+    if (this.progress.inVain(group)) {
+      this.reject(group, 'longer than the whole pool');
+      return 'rejected';
+    }
     const { preemption } = this.config;
     const several = group.sequences.length > 1;
     const swap = preemption === 'swap' || several || (preemption === 'auto' && group.width > 1);

@@ -37,6 +37,10 @@ export class SequenceGroup {
   /** Log-probabilities of the beams, in the order of `sequences`. */
   scores: Float64Array | null = null;
   swapped = false;
+  /** Calls that scheduled it. */
+  steps = 0;
+  /** Most tokens it has had computed at one time. */
+  furthest = 0;
 
   constructor(
     readonly index: number,
