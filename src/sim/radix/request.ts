@@ -8,6 +8,7 @@ export interface RadixRequest {
   /** Prompt and everything that will be generated, as runs; only the known tokens are ever read. */
   readonly tokens: readonly number[];
   readonly prompt: number;
+  /** Larger is kept longer, as SGLang counts; a workload counts the other way round. */
   readonly priority: number;
   /** Salt and LoRA, and the root of the tree that they have. */
   readonly extra: string;
@@ -48,7 +49,7 @@ export function radixRequest({ index, request, sample, extra, root, maxNew, warm
     request: index,
     tokens: withoutEmptyRuns([...request.prompt, ...(stated ?? [outputBase, outputBase + maxNew])]),
     prompt: request.promptTokens,
-    priority: request.priority ?? 0,
+    priority: 0 - (request.priority ?? 0),
     extra,
     root,
     maxNew,

@@ -30,7 +30,7 @@ it('every step is the one SGLang takes', () => {
         outputTokens: output,
         maxTokens,
         outputBase: 1_000_000 + index * 1000,
-        priority,
+        priority: 0 - priority,
       })),
     };
     let step = 0;
