@@ -5,6 +5,7 @@ import type { PoolEviction } from './eviction-pool.ts';
 import type { MambaSplit } from './mamba-split.ts';
 import type { OffloadRules } from './offload/rules.ts';
 import type { PartialTail } from './partial-tail.ts';
+import type { RetainedBoundaries } from './retention.ts';
 
 export const groupTypes = ['full', 'sliding', 'chunked', 'mamba'] as const;
 
@@ -30,6 +31,10 @@ export interface OffloadConfig {
   blockSizeFactor?: number;
   policy?: 'lru' | 'arc';
   storeThreshold?: number;
+  /** Seconds one GPU block takes between GPU and host; absent: what a call moves is there when it ends. */
+  blockSeconds?: number;
+  /** A tier below the host: offloaded blocks it holds, and seconds a GPU block takes to be read or written. */
+  disk?: { blocks: number; blockSeconds?: number };
 }
 
 export interface PagedConfig {
@@ -53,6 +58,8 @@ export interface PagedConfig {
   longPrefillAdaptive?: boolean;
   prefillScheduleInterval?: number;
   maxLoras?: number;
+  /** prefix_cache_retention_interval of vLLM: 0 or tokens; absent: window and Mamba groups keep every prefix findable. */
+  retentionInterval?: number;
   /** Decode context parallel: a block of a full-attention group holds blockSize x dcp tokens. */
   dcp?: number;
   offload?: OffloadConfig;
@@ -136,6 +143,9 @@ export interface PagedRules {
   /** Hits that end inside a block (block-sizes.ts), and the boundary of a prompt kept for them (partial-tail.ts). */
   partialHits: 'never' | 'always' | 'whereAllCan' | 'alsoWithRanks';
   partialTail: PartialTail;
+  /** With a retention interval: which prefixes are kept besides (retention.ts), and whether it holds for Mamba groups too. */
+  retainedBoundaries: RetainedBoundaries;
+  mambaRetention: 'all' | 'interval';
   /** Several full-attention layouts: whether only the first one's hit is cut to the common length. */
   fullTrim: 'first' | 'all';
 }

@@ -85,6 +85,12 @@ export class KvManager {
         maxModelLen: config.maxModelLen,
         maxInFlight: config.maxNumBatchedTokens * batches,
         maskAlignment: rules.windowMask === 'reachableByHit' ? sizes.alignment : sizes.groups.reduce(lcm),
+        retention: rules.windowMask === 'all' || rules.windowMask === 'tail' ? undefined : config.retentionInterval,
+        retained: {
+          rule: rules.retainedBoundaries,
+          schedulerBlock: sizes.scheduler,
+          dropLast: this.dropsLast,
+        },
         partial: several ? new PartialHits(this.pool as MultiKeyPool, this.copies) : undefined,
         tail: {
           rule: rules.partialTail,

@@ -4,7 +4,7 @@
 import { assert } from '../../assert.ts';
 import { admittedFlag, Batch, samplesFlag } from './batch.ts';
 import type { PagedConfig, PagedRules } from './config.ts';
-import type { KvManager } from './kv-manager.ts';
+import type { AllocateOptions, KvManager } from './kv-manager.ts';
 import { lookaheadTokens } from './lookahead.ts';
 import { askAgain, type OffloadConnector } from './offload/connector.ts';
 import { makeQueue, type WaitingQueue } from './queue.ts';
@@ -81,6 +81,8 @@ export class Scheduler {
   private capacityBound = false;
   private readonly loras = new Set<number>();
   private readonly lookahead: number;
+  /** Of an allocation for a running request. */
+  private readonly stepOptions: AllocateOptions;
   private readonly draftTokens: number;
   private readonly slotsPerSequence: number;
   private readonly watermarkBlocks: number;
@@ -227,7 +229,7 @@ export class Scheduler {
     const byPriority = this.config.policy === 'priority';
     let i = place;
     for (;;) {
-      if (this.kv.allocate(sequence, tokens, { lookahead: this.lookahead })) return i;
+      if (this.kv.allocate(sequence, tokens, this.stepOptions)) return i;
       let victim = this.running[this.running.length - 1] as Sequence;
       if (byPriority) {
         victim = this.lowestPriority();

@@ -138,9 +138,22 @@ export class PagedSystem implements ServingSystem {
       this.rejectStuck();
       return false;
     }
-    Object.assign(this.work, this.scheduler.sums);
+    this.takeSums();
     this.inFlight.push(batch);
     return true;
+  }
+
+  /** Field by field: this runs once a step. */
+  private takeSums(): void {
+    const { work } = this;
+    const { sums } = this.scheduler;
+    work.tokens = sums.tokens;
+    work.sequences = sums.sequences;
+    work.prefillTokens = sums.prefillTokens;
+    work.prefillSequences = sums.prefillSequences;
+    work.decodeContext = sums.decodeContext;
+    work.prefillAttention = sums.prefillAttention;
+    work.rows = sums.rows;
   }
 
   complete(): boolean {

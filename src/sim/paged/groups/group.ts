@@ -7,6 +7,7 @@ import type { BlockKeys } from '../block-keys.ts';
 import type { BlockPool, FreeOrder } from '../block-pool.ts';
 import type { PagedRules } from '../config.ts';
 import type { TailQuery } from '../partial-tail.ts';
+import { type RetentionQuery, retainedBoundaries } from '../retention.ts';
 import type { BlockTable, Sequence } from '../sequence.ts';
 import type { PartialHits } from './partial.ts';
 
@@ -38,6 +39,9 @@ export interface GroupContext {
   maxInFlight: number;
   /** Segments whose tail a window group registers. */
   maskAlignment: number;
+  /** Tokens between prefixes that window and Mamba groups keep findable; 0: only likely ones; undefined: all. */
+  retention: number | undefined;
+  retained: RetentionQuery;
   /** Where hits may end inside a block, or blocks be findable by a prefix that does. */
   partial: PartialHits | undefined;
   /** How the boundary of a prompt inside a block is chosen (all but the prompt and this group's part in EAGLE). */
@@ -77,6 +81,8 @@ export abstract class KvGroup {
   readonly alignment: number;
   protected readonly partial: PartialHits | undefined;
   readonly hit = new Hit();
+  /** Prefixes that the request being registered should leave findable, where not all are kept. */
+  protected boundaries: readonly number[] = [];
   /** EAGLE: this group matches one block past a boundary and drops it. */
   eagle = false;
   abstract readonly type: string;
@@ -174,9 +180,11 @@ export abstract class KvGroup {
     const keyCount = keys.extend(sequence.known);
     const full = Math.floor(Math.min(tokens, keyCount * this.context.keySize) / this.blockSize);
     if (full <= table.registered) return;
+    if (this.context.retention !== undefined)
+      this.boundaries = retainedBoundaries(this.context.retained, sequence, this.eagle ? this.blockSize : 0);
     for (let i = table.registered; i < full; i++) {
       const block = table.ids[i] as number;
-      if (block === 0 || !this.reachable(i, sequence)) continue;
+      if (block === 0 || !this.reachable(i)) continue;
       const key = (i + 1) * this.keysPerBlock - 1;
       this.pool.register(
         block,
@@ -189,7 +197,7 @@ export abstract class KvGroup {
   }
 
   /** Whether a later hit could ever end in this block. */
-  protected reachable(_block: number, _sequence: Sequence): boolean {
+  protected reachable(_block: number): boolean {
     return true;
   }
 

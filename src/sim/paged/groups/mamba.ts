@@ -145,18 +145,40 @@ export class MambaGroup extends KvGroup {
     const after = table.registered;
     if (this.align && this.partial) this.registerTail(this.partial, sequence, table, tokens);
     if (this.rules.mambaSameStepHit === 'hit') return;
-    if (this.align && this.rules.mambaSameStepHit === 'refusedWhileHeld') this.refreshTail(sequence, table, tokens);
+    if (this.align && this.rules.partialTail === 'hittable') this.registerAlignedTail(sequence, table, tokens);
     for (let i = before; i < after; i++) {
       const block = table.ids[i] as number;
       if (block !== 0 && this.pool.hasKey(block)) this.fresh.add(this.pool.keyOf(block));
     }
   }
 
-  /** The state at the last useful boundary of the prompt, at the end of its block, counts as registered again in each step. */
-  private refreshTail(sequence: Sequence, table: BlockTable, tokens: number): void {
+  /** A state is kept at each interval, and where a prefix that is kept ends. */
+  protected override reachable(block: number): boolean {
+    const { retention, maskAlignment } = this.context;
+    if (retention === undefined || this.rules.mambaRetention === 'all') return true;
+    const perInterval = Math.floor(retention / this.blockSize);
+    if (retention > 0 && (perInterval <= 1 || (block + 1) % perInterval === 0)) return true;
+    return this.boundaries.some(
+      (tokens) => Math.floor((Math.floor(tokens / maskAlignment) * maskAlignment) / this.blockSize) - 1 === block,
+    );
+  }
+
+  /**
+   * From 0.32 the state at the last useful boundary of the prompt is kept whatever the interval; in 0.32 it counts as registered
+   * again in each step in which it is held.
+   */
+  private registerAlignedTail(sequence: Sequence, table: BlockTable, tokens: number): void {
     if (tokens === 0 || tokens % this.blockSize !== 0 || tokens !== this.tailOf(sequence)) return;
     const block = table.ids[tokens / this.blockSize - 1] as number;
-    if (tokens <= table.length * this.blockSize && block !== 0) this.fresh.add(this.pool.keyOf(block));
+    if (tokens > table.length * this.blockSize || block === 0) return;
+    const { pool, keysPerBlock } = this;
+    const keyed = pool.hasKey(block);
+    if (!keyed) {
+      const { lo, hi } = sequence.keys as BlockKeys;
+      const key = (tokens / this.blockSize) * keysPerBlock - 1;
+      pool.register(block, lo[key] as number, (hi[key] as number) ^ this.keySalt, tokens);
+    }
+    if (!keyed || this.rules.mambaSameStepHit === 'refusedWhileHeld') this.fresh.add(pool.keyOf(block));
   }
 
   private tailOf({ prompt }: Sequence): number {

@@ -3,7 +3,7 @@
 // SlidingWindowSpec.max_admission_blocks_per_request in vllm/v1/kv_cache_interface.py.
 import { divCeil } from '../../../units.ts';
 import type { FreeOrder } from '../block-pool.ts';
-import type { BlockTable, Sequence } from '../sequence.ts';
+import type { BlockTable } from '../sequence.ts';
 import { found, type GroupContext, type HitQuery, KvGroup, quietInLastBlock } from './group.ts';
 
 export class SlidingGroup extends KvGroup {
@@ -70,16 +70,30 @@ export class SlidingGroup extends KvGroup {
     return this.rules.freeWindowGroup;
   }
 
-  protected override reachable(block: number, _sequence: Sequence): boolean {
+  protected override reachable(block: number): boolean {
     const { windowMask } = this.rules;
-    const { maskAlignment } = this.context;
-    if (windowMask === 'all' || maskAlignment <= this.blockSize) return true;
+    const { maskAlignment, retention } = this.context;
+    if (windowMask === 'all' || maskAlignment % this.blockSize !== 0) return true;
+    if (retention === undefined && maskAlignment <= this.blockSize) return true;
     const eagle = windowMask !== 'tail' && this.eagle;
     const needed = this.blocksForHit(eagle);
-    const perSegment = maskAlignment / this.blockSize;
-    if (needed >= perSegment) return true;
     const shift = eagle ? 1 : 0;
-    return block >= shift && (block - shift) % perSegment >= perSegment - needed;
+    const segment = retention ?? maskAlignment;
+    if (segment > 0) {
+      const perSegment = segment / this.blockSize;
+      if (needed >= perSegment) return true;
+      if (block >= shift && (block - shift) % perSegment >= perSegment - needed) return true;
+    }
+    return retention !== undefined && this.endsAtBoundary(block, needed, shift);
+  }
+
+  /** Whether the window of a prefix that is kept reaches over the block. */
+  private endsAtBoundary(block: number, needed: number, shift: number): boolean {
+    const { maskAlignment } = this.context;
+    return this.boundaries.some((tokens) => {
+      const end = Math.floor(tokens / maskAlignment) * (maskAlignment / this.blockSize) + shift;
+      return block >= end - needed && block < end;
+    });
   }
 
   private blocksForHit(dropLast: boolean): number {

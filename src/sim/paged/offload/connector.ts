@@ -1,20 +1,19 @@
 // vLLM's native KV offloading: blocks that become complete are copied to the host, and a request whose prefix is there but not in
-// the GPU's cache loads it before it is scheduled. A load is done at the end of the call that starts it; a store starts with the
-// call after the one that decided it. Law: vllm/distributed/kv_transfer/kv_connector/v1/offloading (scheduler.py, worker.py) and the
+// the GPU's cache loads it before it is scheduled. A load starts with the call that admits its request, a store with the call after
+// the one that decided it. Transfers take the time of their links; without one they are done at the end of the call. Law: vllm/distributed/kv_transfer/kv_connector/v1/offloading (scheduler.py, worker.py) and the
 // connector hooks of vllm/v1/core/sched/scheduler.py; where releases differ, OffloadRules.
 import { assert } from '../../../assert.ts';
 import { divFloor } from '../../../units.ts';
 import type { Batch } from '../batch.ts';
 import { admittedFlag } from '../batch.ts';
-import type { PagedConfig } from '../config.ts';
+import type { OffloadConfig, PagedConfig } from '../config.ts';
 import type { KvManager } from '../kv-manager.ts';
 import type { Sequence } from '../sequence.ts';
-import { ArcEviction } from './arc.ts';
-import { HostCache } from './host-cache.ts';
-import { LruEviction } from './lru.ts';
+import { Link } from './link.ts';
 import { OffloadProgress, type TransferJob } from './progress.ts';
 import { ReuseCounter } from './reuse.ts';
 import type { OffloadRules } from './rules.ts';
+import { OffloadTiers } from './tiers.ts';
 
 /** The answer of `matched` when the request has to ask again in the next call. */
 export const askAgain = -1;
@@ -31,23 +30,26 @@ const trackedKeys = 64_000;
 
 export class OffloadConnector {
   readonly stats: OffloadStats = { storedBlocks: 0, loadedBlocks: 0, refusedStores: 0 };
-  readonly host: HostCache;
+  readonly tiers: OffloadTiers;
   private readonly reuse: ReuseCounter | undefined;
   /** Tokens of an offloaded block, and GPU blocks in it. */
   private readonly blockSize: number;
   private readonly factor: number;
   private readonly dropsTail: boolean;
+  private readonly timed: boolean;
+  private readonly toHost: Link<TransferJob>;
+  private readonly toGpu: Link<TransferJob>;
   /** Keys on their way to the GPU: whoever hits them too waits and then finds them there. */
   private readonly loading = new Set<number>();
-  private loads: TransferJob[] = [];
-  /** Stores decided in this call, and those of the call before, which run now. */
+  /** Stores decided in this call; they start with the next. */
   private decided: TransferJob[] = [];
-  private running: TransferJob[] = [];
-  /** Requests that ended since the last call, and those whose end that call announced to the worker. */
+  /** Requests that keep their blocks: ended since the last call, and those whose end a call has announced to the worker. */
   private ended: Sequence[] = [];
   private announced: Sequence[] = [];
   private endedCount = 0;
   private preempted: Sequence[] = [];
+  /** Something has arrived that no call has seen. */
+  private hasNews = false;
   /** Admitted requests that are not done with their prompt, and loads: they still need blocks. */
   private readonly inFlight = new Set<Sequence>();
 
@@ -56,19 +58,32 @@ export class OffloadConnector {
     private readonly rules: OffloadRules,
     private readonly kv: KvManager,
   ) {
-    const { cpuBlocks = 0, blockSizeFactor = 1, policy = 'lru', storeThreshold = 0 } = config.offload ?? {};
+    const offload = config.offload as OffloadConfig;
+    const { blockSizeFactor = 1, storeThreshold = 0, blockSeconds = 0 } = offload;
     assert(kv.groups.length === 1, 'offloading of several groups');
     this.factor = blockSizeFactor;
     this.blockSize = kv.schedulerBlockSize * blockSizeFactor;
-    const eviction = policy === 'arc' ? new ArcEviction(cpuBlocks, rules.arcFallback) : new LruEviction(rules.lruScope);
-    this.host = new HostCache(cpuBlocks, eviction);
+    this.tiers = new OffloadTiers(offload, rules);
     this.reuse = storeThreshold >= 2 ? new ReuseCounter(storeThreshold, trackedKeys) : undefined;
     this.dropsTail = rules.eagleTail === 'dropped' && config.spec?.method === 'eagle';
+    this.timed = blockSeconds > 0;
+    this.toHost = new Link(blockSeconds, (job) => this.stored(job));
+    this.toGpu = new Link(blockSeconds, (job) => this.loaded(job));
   }
 
   /** Whether calls go on without an unfinished request. */
   get busy(): boolean {
     return this.endedCount > 0 || this.ended.length + this.announced.length > 0 || this.decided.length > 0;
+  }
+
+  /** Whether anything moves, or will with the next call: who waits for it is not stuck. */
+  get moving(): boolean {
+    return this.busy || this.hasNews || this.tiers.busy || this.toHost.length + this.toGpu.length > 0;
+  }
+
+  /** Seconds until something arrives; Infinity when nothing is on its way. */
+  get nextArrival(): number {
+    return this.hasNews ? 0 : Math.min(this.toHost.next, this.toGpu.next, this.tiers.next);
   }
 
   /** Blocks that prefills and loads in flight have yet to take. */
@@ -84,32 +99,40 @@ export class OffloadConnector {
     const progress = this.progressOf(sequence);
     if (this.rules.waitsForTransfers && progress.transfers > 0) return askAgain;
     this.extendKeys(sequence, progress);
-    const tokens = this.lookup(progress, local);
-    this.host.touch(progress.keys, progress.keys.length);
+    const tokens = this.lookup(progress.keys, local);
+    this.tiers.touch(progress.keys, progress.keys.length);
     return tokens;
   }
 
-  private lookup({ keys }: OffloadProgress, local: number): number {
-    const { blockSize, rules, reuse } = this;
+  private lookup(keys: readonly number[], local: number): number {
+    const { blockSize, rules, reuse, tiers } = this;
     if (keys.length * blockSize - local < blockSize) return 0;
     const start = divFloor(local, blockSize);
     if (rules.seenKeys === 'lookup') for (let i = start; i < keys.length; i++) reuse?.see(keys[i] as number);
     let end = start;
-    let pending = false;
+    let waits = false;
+    const below: number[] = [];
     for (; end < keys.length; end++) {
       const key = keys[end] as number;
       if (rules.seenKeys === 'lookupToMiss') reuse?.see(key);
-      const state = this.host.state(key);
-      if (state === 'missing' || (state === 'pending' && rules.pendingHit === 'ends')) break;
-      if (state === 'pending') pending = true;
+      const state = tiers.state(key);
+      if (state === 'missing') break;
+      if (state === 'pending') {
+        if (rules.pendingHit === 'ends' && !tiers.isPromoting(key)) break;
+        waits = true;
+      } else if (state === 'below') below.push(key);
+    }
+    if (below.length > 0) {
+      if (tiers.promote(below)) return askAgain;
+      end = keys.indexOf(below[0] as number);
     }
     if (end === start) return 0;
-    if (pending) return askAgain;
+    if (waits) return askAgain;
     if (this.dropsTail) end--;
     const tokens = blockSize * end - local;
     if (tokens < blockSize) return 0;
-    if (this.loading.size > 0)
-      for (let i = start; i < end; i++) if (this.loading.has(keys[i] as number)) return askAgain;
+    for (let i = start; i < end && this.loading.size > 0; i++)
+      if (this.loading.has(keys[i] as number)) return askAgain;
     return tokens;
   }
 
@@ -118,12 +141,13 @@ export class OffloadConnector {
     const progress = this.progressOf(sequence);
     const end = (local + external) / this.blockSize;
     const keys = progress.keys.slice(divFloor(local, this.blockSize), end);
-    this.host.startLoad(keys);
+    this.tiers.host.startLoad(keys);
     if (this.config.prefixCaching) for (const key of keys) this.loading.add(key);
     progress.nextStored = end;
     progress.transfers++;
     this.inFlight.add(sequence);
-    this.loads.push({ sequence, progress, keys, gpuBlocks: external / this.kv.schedulerBlockSize });
+    const gpuBlocks = external / this.kv.schedulerBlockSize;
+    this.toGpu.send({ sequence, progress, keys, gpuBlocks }, gpuBlocks);
   }
 
   /** Whether the load of a request has arrived. */
@@ -144,10 +168,11 @@ export class OffloadConnector {
 
   /** A call has decided its step and has not yet counted it as computed: complete blocks are offered to the host. */
   decide(batch: Batch): void {
-    this.announced = this.ended;
+    this.hasNews = false;
+    this.announced.push(...this.ended);
     this.ended = [];
     this.endedCount = 0;
-    this.running = this.decided;
+    for (const job of this.decided) this.toHost.send(job, job.gpuBlocks);
     this.decided = [];
     if (this.rules.storeOrder === 'scheduled') this.offerAll(batch, () => true);
     else {
@@ -170,61 +195,84 @@ export class OffloadConnector {
   }
 
   private offer(sequence: Sequence, computed: number): void {
-    const { rules, host, reuse } = this;
+    const { rules, tiers } = this;
     if (computed >= sequence.known) this.inFlight.delete(sequence);
     const limit = rules.storedTokens === 'prompt' ? Math.min(sequence.prompt, sequence.known) : sequence.known;
-    const tokens = Math.min(computed, limit);
     const progress = this.progressOf(sequence);
-    const complete = divFloor(tokens, this.blockSize);
+    const complete = divFloor(Math.min(computed, limit), this.blockSize);
     const blocks = complete - (this.dropsTail ? 1 : 0);
     if (blocks <= progress.nextStored) {
       if (rules.progress === 'follows') progress.nextStored = complete;
       return;
     }
     this.extendKeys(sequence, progress);
-    let offered: readonly number[] = progress.keys.slice(progress.nextStored, blocks);
-    if (reuse) {
-      if (rules.seenKeys === 'offered') reuse.offer(offered);
-      offered = offered.filter((key) => reuse.often(key));
-    }
-    const keys = host.startStore(offered);
+    const keys = tiers.host.startStore(this.seenOften(progress.keys.slice(progress.nextStored, blocks)));
     if (keys === null) {
       this.stats.refusedStores++;
       return;
     }
     progress.nextStored = complete;
     if (keys.length === 0) return;
-    host.touch(progress.keys, rules.touchedByStore === 'known' ? progress.keys.length : blocks);
+    tiers.touch(progress.keys, rules.touchedByStore === 'known' ? progress.keys.length : blocks);
     progress.everStored = true;
     progress.transfers++;
     if (rules.storesComplete === 'atRequestEnd') for (const key of keys) progress.stored.push(key);
     this.decided.push({ sequence, progress, keys, gpuBlocks: keys.length * this.factor });
   }
 
-  /** The call is over: what it moved has arrived. */
-  complete(): void {
-    const { host, stats, rules } = this;
-    for (const { progress, keys, gpuBlocks } of this.running) {
-      stats.storedBlocks += gpuBlocks;
-      progress.transfers--;
-      if (rules.storesComplete === 'each') host.finishStore(keys);
-    }
-    for (const { progress, keys, gpuBlocks } of this.loads) {
-      stats.loadedBlocks += gpuBlocks;
-      progress.transfers--;
-      for (const key of keys) this.loading.delete(key);
-      host.finishLoad(keys);
-    }
-    this.running = [];
-    this.loads = [];
-    for (const sequence of this.announced) {
-      if (sequence.offload) this.completeStored(sequence.offload);
-      this.kv.free(sequence);
-    }
-    this.announced = [];
+  private seenOften(keys: readonly number[]): readonly number[] {
+    const { reuse, rules } = this;
+    if (!reuse) return keys;
+    if (rules.seenKeys === 'offered') reuse.offer(keys);
+    return keys.filter((key) => reuse.often(key));
   }
 
-  /** A request has ended or was aborted; true if it keeps its blocks until `complete` gives them back. */
+  /** The call is over. Where transfers take no time, what it moved has arrived. */
+  complete(): void {
+    if (this.timed) this.release();
+    else this.elapse(Number.POSITIVE_INFINITY);
+  }
+
+  /** Time passes. */
+  elapse(seconds: number): void {
+    this.tiers.pass(seconds);
+    this.toHost.pass(seconds);
+    this.toGpu.pass(seconds);
+    this.release();
+  }
+
+  private stored({ progress, keys, gpuBlocks }: TransferJob): void {
+    this.hasNews = true;
+    this.stats.storedBlocks += gpuBlocks;
+    progress.transfers--;
+    if (this.rules.storesComplete === 'each') this.tiers.finishStore(keys);
+  }
+
+  private loaded({ progress, keys, gpuBlocks }: TransferJob): void {
+    this.hasNews = true;
+    this.stats.loadedBlocks += gpuBlocks;
+    progress.transfers--;
+    for (const key of keys) this.loading.delete(key);
+    this.tiers.host.finishLoad(keys);
+  }
+
+  /** Blocks of announced requests are free once their stores are done. */
+  private release(): void {
+    if (this.announced.length === 0) return;
+    const waiting: Sequence[] = [];
+    for (const sequence of this.announced) {
+      const { offload } = sequence;
+      if (offload && offload.transfers > 0) {
+        waiting.push(sequence);
+        continue;
+      }
+      if (offload) this.completeStored(offload);
+      this.kv.free(sequence);
+    }
+    this.announced = waiting;
+  }
+
+  /** A request has ended or was aborted; true if it keeps its blocks until its stores are done. */
   end(sequence: Sequence): boolean {
     this.endedCount++;
     this.inFlight.delete(sequence);
@@ -234,7 +282,7 @@ export class OffloadConnector {
   }
 
   private completeStored(progress: OffloadProgress): void {
-    this.host.finishStore(progress.stored);
+    this.tiers.finishStore(progress.stored);
     progress.stored.length = 0;
   }
 
