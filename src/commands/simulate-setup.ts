@@ -8,7 +8,7 @@ import type { Profile } from '../engines/vllm/profile.ts';
 import type { Io } from '../io.ts';
 import { resolveEngineRef } from '../load/engine.ts';
 import { vllmRegistry } from '../load/flags.ts';
-import { schedulerRules } from '../load/scheduler-rules.ts';
+import { schedulerRules, schedulerV0Rules } from '../load/scheduler-rules.ts';
 import type { PlanRequest } from '../plan/request.ts';
 import type { Settings } from '../plan/simulate-output.ts';
 import type { GroupConfig, PagedConfig, PagedRules, SpeculationConfig } from '../sim/paged/config.ts';
@@ -98,6 +98,7 @@ function plannedSetup({ plan, resolved, kv }: VllmPlanned, request: PlanRequest,
     ...(dcp > 1 ? { dcp } : {}),
     ...speculation(request.options, resolved.speculativeTokens),
   };
+  const isV0 = resolved.engine === 'v0';
   const rules = schedulerRules(request.profile);
   const time: StepTimeSetup =
     options.stepTime === undefined
@@ -115,8 +116,11 @@ function plannedSetup({ plan, resolved, kv }: VllmPlanned, request: PlanRequest,
     paged: pagedConfig(limits, options, rules, kvCache.bytesPerBlock),
     rules,
     cpuBlocks: blocksIn(options.swapSpaceGiB ?? 4, kvCache.bytesPerBlock),
-    v0ChunkedPrefill:
-      resolved.engine === 'v0' ? resolved.enableChunkedPrefill : request.options.enableChunkedPrefill === true,
+    v0: {
+      ...schedulerV0Rules(request.profile),
+      chunkedPrefill: isV0 ? resolved.enableChunkedPrefill : request.options.enableChunkedPrefill === true,
+    },
+    nullBlock: !isV0,
     replicas: resolved.dataParallelSize,
     acceptanceRate: options.acceptanceRate ?? 0.7,
     bytesPerBlock: kvCache.bytesPerBlock,
@@ -135,6 +139,7 @@ function blockSource(args: SimulateArguments): SetupSource {
   }
   const engine = resolveEngineRef(args.engine);
   const rules = schedulerRules(engine.profile);
+  const hasV0Only = (engine.profile as Record<string, unknown>)['defaults.engine'] === 'v0';
   const given = { given: args.given, simulation };
   const tier = smallestTier(engine.profile);
   const diagnostics = [...engine.diagnostics];
@@ -155,7 +160,7 @@ function blockSource(args: SimulateArguments): SetupSource {
       parallel: null,
       poolSource: 'option',
     },
-    defaultPolicy: (engine.profile as Record<string, unknown>)['defaults.engine'] === 'v0' ? 'v0' : 'paged',
+    defaultPolicy: hasV0Only ? 'v0' : 'paged',
     diagnostics,
     make(settings, policy, eviction) {
       const { given: options, simulation: own } = withSettings(given, settings);
@@ -182,7 +187,8 @@ function blockSource(args: SimulateArguments): SetupSource {
         paged: pagedConfig(limits, own, rules, null),
         rules,
         cpuBlocks: 0,
-        v0ChunkedPrefill: options.enableChunkedPrefill === true,
+        v0: { ...schedulerV0Rules(engine.profile), chunkedPrefill: options.enableChunkedPrefill === true },
+        nullBlock: !hasV0Only,
         replicas: 1,
         acceptanceRate: own.acceptanceRate ?? 0.7,
         bytesPerBlock: null,

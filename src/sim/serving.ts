@@ -12,7 +12,7 @@ import { createRadix, type RadixEviction, radixEvictions } from './radix/index.t
 import type { SimSetup } from './setup.ts';
 import { createTokenGranular } from './token-granular/index.ts';
 import type { RequestListener, ServingSystem, Workload } from './types.ts';
-import { createV0 } from './v0/index.ts';
+import { createV0, type V0Config } from './v0/index.ts';
 
 /** Orders in which a policy can give up what it has cached; the first is its own. */
 function evictionsOf(policy: Policy): readonly string[] {
@@ -46,7 +46,7 @@ export function createServing(setup: SimSetup, workload: Workload, listener: Req
   const { policy, paged, rules } = setup;
   const { numBlocks, blockSize, maxModelLen, maxNumSeqs, maxNumBatchedTokens, prefixCaching } = paged;
   // The null block is V1's; the others may use every block that V1 can hand out.
-  const usable = numBlocks - 1;
+  const usable = numBlocks - (setup.nullBlock ? 1 : 0);
   const poolTokens = usable * blockSize;
   switch (policy) {
     case 'paged': {
@@ -86,7 +86,7 @@ export function createServing(setup: SimSetup, workload: Workload, listener: Req
   }
 }
 
-function v0Config({ paged, cpuBlocks, seed, v0ChunkedPrefill }: SimSetup, numBlocks: number) {
+function v0Config({ paged, cpuBlocks, seed, v0 }: SimSetup, numBlocks: number): V0Config {
   const { blockSize, maxNumSeqs, maxNumBatchedTokens, maxModelLen, policy, prefixCaching } = paged;
   return {
     numBlocks,
@@ -94,12 +94,12 @@ function v0Config({ paged, cpuBlocks, seed, v0ChunkedPrefill }: SimSetup, numBlo
     blockSize,
     maxNumSeqs,
     // Without chunked prefill a whole prompt has to fit into a step.
-    maxNumBatchedTokens: v0ChunkedPrefill ? maxNumBatchedTokens : Math.max(maxNumBatchedTokens, maxModelLen),
+    maxNumBatchedTokens: v0.chunkedPrefill ? maxNumBatchedTokens : Math.max(maxNumBatchedTokens, maxModelLen),
     maxModelLen,
     policy,
-    chunkedPrefill: v0ChunkedPrefill,
     prefixCaching,
     seed,
+    ...v0,
   };
 }
 

@@ -6,6 +6,7 @@ import type { QuantizationScheme } from '../spec/quantization.ts';
 import type { PagedConfig, PagedRules } from './paged/config.ts';
 import type { Policy } from './policies.ts';
 import type { StepTimeOptions } from './time/index.ts';
+import type { V0Config } from './v0/index.ts';
 
 /** What a step lasts: always the same, or the roofline of a model on a GPU. */
 export type StepTimeSetup =
@@ -29,8 +30,13 @@ export interface SimSetup {
   rules: PagedRules;
   /** Blocks of host memory that preempted sequences are swapped to (V0). */
   cpuBlocks: number;
-  /** V0 splits prompts over steps only when it is asked to. */
-  v0ChunkedPrefill: boolean;
+  /** What V0 alone has: chunked prefill only when asked for, and the rules of its releases. */
+  v0: Pick<
+    V0Config,
+    'chunkedPrefill' | 'sequenceGroups' | 'swapKeepsSharing' | 'rememberHits' | 'finishingPrefillsFirst'
+  >;
+  /** The engine takes one block of the pool for itself (V1). */
+  nullBlock: boolean;
   /** Replicas with a pool like this each; a balancer spreads the requests. */
   replicas: number;
   /** Share of the draft tokens that the model accepts. */
