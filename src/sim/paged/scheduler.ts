@@ -97,6 +97,7 @@ export class Scheduler {
     this.passedOver = rules.skippedQueue === 'own' ? makeQueue(config.policy) : undefined;
     this.draftTokens = spec?.tokens ?? 0;
     this.lookahead = lookaheadTokens(config, rules);
+    this.stepOptions = { lookahead: this.lookahead };
     this.slotsPerSequence = spec?.method === 'draft_model' && rules.draftSlots !== 'none' ? 1 : 0;
     this.watermarkBlocks = rules.watermark ? Math.floor((config.watermark ?? 0) * config.numBlocks) : 0;
     this.prefillInterval = rules.prefillInterval ? (config.prefillScheduleInterval ?? 1) : 1;

@@ -98,6 +98,14 @@ export class PagedSystem implements ServingSystem {
     return this.scheduler.connector?.busy === true;
   }
 
+  get nextArrival(): number {
+    return this.scheduler.connector?.nextArrival ?? Number.POSITIVE_INFINITY;
+  }
+
+  elapse(seconds: number): void {
+    this.scheduler.connector?.elapse(seconds);
+  }
+
   get poolTokens(): number {
     return this.kv.pool.usable * this.config.blockSize;
   }
@@ -326,13 +334,14 @@ export class PagedSystem implements ServingSystem {
   /** Nothing runs, nothing is in flight, nothing was given back, and still nobody was admitted: the head of the queue never will be. */
   private rejectStuck(): void {
     const { scheduler } = this;
-    const idle = this.inFlight.length === 0 && !scheduler.preempted && scheduler.connector?.busy !== true;
+    const idle = this.inFlight.length === 0 && !scheduler.preempted && scheduler.connector?.moving !== true;
     if (scheduler.running.length > 0 || scheduler.waitingCount === 0 || scheduler.paused !== 'none') return;
     if (!idle && !scheduler.outgrown) return;
     const stuck = scheduler.outgrown ?? scheduler.head;
     if (stuck.state === 'loading') return;
     scheduler.removeWaiting(stuck);
     stuck.state = 'finished';
+    if (!scheduler.connector?.end(stuck)) this.kv.free(stuck);
     this.sequences.delete(stuck.index);
     this.unfinished--;
     this.listener.rejected(

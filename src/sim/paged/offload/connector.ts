@@ -131,8 +131,7 @@ export class OffloadConnector {
     if (this.dropsTail) end--;
     const tokens = blockSize * end - local;
     if (tokens < blockSize) return 0;
-    for (let i = start; i < end && this.loading.size > 0; i++)
-      if (this.loading.has(keys[i] as number)) return askAgain;
+    for (let i = start; i < end && this.loading.size > 0; i++) if (this.loading.has(keys[i] as number)) return askAgain;
     return tokens;
   }
 
@@ -145,6 +144,7 @@ export class OffloadConnector {
     if (this.config.prefixCaching) for (const key of keys) this.loading.add(key);
     progress.nextStored = end;
     progress.transfers++;
+    progress.loading = true;
     this.inFlight.add(sequence);
     const gpuBlocks = external / this.kv.schedulerBlockSize;
     this.toGpu.send({ sequence, progress, keys, gpuBlocks }, gpuBlocks);
@@ -152,7 +152,7 @@ export class OffloadConnector {
 
   /** Whether the load of a request has arrived. */
   arrived(sequence: Sequence): boolean {
-    return sequence.offload?.transfers === 0;
+    return sequence.offload?.loading !== true;
   }
 
   /** A request joins the running ones with `tokens` of its tokens computed by the end of this step. */
@@ -252,6 +252,7 @@ export class OffloadConnector {
     this.hasNews = true;
     this.stats.loadedBlocks += gpuBlocks;
     progress.transfers--;
+    progress.loading = false;
     for (const key of keys) this.loading.delete(key);
     this.tiers.host.finishLoad(keys);
   }
@@ -272,11 +273,14 @@ export class OffloadConnector {
     this.announced = waiting;
   }
 
-  /** A request has ended or was aborted; true if it keeps its blocks until its stores are done. */
+  /** A request has ended or was aborted; true if it keeps its blocks until its load, or what the release waits for, is done. */
   end(sequence: Sequence): boolean {
     this.endedCount++;
     this.inFlight.delete(sequence);
-    const keeps = this.rules.storesComplete === 'atRequestEnd' && sequence.offload?.everStored === true;
+    const { offload } = sequence;
+    const keeps =
+      offload !== undefined &&
+      (offload.loading || (this.rules.storesComplete === 'atRequestEnd' && offload.everStored));
     if (keeps) this.ended.push(sequence);
     return keeps;
   }

@@ -9,8 +9,9 @@ export class OffloadProgress {
   /** Keys whose stores the end of the request completes (releases that do not report each store). */
   readonly stored: number[] = [];
   everStored = false;
-  /** Transfers decided and not done. */
+  /** Transfers decided and not done, and whether the load is among them. */
   transfers = 0;
+  loading = false;
 }
 
 /** Stores or the load of one request, decided in one call. */
