@@ -122,6 +122,10 @@ function watchedSystem(
     get stepsAhead() {
       return inner.stepsAhead ?? 1;
     },
+    get nextArrival() {
+      return inner.nextArrival ?? Number.POSITIVE_INFINITY;
+    },
+    elapse: (seconds) => inner.elapse?.(seconds),
     add(request) {
       on.added(request);
       inner.add(request);

@@ -114,6 +114,10 @@ export interface ServingSystem {
   readonly counters: Readonly<SystemCounters>;
   /** Steps scheduled before the output of the oldest is processed: 2 with asynchronous scheduling; absent: 1. */
   readonly stepsAhead?: number;
+  /** Seconds until something arrives that the server waits for (a transfer); absent or Infinity: nothing is on its way. */
+  readonly nextArrival?: number;
+  /** So many seconds have passed since the last call; only where steps have a duration. */
+  elapse?(seconds: number): void;
   add(request: number): void;
   schedule(): boolean;
   /** Processes the output of the oldest step in flight; false when that has to wait (asynchronous scheduling runs one ahead). */

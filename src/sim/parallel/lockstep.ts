@@ -40,6 +40,14 @@ export class LockstepSystem implements ServingSystem {
     return this.ranks.some((rank) => rank.busy === true);
   }
 
+  get nextArrival(): number {
+    return Math.min(...this.ranks.map(({ nextArrival }) => nextArrival ?? Number.POSITIVE_INFINITY));
+  }
+
+  elapse(seconds: number): void {
+    for (const rank of this.ranks) rank.elapse?.(seconds);
+  }
+
   get counters(): SystemCounters {
     return this.ranks.length > 0 ? sumCounters(this.ranks) : zeroCounters();
   }

@@ -55,6 +55,14 @@ export class ReplicaSystem implements ServingSystem {
     return this.replicas.some(({ system, ends }) => system.busy === true || ends.length > 0);
   }
 
+  get nextArrival(): number {
+    return Math.min(...this.systems.map(({ nextArrival }) => nextArrival ?? Number.POSITIVE_INFINITY));
+  }
+
+  elapse(seconds: number): void {
+    for (const system of this.systems) system.elapse?.(seconds);
+  }
+
   get counters(): SystemCounters {
     return sumCounters(this.systems);
   }

@@ -70,6 +70,8 @@ export class Clock implements RequestListener {
   private readonly inFlight: number[] = [];
   /** When the device is done with all steps in flight: a step scheduled ahead begins then. */
   private deviceFree = 0;
+  /** The time that the server was last told. */
+  private told = 0;
 
   constructor(private readonly workload: Workload) {
     const count = workload.requests.length;
@@ -111,6 +113,7 @@ export class Clock implements RequestListener {
     let nextEvent = 0;
     let fruitless = 0;
     for (;;) {
+      if (!unit) this.tell(system);
       this.admit(system);
       for (; nextEvent < events.length && (events[nextEvent] as OutsideEvent).at <= this.now; nextEvent++)
         (events[nextEvent] as OutsideEvent).act();
@@ -140,6 +143,12 @@ export class Clock implements RequestListener {
         progress(totals.finished + this.times.rejected.size, this.workload.requests.length);
     }
     this.rejectLeftOvers();
+  }
+
+  /** How much time has passed since it was last told. */
+  private tell(system: ServingSystem): void {
+    system.elapse?.(this.now - this.told);
+    this.told = this.now;
   }
 
   /** What the server still holds when nothing can move it on is reported, not forgotten. */
@@ -227,11 +236,16 @@ export class Clock implements RequestListener {
     this.now = next;
   }
 
-  /** A call that did nothing: time goes to the next arrival; without one, after many tries, what is left can never run. */
+  /** A call that did nothing: time goes to the end of a transfer or to the next arrival; without one, after many tries, what is left can never run. */
   private moveOn(
     system: ServingSystem,
     { unit, fruitless, eventsLeft }: { unit: boolean; fruitless: number; eventsLeft: boolean },
   ): boolean {
+    const arrival = unit ? Number.POSITIVE_INFINITY : (system.nextArrival ?? Number.POSITIVE_INFINITY);
+    if (Number.isFinite(arrival)) {
+      this.now = Math.min(this.now + arrival, Math.max(this.now, this.arrivals.nextTime(system.unfinished)));
+      return fruitless <= maxFruitless || eventsLeft;
+    }
     if (system.unfinished === 0) return true;
     if (!unit && !eventsLeft) {
       const next = this.arrivals.nextTime(system.unfinished);
