@@ -1,7 +1,7 @@
 // What one forward pass has to move and to compute on one tensor-parallel rank, as sums over the tensor list and the cache
 // list: weight bytes and multiply-adds by kind, cache bytes and attention work per token of context, recurrent state. Shapes only: which
-// share of it a step needs is for a time model to say, what a kernel makes of it too. A sum of figures for timing, not of bytes
-// held: engines pad and re-lay weights (engines/<id>), which moves these sums by a percent at most.
+// share of it a step needs, and what a kernel makes of it, is for a time model to say. Figures for timing, not bytes held: engines pad
+// and re-lay weights (engines/<id>), which moves these sums by a percent or so.
 import type { Architecture, CacheLayout, TensorGroup } from '../architecture/types.ts';
 import type { Dtype, ModelSpec } from '../spec/model.ts';
 import type { QuantizationScheme } from '../spec/quantization.ts';
@@ -54,8 +54,6 @@ export interface ForwardWork {
   layers: number;
   /** Layers with routed experts. */
   expertLayers: number;
-  attentionLayers: number;
-  hiddenSize: number;
   vocabSize: number;
   dense: MatrixWork;
   head: MatrixWork;
@@ -86,8 +84,6 @@ export function forwardWork(input: ForwardWorkInput): ForwardWork {
   return {
     layers,
     expertLayers: matrices.experts.reduce((total, group) => total + group.layers, 0),
-    attentionLayers: attention.reduce((total, group) => total + group.layers, 0),
-    hiddenSize: forward.hiddenSize,
     vocabSize: forward.vocabSize,
     ...matrices,
     attention,
@@ -193,7 +189,7 @@ function attentionWork(input: ForwardWorkInput): AttentionWork[] {
   const { architecture } = input;
   const byLayer = new Map(architecture.caches.map((entry) => [entry.layer, entry.caches]));
   const groups = new Map<string, AttentionWork>();
-  for (const { layer, caches, sharedWith } of architecture.caches) {
+  for (const { caches, sharedWith } of architecture.caches) {
     for (const cache of sharedWith === undefined ? caches : (byLayer.get(sharedWith) ?? caches)) {
       const entry = attentionOf(cache, input);
       if (!entry) continue;
@@ -202,7 +198,6 @@ function attentionWork(input: ForwardWorkInput): AttentionWork[] {
       if (same) same.layers += 1;
       else groups.set(key, entry);
     }
-    void layer;
   }
   return [...groups.values()];
 }
@@ -282,13 +277,12 @@ function stateWork(
  * Values per token and layer that kernels between the matrix products read or write: two norms with their residual (8 hidden),
  * rotary embedding in place (2 x (q + kv)), the activation of the MLP (gate and up in, product out), K and V into the cache.
  */
-function elementwiseValues({ architecture, spec, tensorParallelSize: tp }: ForwardWorkInput): number {
+function elementwiseValues({ architecture, tensorParallelSize: tp }: ForwardWorkInput): number {
   const { forward } = architecture;
   const { hiddenSize, queryDim, kvDim, moe } = forward;
   const active = moe ? moe.topK * moe.intermediateSize + moe.sharedIntermediateSize : 0;
   const inner = moe && forward.intermediateSize === 0 ? active : Math.max(forward.intermediateSize, active);
   const routed = moe ? 3 * moe.topK * hiddenSize : 0;
-  void spec;
   return 8 * hiddenSize + (2 * (queryDim + kvDim) + 2 * kvDim + (forward.gatedMlp ? 3 : 2) * inner + routed) / tp;
 }
 

@@ -31,7 +31,6 @@ function oneLayer(target: ForwardWork): ForwardWork {
     ...target,
     layers: 1,
     expertLayers: target.expertLayers * share,
-    attentionLayers: target.attentionLayers * share,
     dense: scaled(target.dense, share),
     experts: target.experts.map((group) => ({ ...group, layers: group.layers * share })),
     attention: target.attention.map((group) => ({ ...group, layers: group.layers * share })),

@@ -17,8 +17,10 @@ export function createStepTime(input: StepTimeInput): StepTime | undefined {
   if (!coefficients) return undefined;
   const { dtype, kvCacheDtype, tensorParallelSize, pipelineParallelSize, dataParallelSize } = options;
   const forward = forwardWork({ spec, architecture, scheme, dtype, kvCacheDtype, tensorParallelSize });
-  const law: StepLaw = { forward, options, coefficients, drafter: drafterOf(input, forward) };
-  const padded = paddedSizes(options.captureSizes, options.enforceEager || options.cudagraphMode === 'NONE');
+  const hasGraphs = !options.enforceEager && options.cudagraphMode !== 'NONE';
+  const largestGraph = hasGraphs ? Math.max(0, ...options.captureSizes) : 0;
+  const law: StepLaw = { forward, options, coefficients, largestGraph, drafter: drafterOf(input, forward) };
+  const padded = paddedSizes(options.captureSizes, largestGraph);
   const breakdown = (work: Readonly<StepWork>): StepBreakdown => {
     if (work.ranks) return slowestRank(law, work.ranks, padded);
     const tokens = padded(work.tokens);
@@ -42,8 +44,9 @@ export function createStepTime(input: StepTimeInput): StepTime | undefined {
  */
 function slowestRank(law: StepLaw, ranks: readonly StepWork[], padded: (tokens: number) => number): StepBreakdown {
   const most = ranks.reduce((max, { tokens }) => Math.max(max, tokens), 1);
-  const isCaptured = !law.options.enforceEager && most <= (law.options.captureSizes.at(-1) ?? 0);
-  const sizes = ranks.map(({ tokens }) => (isCaptured ? padded(most) : Math.max(1, tokens)));
+  const size = padded(most);
+  const isCaptured = most <= law.largestGraph;
+  const sizes = ranks.map(({ tokens }) => (isCaptured ? size : Math.max(1, tokens)));
   const batchTokens = sizes.reduce((sum, tokens) => sum + tokens, 0);
   return ranks
     .map((work, i) => stepBreakdown(law, work, { tokens: sizes[i]!, batchTokens }))
@@ -51,8 +54,8 @@ function slowestRank(law: StepLaw, ranks: readonly StepWork[], padded: (tokens: 
 }
 
 /** CUDA graphs exist for some batch sizes: a step up to the largest runs at the next one. */
-function paddedSizes(sizes: readonly number[], eager: boolean): (tokens: number) => number {
-  const largest = eager ? 0 : (sizes.at(-1) ?? 0);
+function paddedSizes(captured: readonly number[], largest: number): (tokens: number) => number {
+  const sizes = [...captured].sort((a, b) => a - b);
   const next = new Int32Array(largest + 1);
   let at = 0;
   for (let tokens = 1; tokens <= largest; tokens++) {

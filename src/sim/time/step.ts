@@ -12,6 +12,8 @@ export interface StepLaw {
   forward: ForwardWork;
   options: StepTimeOptions;
   coefficients: Coefficients;
+  /** Tokens of the largest captured graph; 0 without graphs. */
+  largestGraph: number;
   drafter?: Drafter | undefined;
 }
 
@@ -26,47 +28,37 @@ export function stepBreakdown(
 ): StepBreakdown {
   const { forward, coefficients: c, options } = law;
   const share = 1 / options.pipelineParallelSize;
-  const roofs = {
-    dense: matrixSeconds(forward.dense, tokens, c),
-    experts: expertSeconds(law, batchTokens),
-    head: headSeconds(law, work.rows),
-  };
-  const attention = attentionSeconds(law, work);
-  const elementwise = (tokens * forward.elementwiseBytes) / c.elementwiseRate;
-  const parts = {
-    dense: combine(roofs.dense) * share,
-    experts: combine(roofs.experts) * share,
-    attention: attention.total * share,
-    elementwise: elementwise * share,
-    head: combine(roofs.head) * share,
-    communication: communicationSeconds(law, tokens, batchTokens) * share,
-  };
-  const { dense, experts, head, communication } = parts;
-  const latency = forward.layers * c.layerSeconds * share;
+  const roof: Roof = { memory: 0, compute: 0 };
+  const dense = share * denseSeconds(forward.dense, tokens, c, roof);
+  const experts = share * expertSeconds(law, batchTokens, roof);
+  const attention = share * attentionSeconds(law, work, roof);
+  const head = share * headSeconds(law, work.rows, roof);
+  const elementwise = (share * tokens * forward.elementwiseBytes) / c.elementwiseRate;
+  const communication = share * communicationSeconds(law, tokens, batchTokens);
+  const latency = share * forward.layers * c.layerSeconds;
   const draft = draftSeconds(law, work);
-  const device = dense + experts + parts.attention + parts.elementwise + head + communication + latency + draft;
-  const host = launchSeconds(law, work, tokens) * share;
+  const device = dense + experts + attention + head + elementwise + communication + latency + draft;
+  const host = share * launchSeconds(law, work, tokens);
   const transfer = (work.transferTokens * forward.kvBytesPerToken) / c.hostRate;
   const agreement = batchTokens > tokens ? c.rankSyncSeconds : 0;
   const overhead = c.launchSeconds + agreement + latency + Math.max(0, host - device);
-  const compute = (roofs.dense.compute + roofs.experts.compute + attention.compute + roofs.head.compute) * share;
-  const bandwidth =
-    (roofs.dense.memory + roofs.experts.memory + attention.memory + roofs.head.memory + elementwise) * share;
+  const most = Math.max(share * roof.compute, share * roof.memory + elementwise);
   return {
-    ...parts,
+    dense,
+    experts,
+    attention,
+    elementwise,
+    head,
+    communication,
     draft,
     transfer,
     overhead,
     total: transfer + c.launchSeconds + agreement + Math.max(device, host),
-    bound:
-      overhead + communication > Math.max(compute, bandwidth)
-        ? 'overhead'
-        : compute > bandwidth
-          ? 'compute'
-          : 'bandwidth',
+    bound: overhead + communication > most ? 'overhead' : share * roof.compute === most ? 'compute' : 'bandwidth',
   };
 }
 
+/** Sums over the parts of a step, to say what it is bound by. */
 interface Roof {
   memory: number;
   compute: number;
@@ -76,34 +68,37 @@ interface Roof {
  * Memory traffic and arithmetic overlap, but not fully where both take about as long: the root of the squares is within 10 %
  * of most timed matrix products of 1 to 2048 tokens on five cards, 25 % of all (the maximum alone is up to 48 % low at the ridge).
  */
-function combine({ memory, compute }: Roof): number {
+function combine(memory: number, compute: number, roof: Roof): number {
+  roof.memory += memory;
+  roof.compute += compute;
   return Math.sqrt(memory * memory + compute * compute);
 }
 
 /** Weights are read once; 2 FLOPs per weight and token. */
-function matrixSeconds(matrix: MatrixWork, tokens: number, c: Coefficients): Roof {
-  return {
-    memory: matrix.bytes / c.weightRate,
-    compute:
-      2 * tokens * (matrix.plainParameters / c.computeRate + matrix.quantizedParameters / c.quantizedComputeRate),
-  };
+function denseSeconds(matrix: MatrixWork, tokens: number, c: Coefficients, roof: Roof): number {
+  return combine(matrix.bytes / c.weightRate, matrixCompute(matrix, tokens, c), roof);
+}
+
+function matrixCompute({ plainParameters, quantizedParameters }: MatrixWork, tokens: number, c: Coefficients): number {
+  return 2 * tokens * (plainParameters / c.computeRate + quantizedParameters / c.quantizedComputeRate);
 }
 
 /**
  * Experts touched by n tokens that choose k of E independently: E (1 - (1 - k/E)^n). Ranks that share them hold 1/ranks of each layer
  * (whole experts or slices), and compute the tokens of all ranks with it.
  */
-function expertSeconds({ forward, options, coefficients: c }: StepLaw, batchTokens: number): Roof {
+function expertSeconds({ forward, options, coefficients: c }: StepLaw, batchTokens: number, roof: Roof): number {
   const ranks = options.tensorParallelSize * options.dataParallelSize;
-  const out: Roof = { memory: 0, compute: 0 };
+  let memory = 0;
+  let compute = 0;
   for (const group of forward.experts) {
     const { layers, experts, perToken, bytesPerExpert, parametersPerExpert } = group;
     const touched = experts * (1 - (1 - Math.min(1, perToken / experts)) ** batchTokens);
     const rate = (group.quantized ? c.quantizedComputeRate : c.computeRate) * c.expertShare;
-    out.memory += (layers * touched * bytesPerExpert) / ranks / c.weightRate;
-    out.compute += (layers * 2 * batchTokens * perToken * parametersPerExpert) / ranks / rate;
+    memory += (layers * touched * bytesPerExpert) / ranks / c.weightRate;
+    compute += (layers * 2 * batchTokens * perToken * parametersPerExpert) / ranks / rate;
   }
-  return out;
+  return combine(memory, compute, roof);
 }
 
 /**
@@ -111,29 +106,22 @@ function expertSeconds({ forward, options, coefficients: c }: StepLaw, batchToke
  * to verify), kernels that do not pack query heads put each of a decoding sequence into a tile of its own, all of whose rows are
  * computed. Recurrent states are read and written once per sequence.
  */
-function attentionSeconds(law: StepLaw, work: Readonly<StepWork>): Roof & { total: number } {
-  const { forward, coefficients: c } = law;
+function attentionSeconds({ forward, coefficients: c }: StepLaw, work: Readonly<StepWork>, roof: Roof): number {
   const decoding = work.sequences - work.prefillSequences;
   const isUniform = work.prefillSequences === 0 && work.tokens <= decoding;
-  const tileRows = isUniform ? 0 : c.mixedTileRows;
+  const rows = isUniform ? 1 : Math.max(1, c.mixedTileRows);
   let total = 0;
-  const sum: Roof = { memory: 0, compute: 0 };
   for (const group of forward.attention) {
     const { decodeContext, prefillAttention } = contextOf(work, group);
     const memory = (group.layers * decodeContext * group.bytesPerToken) / c.attentionRate;
     const prefill = (group.layers * prefillAttention * group.prefillFlops) / c.attentionComputeRate;
-    const decode = (group.layers * decodeContext * group.decodeFlops * Math.max(1, tileRows)) / c.attentionComputeRate;
-    total += prefill + combine({ memory, compute: decode });
-    sum.memory += memory;
-    sum.compute += prefill + decode;
+    const decode = (group.layers * decodeContext * group.decodeFlops * rows) / c.attentionComputeRate;
+    roof.compute += prefill;
+    total += prefill + combine(memory, decode, roof);
   }
   const states = (2 * work.sequences * forward.stateBytes) / c.attentionRate;
   const scan = (2 * work.tokens * forward.stateParameters) / c.attentionComputeRate;
-  return {
-    memory: sum.memory + states,
-    compute: sum.compute + scan,
-    total: total + combine({ memory: states, compute: scan }),
-  };
+  return total + combine(states, scan, roof);
 }
 
 /** The drafter's passes, one after the other: every sequence that samples gets one token in each. */
@@ -143,20 +131,24 @@ function draftSeconds(law: StepLaw, work: Readonly<StepWork>): number {
   if (!drafter || decoding <= 0) return 0;
   const own: StepLaw = { ...law, forward: drafter.forward };
   const reads = { ...emptyWork(), sequences: decoding, tokens: decoding, decodeContext: work.decodeContext };
+  const roof: Roof = { memory: 0, compute: 0 };
   const pass =
-    combine(matrixSeconds(drafter.forward.dense, decoding, c)) +
-    combine(expertSeconds(own, decoding)) +
-    attentionSeconds(own, reads).total +
-    combine(headSeconds(own, decoding)) +
+    denseSeconds(drafter.forward.dense, decoding, c, roof) +
+    expertSeconds(own, decoding, roof) +
+    attentionSeconds(own, reads, roof) +
+    headSeconds(own, decoding, roof) +
     drafter.forward.layers * c.layerSeconds;
   return drafter.passes * pass;
 }
 
-/** The output head for the rows that sample, then the sampler: about 2.4 passes over float32 logits (311 us for 256 x 128,256 on an RTX 4090). */
-function headSeconds({ forward, coefficients: c }: StepLaw, rows: number): Roof {
-  if (rows === 0) return { memory: 0, compute: 0 };
-  const { memory, compute } = matrixSeconds(forward.head, rows, c);
-  return { memory: memory + (2.4 * 4 * rows * forward.vocabSize) / c.weightRate, compute };
+/**
+ * The output head for the rows that sample, then the sampler: about 2.4 passes over float32 logits (311 us for 256 rows of 128,256 on an
+ * RTX 4090).
+ */
+function headSeconds({ forward, coefficients: c }: StepLaw, rows: number, roof: Roof): number {
+  if (rows === 0) return 0;
+  const logits = (2.4 * 4 * rows * forward.vocabSize) / c.weightRate;
+  return combine(forward.head.bytes / c.weightRate + logits, matrixCompute(forward.head, rows, c), roof);
 }
 
 /**
@@ -185,14 +177,12 @@ function communicationSeconds(
 
 /** The host launches a step ahead of the device: whole from a captured graph, in pieces around attention, or kernel by kernel. */
 function launchSeconds(
-  { forward, options, coefficients: c }: StepLaw,
+  { forward, options, coefficients: c, largestGraph }: StepLaw,
   work: Readonly<StepWork>,
   tokens: number,
 ): number {
-  const { cudagraphMode, captureSizes, enforceEager } = options;
-  const largest = captureSizes.at(-1) ?? 0;
-  const isCaptured = !enforceEager && cudagraphMode !== 'NONE' && tokens <= largest;
-  if (!isCaptured) return forward.layers * c.eagerLayerSeconds;
+  const { cudagraphMode } = options;
+  if (tokens > largestGraph) return forward.layers * c.eagerLayerSeconds;
   const isDecode = work.prefillSequences === 0;
   const isWhole = cudagraphMode === 'FULL' || (isDecode && cudagraphMode.startsWith('FULL'));
   if (isWhole) return 0;
