@@ -11,7 +11,7 @@ import { vllmRegistry } from '../load/flags.ts';
 import { schedulerRules, schedulerV0Rules } from '../load/scheduler-rules.ts';
 import type { PlanRequest } from '../plan/request.ts';
 import type { Settings } from '../plan/simulate-output.ts';
-import type { GroupConfig, PagedConfig, PagedRules, SpeculationConfig } from '../sim/paged/config.ts';
+import type { GroupConfig, OffloadConfig, PagedConfig, PagedRules, SpeculationConfig } from '../sim/paged/config.ts';
 import type { Policy } from '../sim/policies.ts';
 import { setupRefusal } from '../sim/serving.ts';
 import type { SimSetup, StepTimeSetup } from '../sim/setup.ts';
@@ -113,14 +113,18 @@ function plannedSetup({ plan, resolved, kv }: VllmPlanned, request: PlanRequest,
       : { kind: 'fixed', seconds: options.stepTime };
   return {
     seed: options.seed ?? 0,
-    paged: pagedConfig(limits, options, rules, kvCache.bytesPerBlock),
+    paged: pagedConfig(limits, options, rules, {
+      bytesPerBlock: kvCache.bytesPerBlock,
+      ranks: resolved.tensorParallelSize * resolved.pipelineParallelSize,
+    }),
     rules,
     cpuBlocks: blocksIn(options.swapSpaceGiB ?? 4, kvCache.bytesPerBlock),
     v0: {
       ...schedulerV0Rules(request.profile),
       chunkedPrefill: isV0 ? resolved.enableChunkedPrefill : request.options.enableChunkedPrefill === true,
     },
-    nullBlock: !isV0,
+    // V0 has none, but the option counts one whatever the engine.
+    nullBlock: !isV0 || options.numGpuBlocks !== undefined,
     replicas: resolved.dataParallelSize,
     acceptanceRate: options.acceptanceRate ?? 0.7,
     bytesPerBlock: kvCache.bytesPerBlock,
@@ -184,11 +188,11 @@ function blockSource(args: SimulateArguments): SetupSource {
         policy,
         eviction,
         seed: own.seed ?? 0,
-        paged: pagedConfig(limits, own, rules, null),
+        paged: pagedConfig(limits, own, rules, undefined),
         rules,
         cpuBlocks: 0,
         v0: { ...schedulerV0Rules(engine.profile), chunkedPrefill: options.enableChunkedPrefill === true },
-        nullBlock: !hasV0Only,
+        nullBlock: true,
         replicas: 1,
         acceptanceRate: own.acceptanceRate ?? 0.7,
         bytesPerBlock: null,
@@ -211,9 +215,10 @@ function pagedConfig(
   limits: Limits,
   options: SimulationOptions,
   rules: PagedRules,
-  bytesPerBlock: number | null,
+  bytes: BlockBytes | undefined,
 ): PagedConfig {
-  const { kvOffloadingSizeGiB, watermark, prefillScheduleInterval, pinPrefixTokens } = options;
+  const offload = bytes && offloadOf(options, bytes);
+  const { watermark, prefillScheduleInterval, pinPrefixTokens } = options;
   return {
     ...limits,
     ...(pinPrefixTokens === undefined ? {} : { eviction: { policy: 'lru', pinTokens: pinPrefixTokens } }),
@@ -223,10 +228,26 @@ function pagedConfig(
     ...(watermark !== undefined && rules.watermark ? { watermark } : {}),
     ...(options.longPrefillTokenThresholdAdaptive ? { longPrefillAdaptive: true } : {}),
     ...(prefillScheduleInterval === undefined ? {} : { prefillScheduleInterval }),
-    ...(kvOffloadingSizeGiB !== undefined && bytesPerBlock !== null
-      ? { offload: { cpuBlocks: blocksIn(kvOffloadingSizeGiB, bytesPerBlock) } }
-      : {}),
+    ...(offload ? { offload } : {}),
   };
+}
+
+/** Bytes of a block on one rank of a server, and how many ranks it has. */
+interface BlockBytes {
+  bytesPerBlock: number;
+  ranks: number;
+}
+
+/**
+ * Tiers behind the GPU. The host memory is shared by all ranks (kv_offloading_size, vllm/config/cache.py), and so is a disk; each
+ * rank has a link to the host of its own.
+ */
+function offloadOf(options: SimulationOptions, { bytesPerBlock, ranks }: BlockBytes): OffloadConfig | undefined {
+  const { kvOffloadingSizeGiB, kvOffloadingDiskGiB, diskBandwidth = 5 } = options;
+  if (kvOffloadingSizeGiB === undefined) return undefined;
+  const bytes = bytesPerBlock * ranks;
+  const disk = { blocks: blocksIn(kvOffloadingDiskGiB ?? 0, bytes), blockSeconds: bytes / (diskBandwidth * 1e9) };
+  return { cpuBlocks: blocksIn(kvOffloadingSizeGiB, bytes), ...(disk.blocks > 0 ? { disk } : {}) };
 }
 
 function blocksIn(gib: number, bytesPerBlock: number): number {

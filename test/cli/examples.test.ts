@@ -19,7 +19,7 @@ function asUser(line: string): Promise<Ran> {
 
 /** The command that the head of a file names. */
 function commandOf(name: string): string {
-  return /^#.*(vram plan .*)$/m.exec(readFileSync(join(root, 'examples', name), 'utf8'))![1]!;
+  return /^#.*(vram (?:plan|simulate) -.*)$/m.exec(readFileSync(join(root, 'examples', name), 'utf8'))![1]!;
 }
 
 interface FigureRun {
@@ -74,12 +74,31 @@ describe.concurrent('examples', () => {
     }
   });
 
+  it('my-workload.yaml is simulated', async () => {
+    const ran = await asUser(`${commandOf('my-workload.yaml')} --no-advice`);
+    expectCalm(ran);
+    expect(ran.code).toBe(0);
+    expect(ran.out).toMatch(/^Support chats: 400 requests/m);
+  });
+
+  it('highest-rate.sh prints a line a GPU', async () => {
+    const workload = 'sharegpt:requests=60';
+    const ran = await asUser(`examples/highest-rate.sh llama-3.1-8b '${workload}' 'ttft_p99<1s' l4 h100-sxm t4`);
+    expect(ran.code).toBe(0);
+    const [l4, h100, t4] = ran.out.trim().split('\n');
+    expect(l4).toMatch(/^l4 +\d+\.\d\d requests\/s \(/);
+    expect(Number(/[\d.]+(?= requests)/.exec(h100!))).toBeGreaterThan(Number(/[\d.]+(?= requests)/.exec(l4!)));
+    expect(t4).not.toContain('requests/s');
+  });
+
   it('are all run here', () => {
     const known = [
       'capacity-check.yml',
       'compare-releases.sh',
+      'highest-rate.sh',
       'my-gpu.yaml',
       'my-model.yaml',
+      'my-workload.yaml',
       'paged-attention-figure-2.sh',
       'vllm-config.yaml',
     ];
