@@ -4,6 +4,7 @@ import { closeSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
 import { extname } from 'node:path';
 import { inputError, VramError } from '../diagnostics.ts';
 import type { Io } from '../io.ts';
+import { writeTarget } from '../load/write.ts';
 import { runsOf, type SimulateOutput } from '../plan/simulate-output.ts';
 import { csvText, timelineCsv } from '../render/simulate-flat.ts';
 import { titleOf } from '../render/simulate-text.ts';
@@ -86,15 +87,18 @@ function inOrder<Row>(rows: readonly Row[], fileOrder: readonly number[]): Row[]
 
 /** Writes event by event; `end` puts the file in its place, `abandon` leaves nothing. */
 export class EventFile {
-  private readonly temporary: string;
+  private readonly path: string;
+  private readonly temporary: string | undefined;
   private readonly handle: number;
   private lines: string[] = [];
 
   constructor(private readonly file: string) {
     if (file === '')
       throw inputError('VRAM167', '--events names no file', { hint: 'e.g. --events events.jsonl', path: '--events' });
-    this.temporary = `${file}.${process.pid}.part`;
-    this.handle = this.guarded(() => openSync(this.temporary, 'wx'));
+    const target = this.guarded(() => writeTarget(file));
+    this.path = target.path;
+    this.temporary = target.temporary;
+    this.handle = this.guarded(() => openSync(target.temporary ?? target.path, target.temporary ? 'wx' : 'w'));
   }
 
   readonly add = (event: SimEvent): void => {
@@ -106,12 +110,12 @@ export class EventFile {
     this.flush();
     this.guarded(() => {
       closeSync(this.handle);
-      renameSync(this.temporary, this.file);
+      if (this.temporary) renameSync(this.temporary, this.path);
     });
   }
 
   abandon(): void {
-    rmSync(this.temporary, { force: true });
+    if (this.temporary) rmSync(this.temporary, { force: true });
   }
 
   private flush(): void {

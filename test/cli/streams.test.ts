@@ -70,6 +70,22 @@ describe.concurrent('--output', () => {
     expect(readdirSync(scratch).filter((name) => name.startsWith('folder'))).toEqual(['folder']);
   });
 
+  it('into a device or a pipe, which stays what it is', async () => {
+    const ran = await shell(
+      'mkfifo pipe && (cat pipe > piped.json &) && $VRAM plan -m llama-7b -g rtx4090 --json -o pipe; ls -l pipe',
+    );
+    expect(ran.out).toMatch(/^p/);
+    expect(JSON.parse(readFileSync(join(scratch, 'piped.json'), 'utf8')).command).toBe('plan');
+  });
+
+  it('through a link, which stays a link', async () => {
+    const ran = await shell(
+      'echo old > real.json && ln -s real.json link.json && $VRAM plan -m llama-7b -g rtx4090 --json -o link.json; ls -l link.json',
+    );
+    expect(ran.out).toMatch(/^l/);
+    expect(JSON.parse(readFileSync(join(scratch, 'real.json'), 'utf8')).command).toBe('plan');
+  });
+
   it('into nothing', async () => {
     expectRefused(await vram(to('')), 2, ['--output']);
   });
