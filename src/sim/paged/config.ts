@@ -114,6 +114,8 @@ export interface PagedRules {
   unchunkedPrompt: 'cut' | 'skip' | 'stop';
   /** Where waiting requests that were passed over go: back to the head, or to a queue of their own that goes first. */
   skippedQueue: 'head' | 'own';
+  /** First come first served: their order once they are back at the head. */
+  skippedOrder: 'kept' | 'reversed';
   /** Draft slots of a draft model: none, taken off the budget for max_num_seqs, or charged per scheduled request. */
   draftSlots: 'none' | 'perSequenceLimit' | 'perScheduled';
   padDrafts: 'never' | 'besideDecodes' | 'besideDecodesIfRoom' | 'decodesIfRoom';

@@ -466,7 +466,9 @@ export class Scheduler {
 
   private putBackSkipped(skipped: readonly Sequence[]): void {
     const queue = this.passedOver ?? this.waiting;
-    for (let i = skipped.length - 1; i >= 0; i--) queue.putBack(skipped[i] as Sequence);
+    const last = skipped.length - 1;
+    const reversed = this.rules.skippedOrder === 'reversed';
+    for (let i = 0; i <= last; i++) queue.putBack(skipped[reversed ? i : last - i] as Sequence);
   }
 
   /** Adapters in use: of the running requests scheduled in this step, or of all of them. */
