@@ -14,6 +14,11 @@ const ratio = z.number().nonnegative();
 
 const latency = z.strictObject({ mean: seconds, p50: seconds, p90: seconds, p99: seconds });
 
+const bound = z
+  .enum(['compute', 'bandwidth', 'overhead'])
+  .nullable()
+  .describe('what such steps spent most of their time on; null: there was none');
+
 const point = z.strictObject({
   t: seconds,
   running: count,
@@ -70,6 +75,7 @@ const run = {
     e2eSeconds: latency,
     estimate: z.enum(['roofline', 'fitted', 'fixed']),
     uncertainty: z.string(),
+    bound: z.strictObject({ prefill: bound, decode: bound }).optional(),
   }),
   throughput: z.strictObject({ requestsPerSecond: ratio, outputTokensPerSecond: ratio, meanBatch: ratio }),
   timeline: z.array(point),

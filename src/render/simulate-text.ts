@@ -128,5 +128,8 @@ export function sharingText({ copyOnWrite }: RunResult): string | undefined {
 /** What the times rest on, in the words of the step-time model. */
 export function estimateText({ latency }: RunResult): string {
   const words = visible(latency.uncertainty);
-  return latency.estimate === 'fitted' ? `estimate, ${words}` : words;
+  const estimate = latency.estimate === 'fitted' ? `estimate, ${words}` : words;
+  const { prefill, decode } = latency.bound ?? {};
+  const bounds = [prefill ? `prefill is bound by ${prefill}` : '', decode ? `decode by ${decode}` : ''];
+  return [estimate, bounds.filter((text) => text !== '').join(', ')].filter((text) => text !== '').join('; ');
 }

@@ -1,5 +1,6 @@
 // What a simulation answers: the `result` of `vram simulate` in the JSON contract, as plain data. The clock (run/) fills it in;
 // renderers format it and never compute. Block counts, preemptions and hits are exact; times are a step-time model's.
+import type { PhaseBounds } from './time/index.ts';
 
 export interface LatencySummary {
   mean: number;
@@ -97,6 +98,8 @@ export interface RunResult {
     /** `fixed`: --step-time gave every step the same duration. */
     estimate: 'roofline' | 'fitted' | 'fixed';
     uncertainty: string;
+    /** What steps with prefill, and steps of decode alone, spent most of their time on; absent with fixed step times. */
+    bound?: PhaseBounds;
   };
   throughput: {
     requestsPerSecond: number;

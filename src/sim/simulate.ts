@@ -7,7 +7,7 @@ import type { PerRequest, RunResult } from './result.ts';
 import { type StepTimeModel, simulate } from './run/simulate.ts';
 import { createServing } from './serving.ts';
 import type { SimSetup } from './setup.ts';
-import { createStepTime } from './time/index.ts';
+import { BoundTally, createStepTime } from './time/index.ts';
 import type { RequestListener, ServingSystem, Workload } from './types.ts';
 
 /** A run to make: the workload may be another's, at a multiple of its rate. */
@@ -32,17 +32,18 @@ export interface RunHooks {
   events?: EventSink;
 }
 
-/** A GPU whose bandwidth or throughput is not known: its steps cannot be timed. */
+/** A GPU whose bandwidth is not known: its steps cannot be timed. */
 export class NoStepTime extends Error {
   override name = 'NoStepTime';
 }
 
 export function simulateRun(
-  { setup, workload: given, rateScale = 1, fileOrder }: Run,
+  { setup: asked, workload: given, rateScale = 1, fileOrder }: Run,
   hooks: RunHooks = {},
 ): RunOutcome {
   const workload = scaled(given, rateScale);
-  const stepTime = stepTimeOf(setup);
+  const stepTime = stepTimeOf(asked);
+  const setup = withTransferTime(asked, stepTime?.hostRate);
   const server = (listener: RequestListener): ServingSystem =>
     createParallel({
       ranks: Array.from({ length: setup.replicas }, () => createServing(setup, workload, listener)),
@@ -75,7 +76,7 @@ function scaled(workload: Workload, factor: number): Workload {
   return { ...workload, requests };
 }
 
-type TimedSteps = StepTimeModel & { synchronizedRanks: number };
+type TimedSteps = StepTimeModel & { synchronizedRanks: number; hostRate?: number };
 
 /** Undefined where a step lasts 1: the clock's own unit, in which idle time passes step by step too. */
 function stepTimeOf({ time }: SimSetup): TimedSteps | undefined {
@@ -90,7 +91,23 @@ function stepTimeOf({ time }: SimSetup): TimedSteps | undefined {
     };
   }
   const model = createStepTime({ ...time, architecture: expandArchitecture(time.spec) });
-  if (!model)
-    throw new NoStepTime(`the bandwidth or the throughput of ${time.gpu.name} is not known: give --step-time`);
-  return model;
+  if (!model) throw new NoStepTime(`the bandwidth of ${time.gpu.name} is not known: give --step-time`);
+  const tally = new BoundTally();
+  return {
+    ...model,
+    hostRate: model.coefficients.hostRate,
+    seconds(work) {
+      const breakdown = model.breakdown(work);
+      tally.add(work, breakdown);
+      return breakdown.total;
+    },
+    bounds: () => tally.result(),
+  };
+}
+
+/** Offloaded blocks go over the link between GPU and host, at its rate where it is known. */
+function withTransferTime(setup: SimSetup, hostRate: number | undefined): SimSetup {
+  const { paged, bytesPerBlock } = setup;
+  if (!paged.offload || hostRate === undefined || bytesPerBlock === null) return setup;
+  return { ...setup, paged: { ...paged, offload: { ...paged.offload, blockSeconds: bytesPerBlock / hostRate } } };
 }

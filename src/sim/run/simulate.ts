@@ -10,6 +10,8 @@ export interface StepTimeModel {
   seconds(work: Readonly<StepWork>): number;
   estimate: RunResult['latency']['estimate'];
   uncertainty: string;
+  /** What the steps timed so far were bound by. */
+  bounds?: () => RunResult['latency']['bound'];
 }
 
 export interface SimulationInput {
@@ -115,6 +117,7 @@ export function resultOf(
       ...latency.summaries,
       estimate: stepTime?.estimate ?? 'fixed',
       uncertainty: stepTime?.uncertainty ?? 'every step lasts one second',
+      ...(stepTime?.bounds ? { bound: stepTime.bounds() } : {}),
     },
     throughput: {
       requestsPerSecond: perSecond(totals.finished),

@@ -2,6 +2,7 @@
 // shapes alone.
 import { describe, expect, it } from 'vitest';
 import { emptyWork } from '../../../src/sim/step-work.ts';
+import { BoundTally } from '../../../src/sim/time/index.ts';
 import type { StepWork } from '../../../src/sim/types.ts';
 import { stepTimeOf } from './helpers.ts';
 
@@ -173,5 +174,15 @@ describe('what is said of it', () => {
     const { stepTime } = await stepTimeOf('llama-3.1-8b', 'rtx4090');
     expect(stepTime.breakdown(decode(33, 1)).dense).toBe(stepTime.breakdown(decode(40, 1)).dense);
     expect(stepTime.breakdown(decode(600, 1)).dense).toBeLessThan(stepTime.breakdown(decode(601, 1)).dense);
+  });
+});
+
+describe('bounds of a run', () => {
+  it('are what each phase spent most time on, and nothing of a phase without steps', async () => {
+    const { stepTime } = await stepTimeOf('llama-3.1-8b', 'h100-sxm');
+    const tally = new BoundTally();
+    expect(tally.result()).toEqual({ prefill: null, decode: null });
+    for (const work of [prefill(8192), decode(1, 100), decode(1, 101)]) tally.add(work, stepTime.breakdown(work));
+    expect(tally.result()).toEqual({ prefill: 'compute', decode: 'bandwidth' });
   });
 });
