@@ -31,6 +31,8 @@ export function setupRefusal({ policy, eviction, paged }: SimSetup): string | un
   if (policy === 'nano' && blockSize < 2) return 'nano-vllm cannot use blocks of one token';
   if (policy === 'radix' && maxInputTokens({ poolTokens: (numBlocks - 1) * blockSize, maxModelLen }) < 2)
     return 'SGLang keeps room for six tokens behind every prompt; pool or model length leave none for the prompt';
+  if (policy === 'paged' && paged.offload && (groups.length !== 1 || groups[0]?.type !== 'full'))
+    return 'KV offloading is simulated for models whose layers all have full attention';
   const own = policy !== 'paged' || (eviction === 'lru' && paged.eviction?.pinTokens === undefined);
   if (own || groups.every((group) => group.type !== 'mamba' && group.blockSize === undefined)) return undefined;
   return 'with Mamba layers or blocks of several sizes, cached blocks are given up as vLLM does: by lru and without pins';

@@ -37,6 +37,8 @@ export interface SimulationOptions {
   watermark?: number;
   swapSpaceGiB?: number;
   kvOffloadingSizeGiB?: number;
+  kvOffloadingDiskGiB?: number;
+  diskBandwidth?: number;
   acceptanceRate?: number;
 }
 
@@ -168,6 +170,20 @@ export const simulationOptionTable: readonly SimulationOptionEntry[] = [
     flags: '--kv-offloading-size <GiB>',
     description: 'host memory for KV blocks (0.11.2 and later)',
     read: (raw, option) => parseNumber(raw, option),
+  },
+  {
+    group: 'Memory',
+    key: 'kvOffloadingDiskGiB',
+    flags: '--kv-offloading-disk <GiB>',
+    description: 'a disk below that memory, holding copies of what it stores',
+    read: (raw, option) => parseNumber(raw, option),
+  },
+  {
+    group: 'Memory',
+    key: 'diskBandwidth',
+    flags: '--disk-bandwidth <GB/s>',
+    description: 'of that disk, read and written (default 5)',
+    read: parsePositive,
   },
   {
     group: 'Scheduler',
