@@ -45,12 +45,14 @@ export function splitAtBoundary(query: SplitQuery): number {
 export function mambaSplitter(
   config: PagedConfig,
   rules: PagedRules,
-  { dropsLast: dropLast, keyLookahead, partialHits, hashBlockSize: keySize }: KvManager,
+  { dropsLast: dropLast, keyLookahead, partialHits, hashBlockSize: keySize, schedulerBlockSize }: KvManager,
 ): ((sequence: Sequence, tokens: number, hitTokens: number) => number) | undefined {
   const aligned = config.mambaCacheMode === 'align' && config.groups.some(({ type }) => type === 'mamba');
   if (!aligned || rules.mambaSplit === 'none') return undefined;
   const threshold = config.longPrefillTokenThreshold;
   const maxChunk = threshold > 0 ? Math.min(threshold, config.maxNumBatchedTokens) : config.maxNumBatchedTokens;
+  // 0.26 and 0.27 stop there even where no hit can end inside a block.
+  const stopsInside = partialHits || (rules.partialHits === 'always' && keySize < schedulerBlockSize);
   const blockSize = Math.min(...config.groups.map((group) => group.blockSize ?? config.blockSize));
   return ({ prompt, known, computed, sharedPrefixBoundary }, tokens, hitTokens) =>
     splitAtBoundary({
@@ -65,7 +67,7 @@ export function mambaSplitter(
       tokens,
       uncached: computed === 0 && sharedPrefixBoundary > 0 ? sharedPrefixBoundary - hitTokens : 0,
       sharedEnd: sharedPrefixBoundary,
-      tail: partialHits
+      tail: stopsInside
         ? mambaTail({ rule: rules.partialTail, prompt, keySize, flagged: dropLast, dropLast, keyLookahead })
         : 0,
     });
