@@ -112,10 +112,15 @@ function mixedTileRows({ computeCapability, vendor }: GpuSpec): number {
   return vendor === 'nvidia' && /^(8|12)\./.test(computeCapability ?? '') ? 64 : 0;
 }
 
-/** NVLink figures are of both directions together; a ring reaches about three quarters of one, PCIe through switches two thirds. */
+/**
+ * NVLink figures are of both directions together; all-reduces of 2 to 8 A100 or H100 reach .58 to .94 of one (microsoft/vidur
+ * data/profiling/network), and small ones take the engine's own kernel about 10 us. Over PCIe NCCL takes 25 us at least and reaches, as it
+ * is set up by default, .35 of the nominal rate on RTX PRO 6000 (voipmonitor/rtx6kpro hardware/pcie-bandwidth.md: 22 GB/s; 41 tuned) and .40
+ * on RTX 4090; A100 with peer-to-peer reach .76.
+ */
 function linkOf(gpu: GpuSpec): Pick<Coefficients, 'linkSeconds' | 'linkRate'> {
-  if (gpu.nvlinkBytesPerSecond) return { linkSeconds: 1e-5, linkRate: (gpu.nvlinkBytesPerSecond / 2) * 0.75 };
-  return { linkSeconds: 3e-5, linkRate: pcieBytesPerSecond(gpu) * 0.35 };
+  if (gpu.nvlinkBytesPerSecond) return { linkSeconds: 1e-5, linkRate: (gpu.nvlinkBytesPerSecond / 2) * 0.7 };
+  return { linkSeconds: 2.5e-5, linkRate: pcieBytesPerSecond(gpu) * 0.35 };
 }
 
 /** "Gen4 x16": lanes x transfers per lane x line code, one direction. */
