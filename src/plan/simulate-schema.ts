@@ -69,6 +69,10 @@ const run = {
   }),
   preemptions: z.strictObject({ recompute: count, swap: count, recomputedTokens: count, swappedBlocks: count }),
   copyOnWrite: z.strictObject({ copies: count, sharedBlocksPeak: count, savedBlocksShare: share }),
+  offload: z
+    .strictObject({ storedBlocks: count, loadedBlocks: count, diskReadBlocks: count, diskWrittenBlocks: count })
+    .optional()
+    .describe('blocks of the pool copied to host memory and back; of that memory from the disk and to it'),
   latency: z.strictObject({
     ttftSeconds: latency,
     tpotSeconds: latency,

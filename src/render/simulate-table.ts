@@ -9,6 +9,7 @@ import {
   estimateText,
   latencyNames,
   modelText,
+  offloadText,
   placeText,
   poolText,
   preemptionText,
@@ -121,8 +122,10 @@ function overTime(run: SingleRun, paint: Paint, width: number): string {
 
 function facts(run: SingleRun, paint: Paint, width: number): string {
   const sharing = sharingText(run);
+  const offload = offloadText(run);
   const entries: (readonly [string, string])[] = [
     ['Prefix cache', prefixText(run)],
+    ...(offload ? [['Offloaded', offload] as const] : []),
     ['Preemptions', preemptionText(run)],
     ...(sharing ? [['Sharing', sharing] as const] : []),
     [

@@ -86,11 +86,12 @@ export function workloadText({ workload }: SimulateInputEcho): string {
   );
 }
 
-export function poolText({ pool }: RunResult, { poolSource }: SimulateInputEcho): string {
+export function poolText({ pool }: RunResult, { poolSource, parallel }: SimulateInputEcho): string {
   const bytes = pool.bytesPerBlock === null ? '' : `, ${gib(pool.numBlocks * pool.bytesPerBlock)}`;
   const source = { plan: ' (from the plan)', option: ' (as given)', 'run-config': ' (run configuration)', none: '' };
   const size = pool.blockSize === 1 ? 'token slots' : `blocks of ${pool.blockSize} tokens`;
-  return `${thousands(pool.numBlocks)} ${size}${bytes}${source[poolSource]}`;
+  const replicas = (parallel?.dp ?? 1) > 1 ? ` on ${thousands(parallel!.dp)} replicas` : '';
+  return `${thousands(pool.numBlocks)} ${size}${bytes}${replicas}${source[poolSource]}`;
 }
 
 export function titleOf({ input }: SimulateOutput): string {
@@ -107,6 +108,15 @@ export function prefixText({ prefixCache }: RunResult): string {
   const { queriedTokens, hitTokens, hitRate, evictions } = prefixCache;
   if (queriedTokens === 0) return 'nothing was looked up';
   return `${percent(hitRate)} of the tokens looked up at admission were cached (${tokens(hitTokens)} of ${tokens(queriedTokens)}), ${thousands(evictions)} cached ${evictions === 1 ? 'block' : 'blocks'} evicted`;
+}
+
+/** Undefined where no block left the GPU. */
+export function offloadText({ offload }: RunResult): string | undefined {
+  if (offload === undefined) return undefined;
+  const { storedBlocks, loadedBlocks, diskReadBlocks, diskWrittenBlocks } = offload;
+  const host = `${thousands(storedBlocks)} blocks to host memory, ${thousands(loadedBlocks)} back`;
+  if (diskWrittenBlocks === 0) return host;
+  return `${host}; ${thousands(diskWrittenBlocks)} to disk, ${thousands(diskReadBlocks)} back`;
 }
 
 export function preemptionText({ preemptions }: RunResult): string {

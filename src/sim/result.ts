@@ -91,6 +91,13 @@ export interface RunResult {
     /** Blocks saved by sharing over the blocks that would be held without it, summed over steps. */
     savedBlocksShare: number;
   };
+  /** Blocks of the pool copied to host memory and back; blocks of that memory read from the disk and written. Only where any were. */
+  offload?: {
+    storedBlocks: number;
+    loadedBlocks: number;
+    diskReadBlocks: number;
+    diskWrittenBlocks: number;
+  };
   latency: {
     ttftSeconds: LatencySummary;
     tpotSeconds: LatencySummary;

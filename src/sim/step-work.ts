@@ -55,5 +55,9 @@ export function zeroCounters(): SystemCounters {
     sharedBlocksPeak: 0,
     savedBlockSteps: 0,
     unsharedBlockSteps: 0,
+    storedBlocks: 0,
+    loadedBlocks: 0,
+    diskReadBlocks: 0,
+    diskWrittenBlocks: 0,
   };
 }

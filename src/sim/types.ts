@@ -148,4 +148,9 @@ export interface SystemCounters {
   /** Sum over steps of blocks saved by sharing, and of blocks that would be held without it. */
   savedBlockSteps: number;
   unsharedBlockSteps: number;
+  /** KV offloading: blocks of the pool copied to the host and back; blocks of the host read from the disk and written to it. */
+  storedBlocks: number;
+  loadedBlocks: number;
+  diskReadBlocks: number;
+  diskWrittenBlocks: number;
 }

@@ -90,6 +90,8 @@ export class PagedSystem implements ServingSystem {
     totals.queriedBlocks = stats.queriedBlocks;
     totals.hitBlocks = stats.hitBlocks;
     totals.evictions = this.kv.pool.evictions;
+    const { connector } = this.scheduler;
+    if (connector) Object.assign(totals, connector.counters);
     return totals;
   }
 

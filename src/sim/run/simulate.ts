@@ -1,7 +1,7 @@
 // One simulation from start to end: a workload, a serving system, a step time; out comes the result of the JSON contract. Times are
 // counted from the first arrival.
 import type { PerRequest, Rejection, RunResult } from '../result.ts';
-import type { RequestListener, ServingSystem, SimRequest, StepWork, Workload } from '../types.ts';
+import type { RequestListener, ServingSystem, SimRequest, StepWork, SystemCounters, Workload } from '../types.ts';
 import { Clock, type ClockOptions, type StepObserver } from './clock.ts';
 import { perRequestCrc32 } from './run-config.ts';
 import { Statistics, summarize } from './statistics.ts';
@@ -113,6 +113,7 @@ export function resultOf(
       sharedBlocksPeak: counters.sharedBlocksPeak,
       savedBlocksShare: ratio(counters.savedBlockSteps, counters.unsharedBlockSteps),
     },
+    ...(counters.storedBlocks > 0 ? { offload: offloadOf(counters) } : {}),
     latency: {
       ...latency.summaries,
       estimate: stepTime?.estimate ?? 'fixed',
@@ -126,6 +127,11 @@ export function resultOf(
     },
     timeline: statistics.timeline,
   };
+}
+
+function offloadOf(counters: Readonly<SystemCounters>): NonNullable<RunResult['offload']> {
+  const { storedBlocks, loadedBlocks, diskReadBlocks, diskWrittenBlocks } = counters;
+  return { storedBlocks, loadedBlocks, diskReadBlocks, diskWrittenBlocks };
 }
 
 function latencies(

@@ -212,5 +212,9 @@ function emptyCounters(): SystemCounters {
     sharedBlocksPeak: 0,
     savedBlockSteps: 0,
     unsharedBlockSteps: 0,
+    storedBlocks: 0,
+    loadedBlocks: 0,
+    diskReadBlocks: 0,
+    diskWrittenBlocks: 0,
   };
 }

@@ -4,6 +4,7 @@
 // connector hooks of vllm/v1/core/sched/scheduler.py; where releases differ, OffloadRules.
 import { assert } from '../../../assert.ts';
 import { divFloor } from '../../../units.ts';
+import type { SystemCounters } from '../../types.ts';
 import type { Batch } from '../batch.ts';
 import { admittedFlag } from '../batch.ts';
 import type { OffloadConfig, PagedConfig } from '../config.ts';
@@ -69,6 +70,12 @@ export class OffloadConnector {
     this.timed = blockSeconds > 0;
     this.toHost = new Link(blockSeconds, (job) => this.stored(job));
     this.toGpu = new Link(blockSeconds, (job) => this.loaded(job));
+  }
+
+  /** Blocks moved between the tiers, as the counters of a serving system name them. */
+  get counters(): Pick<SystemCounters, 'storedBlocks' | 'loadedBlocks' | 'diskReadBlocks' | 'diskWrittenBlocks'> {
+    const { storedBlocks, loadedBlocks } = this.stats;
+    return { storedBlocks, loadedBlocks, ...this.tiers.stats };
   }
 
   /** Whether calls go on without an unfinished request. */
