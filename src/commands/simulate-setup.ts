@@ -9,8 +9,10 @@ import type { Io } from '../io.ts';
 import { resolveEngineRef } from '../load/engine.ts';
 import { vllmRegistry } from '../load/flags.ts';
 import { schedulerRules, schedulerV0Rules } from '../load/scheduler-rules.ts';
+import { thousands } from '../numbers.ts';
 import type { PlanRequest } from '../plan/request.ts';
 import type { Settings } from '../plan/simulate-output.ts';
+import type { Plan } from '../plan/types.ts';
 import type { GroupConfig, OffloadConfig, PagedConfig, PagedRules, SpeculationConfig } from '../sim/paged/config.ts';
 import type { Policy } from '../sim/policies.ts';
 import { setupRefusal } from '../sim/serving.ts';
@@ -61,7 +63,7 @@ function modelSource(args: SimulateArguments, asked: ResolvedArguments): SetupSo
   return {
     echo: { model, gpu, engine, parallel, poolSource: args.simulation.numGpuBlocks === undefined ? 'plan' : 'option' },
     defaultPolicy: engine.options.engine === 'v0' ? 'v0' : 'paged',
-    diagnostics: output.diagnostics.filter(({ code }) => !planOnly.has(code)),
+    diagnostics: [...output.diagnostics.filter(({ code }) => !planOnly.has(code)), ...requirementNote(output.result)],
     make(settings, policy, eviction) {
       const { planned, request, simulation } = plan(settings);
       const { verdict } = planned.plan;
@@ -71,6 +73,14 @@ function modelSource(args: SimulateArguments, asked: ResolvedArguments): SetupSo
       return checked({ ...setup, policy, eviction }, simulation);
     },
   };
+}
+
+/** --context is a requirement of the plan; a simulation goes on all the same. */
+function requirementNote({ workload }: Plan): Diagnostic[] {
+  if (workload?.fits !== false) return [];
+  const most = `at most ${thousands(workload.maxContextAtConcurrency)} tokens fit`;
+  const message = `the plan does not hold ${thousands(workload.concurrency)} x ${thousands(workload.context)} tokens: ${most}`;
+  return [{ severity: 'warning', code: 'VRAM675', message, path: '--context' }];
 }
 
 /** Pitfalls of a plan that a simulation answers with figures of its own. */
@@ -177,7 +187,8 @@ function blockSource(args: SimulateArguments): SetupSource {
         maxNumBatchedTokens: options.maxNumBatchedTokens ?? tier.batchedTokens,
         maxModelLen: typeof maxModelLen === 'number' ? maxModelLen : 131_072,
         chunkedPrefill: options.enableChunkedPrefill ?? true,
-        prefixCaching: options.enablePrefixCaching ?? true,
+        // V0 caches prefixes only when asked to.
+        prefixCaching: options.enablePrefixCaching ?? !hasV0Only,
         asyncScheduling: options.asyncScheduling ?? false,
         mambaCacheMode: (options.mambaCacheMode as PagedConfig['mambaCacheMode']) ?? ('none' as const),
         ...(options.maxLoras === undefined ? {} : { maxLoras: options.maxLoras }),
@@ -225,6 +236,7 @@ function pagedConfig(
     policy: options.schedulingPolicy ?? 'fcfs',
     longPrefillTokenThreshold: options.longPrefillTokenThreshold ?? 0,
     reserveFullPrompt: rules.promptGate && (options.schedulerReserveFullIsl ?? true),
+    ...(rules.defaultRetention === 'boundaries' ? { retentionInterval: 0 } : {}),
     ...(watermark !== undefined && rules.watermark ? { watermark } : {}),
     ...(options.longPrefillTokenThresholdAdaptive ? { longPrefillAdaptive: true } : {}),
     ...(prefillScheduleInterval === undefined ? {} : { prefillScheduleInterval }),
