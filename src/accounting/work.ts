@@ -9,7 +9,7 @@ import { stateTensors } from './state.ts';
 import { shardShare } from './work-shard.ts';
 import { isStoredQuantized, quantizedBytesPerValue } from './work-weights.ts';
 
-export interface ForwardWorkInput {
+interface ForwardWorkInput {
   spec: Pick<ModelSpec, 'config'>;
   architecture: Architecture;
   scheme?: QuantizationScheme | undefined;
@@ -29,7 +29,7 @@ export interface MatrixWork {
 }
 
 /** Routed experts of alike layers. Not divided: how tensor, data and expert parallelism split them is the time model's matter. */
-export interface ExpertWork {
+interface ExpertWork {
   layers: number;
   experts: number;
   perToken: number;

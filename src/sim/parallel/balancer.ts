@@ -2,7 +2,7 @@
 // ranks publish a few times a second, and counts what it sent since. Law: vllm/v1/engine/core_client.py DPLBAsyncMPClient and
 // coordinator.py (0.9 to 0.33): the least 4 x waiting + running, the first rank among equals.
 
-export interface RankCounts {
+interface RankCounts {
   waiting: number;
   running: number;
 }

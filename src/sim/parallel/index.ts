@@ -10,7 +10,7 @@ export { ReplicaSystem } from './replicas.ts';
 /** The ranks of vLLM publish their counts so often at most (v1/engine/coordinator.py min_stats_update_interval_ms). */
 const publicationSeconds = 0.1;
 
-export interface ParallelSetup {
+interface ParallelSetup {
   ranks: readonly ServingSystem[];
   /** A forward pass is one for all ranks (StepTime.synchronizedRanks above 1). */
   synchronized: boolean;

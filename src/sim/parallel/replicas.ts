@@ -13,7 +13,7 @@ interface Replica {
   waits: boolean;
 }
 
-export interface ReplicaOptions {
+interface ReplicaOptions {
   stepSeconds: (work: Readonly<StepWork>) => number;
   /** Seconds between two publications of the counts that the balancer sees. */
   publicationSeconds: number;

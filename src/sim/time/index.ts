@@ -9,7 +9,7 @@ import { type StepLaw, stepBreakdown } from './step.ts';
 import type { StepBreakdown, StepTime, StepTimeInput } from './types.ts';
 
 export { BoundTally, type PhaseBounds } from './bounds.ts';
-export type { Coefficients, StepBound, StepBreakdown, StepTime, StepTimeInput, StepTimeOptions } from './types.ts';
+export type { StepBreakdown, StepTime, StepTimeOptions } from './types.ts';
 
 /** Undefined where the GPU's bandwidth is not known: then a step's duration has to be given. */
 export function createStepTime(input: StepTimeInput): StepTime | undefined {

@@ -3,7 +3,7 @@
 import type { AttentionWork } from '../../accounting/work.ts';
 import type { StepWork } from '../types.ts';
 
-export interface ContextSums {
+interface ContextSums {
   decodeContext: number;
   prefillAttention: number;
 }
