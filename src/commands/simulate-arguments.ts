@@ -75,7 +75,7 @@ export function simulateCommand(io: Io): Command {
     .option('--events <file>', 'every block taken, freed and evicted, as JSONL')
     .option('--per-request <file>', 'one CSV line a request')
     .option('--require <expr>', 'assertion over the result (repeatable)', collect)
-    .option('--format <form>', 'table, json, yaml, markdown, csv, html, svg')
+    .option('--format <form>', 'table, json, yaml, markdown, csv, github, junit, html, svg')
     .option('--json', 'same as --format json')
     .option('-o, --output <file>', 'write the result to a file (- for standard output)');
   command.addHelpText('after', `\nPolicies:\n${policyLines()}`);

@@ -1,14 +1,15 @@
 // Picks the form of a simulation's result.
 import { inputError } from '../diagnostics.ts';
 import { nearestNames, printable } from '../load/names.ts';
+import type { RequirementOutcome } from '../plan/require.ts';
 import { runsOf, type SimulateOutput, type SingleRun } from '../plan/simulate-output.ts';
-import { simulateCsv, simulateMarkdown } from '../render/simulate-flat.ts';
+import { simulateCsv, simulateGithub, simulateJunit, simulateMarkdown } from '../render/simulate-flat.ts';
 import { curveTable, runsTable } from '../render/simulate-runs.ts';
 import { simulateTable } from '../render/simulate-table.ts';
 import { titleOf } from '../render/simulate-text.ts';
 import type { TableStyle } from '../render/table.ts';
 
-export const simulateForms = ['table', 'json', 'yaml', 'markdown', 'csv', 'html', 'svg'] as const;
+export const simulateForms = ['table', 'json', 'yaml', 'markdown', 'csv', 'github', 'junit', 'html', 'svg'] as const;
 export type SimulateForm = (typeof simulateForms)[number];
 
 export function simulateForm(format: string | undefined): SimulateForm {
@@ -21,7 +22,16 @@ export function simulateForm(format: string | undefined): SimulateForm {
   });
 }
 
-export async function renderSimulation(output: SimulateOutput, form: SimulateForm, style: TableStyle): Promise<string> {
+export interface SimulateLook {
+  form: SimulateForm;
+  outcomes: readonly RequirementOutcome[];
+  style: TableStyle;
+}
+
+export async function renderSimulation(
+  output: SimulateOutput,
+  { form, outcomes, style }: SimulateLook,
+): Promise<string> {
   const { result } = output;
   switch (form) {
     case 'table':
@@ -38,6 +48,10 @@ export async function renderSimulation(output: SimulateOutput, form: SimulateFor
       return simulateMarkdown(output);
     case 'csv':
       return simulateCsv(output);
+    case 'github':
+      return simulateGithub(output, outcomes);
+    case 'junit':
+      return simulateJunit(output, outcomes);
     case 'html':
       return (await import('../render/simulate-html.ts')).simulateHtml(output);
     case 'svg':
@@ -48,4 +62,4 @@ export async function renderSimulation(output: SimulateOutput, form: SimulateFor
 /** Forms for people end with advice unless it is turned off; forms for programs carry it when asked for. */
 export const formsForPeople: ReadonlySet<SimulateForm> = new Set(['table', 'markdown', 'html']);
 /** Forms that hold the diagnostics themselves. */
-export const carriesDiagnostics: ReadonlySet<SimulateForm> = new Set(['json', 'yaml', 'markdown', 'html']);
+export const carriesDiagnostics: ReadonlySet<SimulateForm> = new Set(['json', 'yaml', 'markdown', 'github', 'html']);

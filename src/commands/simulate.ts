@@ -49,7 +49,7 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
   const outcomes = requirements.map((requirement) => checkRequirement(requirement, output.result));
   if (args.timeline !== undefined) await writeTimeline(args.timeline, output, io);
   const style = { colour: io.colour && args.output === undefined, columns: io.columns };
-  await writeOutput(await renderSimulation(output, form, style), args.output, io);
+  await writeOutput(await renderSimulation(output, { form, outcomes, style }), args.output, io);
   if (!carriesDiagnostics.has(form))
     io.err(diagnosticLines(output.diagnostics, { colour: io.errColour, columns: io.columns }));
   for (const { requirement, holds, actual } of outcomes)
@@ -109,6 +109,8 @@ async function simulateEngine(args: SimulateArguments, form: SimulateForm, io: I
     return simulateOutput(input, { runs: named, refused }, diagnostics);
   }
   const one = planned[0]!;
+  if (args.events !== undefined && (one.policy !== 'paged' || one.run.setup.replicas > 1))
+    diagnostics.push(requestsOnly);
   const made = await singleRun(one, args, options);
   if (!made.ok)
     return simulateOutput(
@@ -129,6 +131,13 @@ async function simulateEngine(args: SimulateArguments, form: SimulateForm, io: I
   }
   return simulateOutput(input, result, diagnostics);
 }
+
+const requestsOnly: Diagnostic = {
+  severity: 'note',
+  code: 'VRAM676',
+  message: 'the events are those of requests alone: blocks are seen in the paged pool of one replica',
+  path: '--events',
+};
 
 const adviceSkipped: Diagnostic = {
   severity: 'note',

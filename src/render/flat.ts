@@ -41,11 +41,11 @@ export function planGithub({ result, diagnostics }: PlanOutput, outcomes: readon
   return `${lines.join('\n')}\n`;
 }
 
-function githubLevel({ severity }: Diagnostic): 'error' | 'warning' | 'notice' {
+export function githubLevel({ severity }: Diagnostic): 'error' | 'warning' | 'notice' {
   return severity === 'note' ? 'notice' : severity;
 }
 
-function annotation(level: string, title: string, message: string): string {
+export function annotation(level: string, title: string, message: string): string {
   const data = message.replaceAll('%', '%25').replaceAll('\r', '%0D').replaceAll('\n', '%0A');
   return `::${level} title=${title.replace(/[:,%\r\n]/g, ' ')}::${visible(data)}`;
 }
@@ -66,12 +66,22 @@ export function planJunit({ input, result }: PlanOutput, outcomes: readonly Requ
       failure: holds ? null : `is ${String(actual)}`,
     })),
   ];
+  return junitText('vram.plan', name, cases);
+}
+
+export interface JunitCase {
+  name: string;
+  /** What is wrong; null: nothing. */
+  failure: string | null;
+}
+
+export function junitText(className: string, suite: string, cases: readonly JunitCase[]): string {
   const body = cases.map(({ name: caseName, failure }) => {
-    const open = `    <testcase classname="vram.plan" name="${escapeXml(caseName)}"`;
+    const open = `    <testcase classname="${className}" name="${escapeXml(caseName)}"`;
     return failure === null
       ? `${open}/>`
       : `${open}>\n      <failure message="${escapeXml(failure)}"/>\n    </testcase>`;
   });
   const failures = cases.filter(({ failure }) => failure !== null).length;
-  return `<?xml version="1.0" encoding="UTF-8"?>\n<testsuites>\n  <testsuite name="${escapeXml(name)}" tests="${cases.length}" failures="${failures}">\n${body.join('\n')}\n  </testsuite>\n</testsuites>\n`;
+  return `<?xml version="1.0" encoding="UTF-8"?>\n<testsuites>\n  <testsuite name="${escapeXml(suite)}" tests="${cases.length}" failures="${failures}">\n${body.join('\n')}\n  </testsuite>\n</testsuites>\n`;
 }

@@ -1,8 +1,9 @@
 // Forms of a simulation for other programs: CSV of the figures (one row a run), of the timeline and of the requests; Markdown.
 // They carry the same figures as the JSON and compute nothing.
 import { percent, thousands } from '../numbers.ts';
+import type { RequirementOutcome } from '../plan/require.ts';
 import { type CurveResult, type NamedRun, runsOf, type SimulateOutput } from '../plan/simulate-output.ts';
-import { csvField } from './flat.ts';
+import { annotation, csvField, githubLevel, type JunitCase, junitText } from './flat.ts';
 import { escaped } from './markdown.ts';
 import { capacityText, curveGrid, namesOf } from './simulate-runs.ts';
 import {
@@ -178,4 +179,45 @@ function runsMarkdown({ input, result }: SimulateOutput): string[] {
 function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const line = (cells: readonly string[]): string => `| ${cells.map(escaped).join(' | ')} |`;
   return [line(head), `|${head.map((_, i) => (i === 0 ? '---' : '---:')).join('|')}|`, ...rows.map(line)].join('\n');
+}
+
+/** Workflow commands of GitHub Actions: what was served, each failed requirement, each run that could not be made, each diagnostic. */
+export function simulateGithub(output: SimulateOutput, outcomes: readonly RequirementOutcome[]): string {
+  const title = 'vram simulate';
+  const lines = [
+    ...casesOf(output).map(({ name, failure }) =>
+      annotation(failure === null ? 'notice' : 'error', title, `${name}: ${failure ?? 'served'}`),
+    ),
+    ...outcomes
+      .filter(({ holds }) => !holds)
+      .map(({ requirement, actual }) =>
+        annotation('error', 'vram requirement', `${requirement} does not hold: ${String(actual)}`),
+      ),
+    ...output.diagnostics.map((d) =>
+      annotation(githubLevel(d), d.code, d.hint ? `${d.message} (${d.hint})` : d.message),
+    ),
+  ];
+  return `${lines.join('\n')}\n`;
+}
+
+/** One test case a run, and one for each requirement. */
+export function simulateJunit(output: SimulateOutput, outcomes: readonly RequirementOutcome[]): string {
+  const requirements = outcomes.map(({ requirement, holds, actual }) => ({
+    name: requirement,
+    failure: holds ? null : `is ${String(actual)}`,
+  }));
+  return junitText('vram.simulate', titleOf(output), [...casesOf(output), ...requirements]);
+}
+
+function casesOf({ result }: SimulateOutput): JunitCase[] {
+  if ('curve' in result) return [];
+  const runs = runsOf(result);
+  const names = namesOf(runs);
+  const served = runs.map(({ requests, latency }, i) => ({
+    name: `${names[i]}: ${thousands(requests.finished)} of ${thousands(requests.total)} requests, TTFT p99 ${seconds(latency.ttftSeconds.p99)}`,
+    failure: requests.finished === 0 ? 'nothing could be served' : null,
+  }));
+  const refused =
+    'refused' in result ? result.refused.map(({ policy, reason }) => ({ name: policy, failure: reason })) : [];
+  return [...served, ...refused];
 }

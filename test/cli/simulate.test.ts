@@ -325,6 +325,25 @@ describe.concurrent('exit codes', () => {
     expect(fails.said).toContain('requirement failed: memory.peakUtilization<0.01');
   });
 
+  it('for CI, as annotations and as JUnit', async () => {
+    const args = [
+      ...blocks,
+      '--workload',
+      chat,
+      '--require',
+      'requests.rejected==0',
+      '--require',
+      'steps<3',
+      '--format',
+    ];
+    const [github, junit] = await Promise.all([vram([...args, 'github']), vram([...args, 'junit'])]);
+    expect([github.code, junit.code]).toEqual([1, 1]);
+    expect(github.out).toMatch(/^::notice title=vram simulate::paged.*120 of 120/);
+    expect(github.out).toContain('::error title=vram requirement::steps<3 does not hold');
+    expect(junit.out).toContain('tests="3" failures="1"');
+    expect(junit.out).toContain('classname="vram.simulate" name="requests.rejected==0"/>');
+  });
+
   it('nothing could be served', async () => {
     const ran = await vram([...blocks, '--workload', 'poisson:rate=1,input=4000,output=4,requests=3']);
     expectCalm(ran);
