@@ -76,6 +76,8 @@ export interface PagedRules {
   freeUncached: FreeOrder;
   /** Whether blocks of a hit that lie outside the window are held until the next step, or never taken. */
   hitOutsideWindow: 'held' | 'skipped';
+  /** Chunked local attention: whether the last block registered stays while chunks before it are given back. */
+  chunkRelease: 'keepsLastRegistered' | 'all';
   /** Up to where a window may release: all computed tokens, or only those whose step has been processed. */
   windowRelease: 'computed' | 'processed';
   promptGate: boolean;
@@ -124,6 +126,8 @@ export interface PagedRules {
   staleOutput: 'counted' | 'uncounted';
   /** Output thrown away after a reset of running requests: the next one, as many as in flight, or what is stale. */
   resetDiscard: 'next' | 'placeholders' | 'stale';
+  /** Whether a reset of the prefix cache can preempt what runs; before, it is refused while blocks are in use. */
+  resetRunning: boolean;
   loraScope: 'scheduled' | 'running';
   prefillCapacity: 'queue' | 'notDeferred';
   /** The rules `offload.<field>`: KV offloading to the host. */
@@ -147,6 +151,8 @@ export interface PagedRules {
   partialTail: PartialTail;
   /** With a retention interval: which prefixes are kept besides (retention.ts), and whether it holds for Mamba groups too. */
   retainedBoundaries: RetainedBoundaries;
+  /** What an engine does that is not told: all prefixes, or an interval of 0. */
+  defaultRetention: 'all' | 'boundaries';
   mambaRetention: 'all' | 'interval';
   /** Several full-attention layouts: whether only the first one's hit is cut to the common length. */
   fullTrim: 'first' | 'all';
