@@ -45,6 +45,8 @@ export interface AttentionWork {
   span?: number;
   /** The context starts anew at every multiple of span. */
   chunked?: boolean;
+  /** Decode has a kernel of its own, whatever else is in the batch. */
+  ownDecode?: boolean;
   bytesPerToken: number;
   prefillFlops: number;
   decodeFlops: number;
@@ -235,6 +237,7 @@ function attentionOf(
         bytesPerToken: cache.latentDim * width,
         prefillFlops: 2 * heads * head,
         decodeFlops: 2 * heads * (cache.latentDim + cache.kvLoraRank),
+        ownDecode: true,
         ...(cache.sparse ? { span: numberOf(config.indexTopk, 2048) } : {}),
       };
     }
@@ -245,6 +248,7 @@ function attentionOf(
         bytesPerToken: cache.headDim * (cache.plain ? 2 : 1),
         prefillFlops: flops,
         decodeFlops: flops,
+        ownDecode: true,
       };
     }
     default:

@@ -109,10 +109,11 @@ function expertSeconds({ forward, options, coefficients: c }: StepLaw, batchToke
 function attentionSeconds({ forward, coefficients: c }: StepLaw, work: Readonly<StepWork>, roof: Roof): number {
   const decoding = work.sequences - work.prefillSequences;
   const isUniform = work.prefillSequences === 0 && work.tokens <= decoding;
-  const rows = isUniform ? 1 : Math.max(1, c.mixedTileRows);
+  const tileRows = isUniform ? 1 : Math.max(1, c.mixedTileRows);
   let total = 0;
   for (const group of forward.attention) {
     const { decodeContext, prefillAttention } = contextOf(work, group);
+    const rows = group.ownDecode ? 1 : tileRows;
     const memory = (group.layers * decodeContext * group.bytesPerToken) / c.attentionRate;
     const prefill = (group.layers * prefillAttention * group.prefillFlops) / c.attentionComputeRate;
     const decode = (group.layers * decodeContext * group.decodeFlops * rows) / c.attentionComputeRate;

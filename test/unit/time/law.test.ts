@@ -60,6 +60,16 @@ describe('step time', () => {
     expect(attention(mla)).toBeLessThan(attention(gqa) / 2);
   });
 
+  it('decode beside prefill: latents have a kernel of their own, unpacked heads do not', async () => {
+    const beside = { ...decode(32, 2048), tokens: 33, sequences: 33, prefillTokens: 1, prefillSequences: 1 };
+    const ratio = async (model: string): Promise<number> => {
+      const { stepTime } = await stepTimeOf(model, 'a100-80gb-sxm');
+      return stepTime.breakdown(beside).attention / stepTime.breakdown(decode(32, 2048)).attention;
+    };
+    expect(await ratio('deepseek-v2-lite')).toBeCloseTo(1, 2);
+    expect(await ratio('llama-3.1-8b')).toBeGreaterThan(1.5);
+  });
+
   it('windowed layers read at most their window', async () => {
     const { stepTime } = await stepTimeOf('gemma-3-12b', 'h100-sxm');
     const attention = (context: number): number => stepTime.breakdown(decode(8, context)).attention;
