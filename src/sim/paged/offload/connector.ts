@@ -72,6 +72,11 @@ export class OffloadConnector {
     this.toGpu = new Link(blockSeconds, (job) => this.loaded(job));
   }
 
+  /** Requests that have ended and still hold blocks. */
+  get keeping(): readonly Sequence[] {
+    return [...this.ended, ...this.announced];
+  }
+
   /** Blocks moved between the tiers, as the counters of a serving system name them. */
   get counters(): Pick<SystemCounters, 'storedBlocks' | 'loadedBlocks' | 'diskReadBlocks' | 'diskWrittenBlocks'> {
     const { storedBlocks, loadedBlocks } = this.stats;

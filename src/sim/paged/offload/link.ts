@@ -1,6 +1,9 @@
 // A way that transfers take one after the other: PCIe in one direction, or a disk. A transfer lasts as long as its blocks need at
 // the link's rate; how time passes is told from outside.
 
+/** What is due within so much is due: sums of times are not exact. */
+const microsecond = 1e-6;
+
 export class Link<Job> {
   private readonly queue: { job: Job; seconds: number }[] = [];
 
@@ -28,11 +31,11 @@ export class Link<Job> {
     let left = seconds;
     for (let waiting = this.queue.length; waiting > 0; waiting--) {
       const head = this.queue[0] as { job: Job; seconds: number };
-      if (head.seconds > left) {
+      if (head.seconds - left > microsecond) {
         head.seconds -= left;
         return;
       }
-      left -= head.seconds;
+      left = Math.max(0, left - head.seconds);
       this.queue.shift();
       this.arrive(head.job);
     }
