@@ -10,8 +10,8 @@ const panelHeight = 306;
 const layers = [
   ['token states', '#3d9a5f', (point: TimelinePoint) => point.tokenStates],
   ['reserved', '#d9a13b', (point: TimelinePoint) => point.reserved],
-  ['internal fragmentation', '#9a5fb0', (point: TimelinePoint) => point.internalFragmentation],
-  ['external fragmentation', '#c2543f', (point: TimelinePoint) => point.externalFragmentation],
+  ['internal frag.', '#9a5fb0', (point: TimelinePoint) => point.internalFragmentation],
+  ['external frag.', '#c2543f', (point: TimelinePoint) => point.externalFragmentation],
 ] as const;
 const cachedColour = '#7fb3d9';
 const freeColour = '#e9ecf0';
@@ -115,7 +115,6 @@ function panel({ timeline, pool }: NamedRun, index: number, offset: number, name
     itemStyle: { color: colour },
     data: timeline.map((point) => [at(point), value(point)]),
   });
-  const preempted = timeline.filter(({ preemptions }) => preemptions > 0);
   return {
     title: name === undefined ? [] : [{ text: name, left: 56, top: top - 24, textStyle: { fontSize: 12 } }],
     grid: [
@@ -155,12 +154,26 @@ function panel({ timeline, pool }: NamedRun, index: number, offset: number, name
         xAxisIndex: axes.memory,
         yAxisIndex: axes.memory,
         itemStyle: { color: preemptionColour },
-        data: preempted.map((point) => [at(point), 97]),
+        data: preemptionMarks(timeline).map((t) => [t / unit.per, 97]),
       },
       line('running', '#3b6fb6', ({ running }) => running),
       line('waiting', '#d9822b', ({ waiting, swapped }) => waiting + swapped),
     ],
   };
+}
+
+/** At most so many marks side by side: where preemptions are dense, one stands for its neighbours. */
+const mostMarks = 96;
+
+function preemptionMarks(timeline: readonly TimelinePoint[]): number[] {
+  const start = timeline[0]!.t;
+  const width = (timeline.at(-1)!.t - start) / mostMarks;
+  const marks = new Map<number, number>();
+  for (const { t, preemptions } of timeline) {
+    const place = Math.floor((t - start) / width);
+    if (preemptions > 0 && !marks.has(place)) marks.set(place, t);
+  }
+  return [...marks.values()];
 }
 
 /** Shares by layer, cached and free last, that sum to 1 at every point. */

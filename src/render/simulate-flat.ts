@@ -129,7 +129,13 @@ export function simulateMarkdown(output: SimulateOutput): string {
   const { input, result, diagnostics } = output;
   const notes = diagnostics.map(({ severity, code, message }) => `- ${severity} ${code}: ${escaped(message)}`);
   const body = 'curve' in result ? curveMarkdown(result) : runsMarkdown(output);
-  return `${[`# ${escaped(titleOf(output))}`, escaped(workloadText(input)), ...body, ...(notes.length > 0 ? ['## Notes', notes.join('\n')] : [])].join('\n\n')}\n`;
+  const parts = [
+    `# ${escaped(titleOf(output))}`,
+    ...('curve' in result ? [] : [escaped(workloadText(input))]),
+    ...body,
+    ...(notes.length > 0 ? ['## Notes', notes.join('\n')] : []),
+  ];
+  return `${parts.join('\n\n')}\n`;
 }
 
 function curveMarkdown(result: CurveResult): string[] {

@@ -36,14 +36,18 @@ export async function simulateHtml(output: SimulateOutput): Promise<string> {
   const title = escapeXml(titleOf(output));
   return htmlPage(title, [
     `<h1>${title}</h1>`,
-    `<p>${[modelText(input), `on ${placeText(input)}`, workloadText(input)].map(escapeXml).join('<br>')}</p>`,
-    ...('curve' in result ? [curve(result)] : await runParts(output)),
+    ...('curve' in result ? [curve(result)] : [about(input), ...(await runParts(output))]),
     section(
       'Notes',
       items(diagnostics.map(({ severity, code, message }) => escapeXml(`${severity} ${code}: ${message}`))),
     ),
     `<p class="dim">vram ${escapeXml(output.tool.version)}, seed ${input.seed}</p>`,
   ]);
+}
+
+function about(input: SimulateInputEcho): string {
+  const lines = [modelText(input), `on ${placeText(input)}`, workloadText(input)];
+  return `<p>${lines.map(escapeXml).join('<br>')}</p>`;
 }
 
 /** The chart alone, as a page: --timeline FILE.html. */

@@ -94,7 +94,9 @@ export function poolText({ pool }: RunResult, { poolSource, parallel }: Simulate
   return `${thousands(pool.numBlocks)} ${size}${bytes}${replicas}${source[poolSource]}`;
 }
 
-export function titleOf({ input }: SimulateOutput): string {
+export function titleOf({ input, result }: SimulateOutput): string {
+  if ('curve' in result)
+    return `Prefix cache: ${visible(input.workload.name)}, ${thousands(input.workload.requests)} requests`;
   const what = input.model ? visible(input.model.name) : 'KV cache';
   return `${what} on ${placeText(input)}: ${visible(input.workload.name)}`;
 }

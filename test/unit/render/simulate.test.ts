@@ -130,10 +130,12 @@ describe('other forms', () => {
     const svg = await timelineSvg([run()], 'a <title>');
     expect(svg).toContain('a &lt;title&gt;');
     for (const name of ['token states', 'cached', 'preemptions', 'running', 'waiting']) expect(svg).toContain(name);
-    expect(svg).not.toContain('external fragmentation');
+    expect(svg).not.toContain('external frag.');
     expect(svg.match(/fill="#b3261e"/g)!.length).toBeGreaterThan(
       run().timeline.filter((p) => p.preemptions > 0).length,
     );
+    const dense = run({ timeline: run().timeline.map((point) => ({ ...point, preemptions: 1 })) });
+    expect((await timelineSvg([dense])).match(/fill="#b3261e"/g)!.length).toBeLessThan(100);
     const calm = run({ timeline: run().timeline.map((point) => ({ ...point, preemptions: 0 })) });
     expect(await timelineSvg([calm])).not.toContain('preemptions');
     expect(await timelineSvg([run({ timeline: [] })])).toContain('nothing ran');
