@@ -7,6 +7,7 @@ import { BlockPool } from './block-pool.ts';
 import { type BlockSizes, resolveBlockSizes } from './block-sizes.ts';
 import type { GroupConfig, PagedConfig, PagedRules } from './config.ts';
 import { EvictionPool } from './eviction-pool.ts';
+import { GroupLookup } from './group-lookup.ts';
 import { ChunkedGroup } from './groups/chunked.ts';
 import { FullGroup } from './groups/full.ts';
 import type { GroupContext, KvGroup } from './groups/group.ts';
@@ -38,8 +39,7 @@ const plain: AllocateOptions = { lookahead: 0 };
 export class KvManager {
   readonly pool: BlockPool;
   readonly groups: readonly KvGroup[];
-  /** Groups with equal layouts, looked up together; full attention first. */
-  private readonly kinds: readonly (readonly KvGroup[])[];
+  private readonly search: GroupLookup;
   /** Granularity of keys, and of computed tokens after a hit. */
   readonly hashBlockSize: number;
   readonly schedulerBlockSize: number;
@@ -101,8 +101,7 @@ export class KvManager {
       }),
     );
     if (this.dropsLast) this.flagEagleGroups(config);
-    this.kinds = kindsOf(this.groups);
-    for (const kind of this.kinds) if (kind.some(({ eagle }) => eagle)) for (const group of kind) group.eagle = true;
+    this.search = new GroupLookup(this.groups, rules, sizes.hash, sizes.partialHits);
   }
 
   /** The tables of a request that holds nothing yet. */
@@ -112,7 +111,7 @@ export class KvManager {
 
   /**
    * The longest cached prefix, at most all known tokens but the last (which has to be computed to sample). Leaves the blocks in
-   * the groups' `hit`. Full attention first, then each kind within what the ones before found, until nothing shrinks.
+   * the groups' `hit`.
    */
   lookup(sequence: Sequence): number {
     this.hitTokens = 0;
@@ -121,67 +120,9 @@ export class KvManager {
     if (!this.pool.caching) return 0;
     const keys = this.keysOf(sequence);
     const keyCount = keys.extend(sequence.known);
-    const limit = sequence.known - 1;
-    const kinds = this.kinds;
-    const single = kinds.length === 1 && (kinds[0] as readonly KvGroup[]).length === 1;
-    if (single) {
-      const group = (kinds[0] as readonly KvGroup[])[0] as KvGroup;
-      this.hitTokens = group.findHit(kinds[0] as readonly KvGroup[], {
-        keys,
-        keyCount,
-        maxLength: limit,
-        dropLast: group.eagle,
-      });
-      return this.hitTokens;
-    }
-    this.hitTokens = this.lookupKinds(keys, keyCount, limit);
+    this.hitTokens = this.search.find(keys, keyCount, sequence.known - 1);
+    this.longestKindHit = this.search.longest;
     return this.hitTokens;
-  }
-
-  private lookupKinds(keys: BlockKeys, keyCount: number, limit: number): number {
-    const { kinds, rules } = this;
-    const full = (kinds[0] as readonly KvGroup[])[0]?.type === 'full';
-    const onePass = rules.lookupPasses === 'one' && kinds.length === 2 && full;
-    const verified = new Set<number>();
-    const fullLengths: number[] = [];
-    let length = limit;
-    for (;;) {
-      let current = length;
-      for (let k = 0; k < kinds.length; k++) {
-        const kind = kinds[k] as readonly KvGroup[];
-        const first = kind[0] as KvGroup;
-        const fullLength = fullLengths[k];
-        if (fullLength !== undefined) {
-          current = Math.min(current, fullLength);
-          if (!this.partialHits) current -= current % first.blockSize;
-          continue;
-        }
-        const dropLast = first.eagle && (rules.eagleLookup === 'dropEachPass' || !verified.has(k));
-        const reach = rules.eagleLookupLimit === 'keys' ? keyCount * this.hashBlockSize : limit;
-        const maxLength = dropLast ? Math.max(current, Math.min(current + this.dropMargin(first), reach)) : current;
-        const found = first.findHit(kind, { keys, keyCount, maxLength, dropLast });
-        if (dropLast) verified.add(k);
-        else if (found < current) verified.clear();
-        current = found;
-        if (first.type === 'full') fullLengths[k] = found;
-        this.longestKindHit = Math.max(this.longestKindHit, current);
-      }
-      if (current >= length) break;
-      length = current;
-      if (onePass) break;
-    }
-    for (const kind of kinds) {
-      if (kind[0]?.type !== 'full' || (rules.fullTrim === 'first' && kind !== kinds[0])) continue;
-      for (const group of kind) group.hit.length = Math.min(group.hit.length, Math.ceil(length / group.blockSize));
-    }
-    return length;
-  }
-
-  /** EAGLE: how far past the current length a group is searched, so that it can drop its last block and still reach it. */
-  private dropMargin({ type, blockSize }: KvGroup): number {
-    if (this.rules.eagleLookup === 'dropEachPass') return 0;
-    if (type === 'mamba') return this.rules.mambaReach === 'hit' ? 0 : blockSize;
-    return this.partialHits && type === 'full' ? Math.min(this.hashBlockSize, blockSize) : blockSize;
   }
 
   /**
@@ -369,15 +310,4 @@ function makeGroup(group: GroupConfig, config: PagedConfig, context: GroupContex
     case 'mamba':
       return new MambaGroup(context, config);
   }
-}
-
-/** Equal layouts together, in order of first appearance, full attention before the others. */
-function kindsOf(groups: readonly KvGroup[]): KvGroup[][] {
-  const kinds = new Map<string, KvGroup[]>();
-  for (const group of groups) {
-    const kind = kinds.get(group.signature);
-    if (kind) kind.push(group);
-    else kinds.set(group.signature, [group]);
-  }
-  return [...kinds.values()].sort((a, b) => Number(a[0]?.type !== 'full') - Number(b[0]?.type !== 'full'));
 }
