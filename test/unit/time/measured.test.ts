@@ -21,8 +21,12 @@ describe('measured runs', () => {
     expect(errors.get('waiting')).toBeLessThan(0.1);
   });
 
-  it('Qwen3-30B-A3B on two RTX PRO 6000 in data and expert parallel, by the data sheet', async () => {
-    const errors = await errorsOf('RTXPRO6000_Qwen3-30B-A3B-Instruct-2507', 'rtx-pro-6000-server');
+  it.each([
+    ['Llama-3.1-8B', 'one'],
+    ['Qwen3-32B', 'two in tensor parallel'],
+    ['Qwen3-30B-A3B-Instruct-2507', 'two in data and expert parallel'],
+  ])('%s on %s RTX PRO 6000, by the data sheet', async (model) => {
+    const errors = await errorsOf(`RTXPRO6000_${model}`, 'rtx-pro-6000-server');
     for (const figure of ['TPOT mean', 'latency mean', 'makespan'])
       expect(Math.abs(errors.get(figure)!), figure).toBeLessThan(0.2);
   });
