@@ -2,6 +2,8 @@
 // becomes a value outside (the simulator compares no versions). Laws: vllm/core/scheduler.py, vllm/core/block_manager.py (0.6.6 to
 // 0.10.2), vllm/core/block_manager_v1.py (to 0.6.3), and section 4 of the PagedAttention paper.
 
+import { publishedPerplexity, type TextPerplexity } from './predictability.ts';
+
 export const v0Preemptions = ['auto', 'recompute', 'swap'] as const;
 export type V0Preemption = (typeof v0Preemptions)[number];
 
@@ -38,9 +40,8 @@ export interface V0Config {
   readonly longPrefillTokenThreshold?: number;
   /** Seed of the beam stream. */
   readonly seed?: number;
-  /** How beams survive; see beams.ts. */
-  readonly beamPerplexity?: number;
-  readonly beamCommon?: number;
+  /** How sure the model is of what beam search writes, which decides how long beams live side by side; see predictability.ts. */
+  readonly beamPerplexity?: TextPerplexity;
 }
 
 export type ResolvedV0Config = Required<V0Config>;
@@ -60,8 +61,7 @@ export function resolveV0Config(config: V0Config): ResolvedV0Config {
     finishingPrefillsFirst: true,
     maxLongPartialPrefills: 1,
     seed: 0,
-    beamPerplexity: 1.48,
-    beamCommon: 0.5,
+    beamPerplexity: publishedPerplexity,
     ...config,
     maxNumPartialPrefills: partial,
     longPrefillTokenThreshold: threshold === 0 && partial > 1 ? Math.trunc(config.maxModelLen * 0.04) : threshold,

@@ -44,7 +44,7 @@ export class OutputProcessor {
 
   private continueBeams(group: SequenceGroup): void {
     const old = group.sequences.slice();
-    const next = this.beams.survivors(group.scores ?? new Float64Array(old.length), group.width);
+    const next = this.beams.survivors(group.scores ?? new Float64Array(old.length), group.width, group.generated - 1);
     const children: Sequence[] = [];
     const continued = new Uint8Array(old.length);
     for (const parent of next.parents) {

@@ -56,11 +56,7 @@ export class V0System implements ServingSystem {
       swapped: (blocks) => this.onSwapped(blocks),
       rejected: (group, reason) => this.onRejected(group, reason),
     });
-    const beams = new BeamSearch({
-      perplexity: config.beamPerplexity,
-      common: config.beamCommon,
-      seed: config.seed,
-    });
+    const beams = new BeamSearch(config.beamPerplexity, config.seed);
     this.outputs = new OutputProcessor(this.blocks, beams, config.maxModelLen, {
       firstToken: (group) => this.onFirstToken(group),
       finished: (group) => this.onFinished(group),
