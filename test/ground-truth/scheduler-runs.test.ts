@@ -11,10 +11,16 @@ import { runFile, type SchedulerRunFile } from '../../src/load/run-config.ts';
 const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
 const { runs, engine } = JSON.parse(readFileSync(here('scheduler-runs/runs.json'), 'utf8')) as SchedulerRunFile;
 
+/**
+ * Runs that vLLM itself does not repeat: which host blocks 0.24 gives up first follows the order of Python sets, so the process's
+ * hash seed (from its 1171st call on; 60 shuffles, 48 results). offload-runs.json has this one with the sets in order.
+ */
+const drawn = new Set(['b61-offload@0.24.0']);
+
 describe('scheduler runs', () => {
   for (const run of runs) {
     for (const version of run.engines ?? [engine]) {
-      it(`${run.id} on ${version}`, async () => {
+      it.skipIf(drawn.has(run.id))(`${run.id} on ${version}`, async () => {
         const { counters } = await runFile(run, version, here(`scheduler-runs/${run.workload}`), { env: {} });
         expect(Object.fromEntries(Object.keys(run.expect).map((name) => [name, counters[name]]))).toEqual(run.expect);
       });
