@@ -114,6 +114,8 @@ export interface PagedRules {
   selfPreemption: 'stop' | 'continueUnderPriority';
   /** A prompt longer than the budget without chunked prefill: cut all the same, passed over, or everybody waits. */
   unchunkedPrompt: 'cut' | 'skip' | 'stop';
+  /** Whether the release knows the priority policy; without it everything is first come first served. */
+  priorityPolicy: boolean;
   /** Where waiting requests that were passed over go: back to the head, or to a queue of their own that goes first. */
   skippedQueue: 'head' | 'own';
   /** First come first served: their order once they are back at the head. */
@@ -132,6 +134,8 @@ export interface PagedRules {
   prefillCapacity: 'queue' | 'notDeferred';
   /** The rules `offload.<field>`: KV offloading to the host. */
   offload?: OffloadRules;
+  /** Whether a request's salt is part of its keys. */
+  saltedKeys: boolean;
   /** Tokens of one key where groups have blocks of different sizes (block-sizes.ts). */
   keySize: 'smallest' | 'commonDivisorUnlessOwn' | 'commonDivisorIfAligned';
   /** Mamba: whether a cached state is ever a hit. */

@@ -278,7 +278,7 @@ export class KvManager {
   keysOf(sequence: Sequence): BlockKeys {
     if (sequence.keys) return sequence.keys;
     const { request } = sequence;
-    const extra = `${request.lora ?? ''}\u0000${request.salt ?? ''}`;
+    const extra = `${request.lora ?? ''}\u0000${this.rules.saltedKeys ? (request.salt ?? '') : ''}`;
     const capacity = Math.min(sequence.prompt + Math.min(sequence.maxTokens, 4096), this.config.maxModelLen);
     sequence.keys = new BlockKeys(request, this.hashBlockSize, capacity, extra, this.keyLookahead);
     return sequence.keys;

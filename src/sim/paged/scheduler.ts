@@ -80,6 +80,7 @@ export class Scheduler {
   private readonly prefillInterval: number;
   private capacityBound = false;
   private readonly loras = new Set<number>();
+  private readonly byPriority: boolean;
   private readonly lookahead: number;
   /** Of an allocation for a running request. */
   private readonly stepOptions: AllocateOptions;
@@ -93,8 +94,10 @@ export class Scheduler {
     readonly kv: KvManager,
   ) {
     const { spec } = config;
-    this.waiting = makeQueue(config.policy);
-    this.passedOver = rules.skippedQueue === 'own' ? makeQueue(config.policy) : undefined;
+    this.byPriority = config.policy === 'priority' && rules.priorityPolicy;
+    const policy = this.byPriority ? 'priority' : 'fcfs';
+    this.waiting = makeQueue(policy);
+    this.passedOver = rules.skippedQueue === 'own' ? makeQueue(policy) : undefined;
     this.draftTokens = spec?.tokens ?? 0;
     this.lookahead = lookaheadTokens(config, rules);
     this.stepOptions = { lookahead: this.lookahead };
@@ -226,8 +229,7 @@ export class Scheduler {
    * place i without it; or `stopped` to end the phase.
    */
   private makeRoom(sequence: Sequence, tokens: number, place: number): number {
-    const { rules } = this;
-    const byPriority = this.config.policy === 'priority';
+    const { rules, byPriority } = this;
     let i = place;
     for (;;) {
       if (this.kv.allocate(sequence, tokens, this.stepOptions)) return i;
@@ -460,7 +462,7 @@ export class Scheduler {
   private nextQueue(): WaitingQueue {
     const { passedOver, waiting } = this;
     if (!passedOver || passedOver.length === 0) return waiting;
-    if (waiting.length === 0 || this.config.policy === 'fcfs') return passedOver;
+    if (waiting.length === 0 || !this.byPriority) return passedOver;
     return passedOver.peek().goesBefore(waiting.peek()) ? passedOver : waiting;
   }
 

@@ -247,7 +247,7 @@ export class PagedSystem implements ServingSystem {
   /** Drops the prefix cache; with `resetRunning` everything running is preempted first, without which blocks in use refuse it. */
   resetPrefixCache(resetRunning: boolean): boolean {
     const { running } = this.scheduler;
-    if (resetRunning)
+    if (resetRunning && this.scheduler.rules.resetRunning)
       for (let sequence = running.pop(); sequence; sequence = running.pop()) {
         this.scheduler.preempt(sequence, false, true);
         this.output.discardInFlight(sequence);

@@ -20,6 +20,13 @@ export class ChunkedGroup extends KvGroup {
     return Math.floor(computed / this.chunk) * this.chunk;
   }
 
+  /** Up to 0.11.0 the last registered block stays, though its chunk is done: its hash begins the next one's. */
+  protected override blocksToRelease(table: BlockTable, processed: number): number {
+    const blocks = super.blocksToRelease(table, processed);
+    if (this.rules.chunkRelease === 'all' || table.registered === 0) return blocks;
+    return Math.min(blocks, table.registered - 1);
+  }
+
   /** ceil(min(chunk + tokens in flight, max_model_len) / block size). */
   override get admissionCap(): number | undefined {
     const { maxInFlight, maxModelLen, rules } = this.context;

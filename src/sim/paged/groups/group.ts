@@ -203,12 +203,17 @@ export abstract class KvGroup {
 
   /** Gives back what attention no longer reads, highest block first. */
   releaseSkipped(table: BlockTable, processed: number, _sequence: Sequence): void {
-    const skipped = Math.min(Math.floor(this.skippedTokens(processed) / this.blockSize), table.length);
+    const skipped = Math.min(this.blocksToRelease(table, processed), table.length);
     if (skipped <= 0 || table.ids[skipped - 1] === 0) return;
     let first = skipped - 1;
     while (first > 0 && table.ids[first - 1] !== 0) first--;
     this.pool.release(table.ids, skipped - 1, skipped - first, this.freeOrder(this.rules.freeWindow));
     table.ids.fill(0, first, skipped);
+  }
+
+  /** Leading blocks that nobody reads any more. */
+  protected blocksToRelease(_table: BlockTable, processed: number): number {
+    return Math.floor(this.skippedTokens(processed) / this.blockSize);
   }
 
   /** Gives everything back, the last block first. */
