@@ -78,14 +78,18 @@ function notTaken({ unknown, otherRelease }: ReadCommand, release: string): Diag
   ];
 }
 
-/** Flags of an existing command -> our options; those without effect on memory are named. */
-export function optionsOf(command: ReadCommand | undefined, diagnostics: Diagnostic[]): Partial<EngineOptions> {
+/** Flags of an existing command -> our options; those without effect on memory are named, unless the caller reads them itself. */
+export function optionsOf(
+  command: ReadCommand | undefined,
+  diagnostics: Diagnostic[],
+  alsoRead: readonly string[] = [],
+): Partial<EngineOptions> {
   const options: Record<string, unknown> = {};
   const noEffect: string[] = [];
   for (const { flag, value } of command?.options ?? []) {
     const entry = engineOptionTable.find((candidate) => vllmName(candidate) === flag);
     if (entry) options[entry.key] = entry.read(String(value), flag);
-    else noEffect.push(flag);
+    else if (!alsoRead.includes(flag)) noEffect.push(flag);
   }
   if (noEffect.length > 0) {
     diagnostics.push({

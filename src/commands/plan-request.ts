@@ -30,6 +30,8 @@ export interface PlanArguments {
   concurrency?: number;
   fromCommand?: string;
   commandWords?: readonly string[];
+  /** Flags of an existing command that the caller reads itself. */
+  alsoRead?: readonly string[];
   require: string[];
   matrix: boolean;
   explain: boolean;
@@ -56,6 +58,8 @@ export async function planArguments(args: PlanArguments, io: Io): Promise<Planne
 export interface ResolvedArguments {
   base: Omit<PlanRequest, 'gpus'>;
   given: Partial<EngineOptions>;
+  /** The existing command, where one was named. */
+  command: ReadCommand | undefined;
   served: () => { name: string; diagnostics: Diagnostic[] };
   engineName: string;
   devices: { request: PlanRequest; count: number } | undefined;
@@ -67,7 +71,7 @@ export async function resolveArguments(args: PlanArguments, io: Io): Promise<Res
   const command = await readExisting(args, io, diagnostics);
   const engine = resolveEngineRef(args.engine ?? (command?.version ? `vllm@${command.version}` : undefined));
   diagnostics.push(...engine.diagnostics);
-  const existing = optionsOf(command, diagnostics);
+  const existing = optionsOf(command, diagnostics, args.alsoRead);
   const given = { ...existing, ...args.given };
   const modelRef = args.model ?? command?.model;
   if (modelRef === undefined)
@@ -100,7 +104,7 @@ export async function resolveArguments(args: PlanArguments, io: Io): Promise<Res
   };
   const served = (): { name: string; diagnostics: Diagnostic[] } =>
     servedModel({ ref: modelRef, model, ...(given.quantization && scheme ? { chosen: scheme } : {}) });
-  const resolved = { base, given, served, engineName: engine.name, diagnostics };
+  const resolved = { base, given, command, served, engineName: engine.name, diagnostics };
   if (args.gpu === undefined) return { ...resolved, devices: undefined };
   const devices = await devicesOf(args, args.gpu, io, command);
   diagnostics.push(...devices.diagnostics);

@@ -74,6 +74,7 @@ function candidates({ run, result, planned, utilization, fp8Cache, longest }: Ad
   }
   const reserves = run.setup.policy !== 'paged' && run.setup.policy !== 'nano';
   const enough = Math.ceil((longest + 1) / 256) * 256;
+  if (requests.rejected > 0 && longest >= paged.maxModelLen) all.push({ 'max-model-len': enough });
   if (longest > 0 && enough <= paged.maxModelLen * 0.8 && (reserves || full || preempted > 0))
     all.push({ 'max-model-len': enough });
   if (memory.shares.internalFragmentation > 0.02 && paged.blockSize > 16 && !reserves) all.push({ 'block-size': 16 });
@@ -140,9 +141,11 @@ function adviceOf(
   after: RunResult,
 ): { advice: Advice; gain: number }[] {
   const gains = figures.map((figure) => ({ figure, gain: gainOf(figure, before, after) }));
-  // Nothing that makes fewer requests served, or the mean latency or the throughput clearly worse, is advice.
-  if (gains.some(({ figure, gain }) => gain < -worthwhile && figure.path !== 'latency.ttftSeconds.p99')) return [];
-  const best = gains.find(({ gain }) => gain >= worthwhile);
+  // More requests served is worth longer times; otherwise nothing may get clearly worse but the slowest first tokens.
+  const servesMore = after.requests.finished > before.requests.finished;
+  const worse = gains.some(({ figure, gain }) => gain < -worthwhile && figure.path !== 'latency.ttftSeconds.p99');
+  if (worse && !servesMore) return [];
+  const best = servesMore ? gains[0]! : gains.find(({ gain }) => gain >= worthwhile);
   if (!best) return [];
   const { figure } = best;
   const flags = Object.entries(settings).map(([key, value]) => ({ flag: `--${key}`, value: String(value) }));
@@ -154,7 +157,8 @@ function adviceOf(
   ];
   return [
     {
-      gain: best.gain,
+      // Requests that were turned away come before any time.
+      gain: best.gain + (servesMore ? 1e6 : 0),
       advice: {
         change: `${flags.map(({ flag, value }) => `${flag} ${value}`).join(' ')}${'kv-cache-dtype' in settings ? ' (8-bit cache: check the quality of answers)' : ''}`,
         flags,

@@ -2,6 +2,7 @@
 // options with the release's defaults, and what step times are computed from.
 import { type Diagnostic, inputError } from '../diagnostics.ts';
 import type { BatchTier } from '../engines/vllm/defaults/rules.ts';
+import type { ReadCommand } from '../engines/vllm/from-command.ts';
 import type { KvGroup } from '../engines/vllm/kv/types.ts';
 import { planVllm, type VllmPlanned } from '../engines/vllm/plan.ts';
 import type { Profile } from '../engines/vllm/profile.ts';
@@ -17,8 +18,9 @@ import type { GroupConfig, OffloadConfig, PagedConfig, PagedRules, SpeculationCo
 import type { Policy } from '../sim/policies.ts';
 import { setupRefusal } from '../sim/serving.ts';
 import type { SimSetup, StepTimeSetup } from '../sim/setup.ts';
+import { longNames } from '../spec/engine-options.ts';
 import type { EngineOptions } from '../spec/options.ts';
-import type { SimulationOptions } from '../spec/simulation-options.ts';
+import { type SimulationOptions, simulationOptionTable } from '../spec/simulation-options.ts';
 import { completeRequest, type ResolvedArguments, resolveArguments } from './plan-request.ts';
 import type { SimulateArguments } from './simulate-arguments.ts';
 import { withSettings } from './simulate-sweep.ts';
@@ -39,7 +41,21 @@ export interface SetupSource {
 
 export async function setupSource(args: SimulateArguments, io: Io): Promise<SetupSource> {
   const needsModel = args.model !== undefined || args.fromCommand !== undefined || args.commandWords !== undefined;
-  return needsModel ? modelSource(args, await resolveArguments(args, io)) : blockSource(args);
+  if (!needsModel) return blockSource(args);
+  const asked = await resolveArguments({ ...args, alsoRead: commandOptions.flatMap(longNames) }, io);
+  return modelSource({ ...args, simulation: { ...writtenOptions(asked.command), ...args.simulation } }, asked);
+}
+
+/** Options of the simulation that `vllm serve` has too. */
+const commandOptions = simulationOptionTable.filter(({ ofEngine }) => ofEngine);
+
+function writtenOptions(command: ReadCommand | undefined): SimulationOptions {
+  const options: SimulationOptions = {};
+  for (const { flag, value } of command?.options ?? []) {
+    const entry = commandOptions.find((candidate) => longNames(candidate).includes(flag));
+    if (entry) Object.assign(options, { [entry.key]: entry.read(String(value), flag) });
+  }
+  return options;
 }
 
 /** A model on a GPU: every run is planned, with the options of that run. */

@@ -50,6 +50,8 @@ export interface SimulationOptionEntry {
   group: 'Workload' | 'Memory' | 'Scheduler' | 'Time';
   /** Exists as --no-... too. */
   negatable?: true;
+  /** A flag of `vllm serve`, read from an existing command too. */
+  ofEngine?: true;
   /** Makes no sense as one value of a sweep. */
   fixed?: true;
 }
@@ -163,6 +165,7 @@ export const simulationOptionTable: readonly SimulationOptionEntry[] = [
     flags: '--swap-space <GiB>',
     description: 'host memory for preempted sequences (V0)',
     read: (raw, option) => parseNumber(raw, option),
+    ofEngine: true,
   },
   {
     group: 'Memory',
@@ -170,6 +173,7 @@ export const simulationOptionTable: readonly SimulationOptionEntry[] = [
     flags: '--kv-offloading-size <GiB>',
     description: 'host memory for KV blocks (0.11.2 and later)',
     read: (raw, option) => parseNumber(raw, option),
+    ofEngine: true,
   },
   {
     group: 'Memory',
@@ -191,6 +195,7 @@ export const simulationOptionTable: readonly SimulationOptionEntry[] = [
     flags: '--scheduling-policy <policy>',
     description: 'fcfs or priority',
     read: parseSchedulingPolicy,
+    ofEngine: true,
   },
   {
     group: 'Scheduler',
@@ -198,6 +203,7 @@ export const simulationOptionTable: readonly SimulationOptionEntry[] = [
     flags: '--long-prefill-token-threshold <n>',
     description: 'most tokens of one prompt in a step',
     read: (raw, option) => parseCount(raw, option, { min: 0 }),
+    ofEngine: true,
   },
   {
     group: 'Scheduler',
@@ -206,6 +212,7 @@ export const simulationOptionTable: readonly SimulationOptionEntry[] = [
     description: 'divide the step among the running (0.31)',
     read: bool,
     negatable: true,
+    ofEngine: true,
   },
   {
     group: 'Scheduler',
@@ -213,6 +220,7 @@ export const simulationOptionTable: readonly SimulationOptionEntry[] = [
     flags: '--prefill-schedule-interval <n>',
     description: 'admit only every n steps (0.24)',
     read: positive,
+    ofEngine: true,
   },
   {
     group: 'Scheduler',
@@ -221,6 +229,7 @@ export const simulationOptionTable: readonly SimulationOptionEntry[] = [
     description: 'admit only what fits whole (0.19)',
     read: bool,
     negatable: true,
+    ofEngine: true,
   },
   {
     group: 'Scheduler',
@@ -228,6 +237,7 @@ export const simulationOptionTable: readonly SimulationOptionEntry[] = [
     flags: '--watermark <fraction>',
     description: 'blocks kept free on admission (0.24)',
     read: parseWatermark,
+    ofEngine: true,
   },
   {
     group: 'Scheduler',

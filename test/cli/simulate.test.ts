@@ -88,7 +88,7 @@ describe.concurrent('the table', () => {
   it('ends with advice that was simulated', async () => {
     const ran = await vram([...model, '--workload', 'poisson:rate=30,input=400,output=400,requests=300']);
     expectCalm(ran);
-    expect(ran.out).toMatch(/Try \(each one simulated\)\n1\. --[a-z-]+ \S+\n {3}\S.* -> /);
+    expect(ran.out).toMatch(/Try \(each one simulated\)\n1\. --[a-z-]+ \S.*\n {3}\S.* -> /);
   });
 
   it('shows names from outside harmless', async () => {
@@ -173,6 +173,25 @@ describe.concurrent('JSON', () => {
     expect(svg).toMatch(/^<svg /);
     expect(html).toMatch(/^<!doctype html>/);
     expect(html).not.toMatch(/<script|src=/);
+  });
+});
+
+describe.concurrent('an existing command', () => {
+  it('brings its scheduler options along, and only what has no effect is named', async () => {
+    const rows = [5, 1].map((priority, i) => ({ id: `r${i}`, arrival: 0, input: 400, output: 20, priority }));
+    put('priorities.jsonl', `${rows.map((row) => JSON.stringify(row)).join('\n')}\n`);
+    const line = 'vllm serve meta-llama/Llama-3.1-8B --max-model-len 8192 --max-num-seqs 1 --uvicorn-log-level info';
+    const order = async (command: string): Promise<boolean> => {
+      const file = `order-${command.length}.csv`;
+      const args = ['simulate', '-g', 'l4', '-w', 'priorities.jsonl', '--from-command', command, '--per-request', file];
+      const ran = await vram([...args, '--no-advice']);
+      expect(ran.code).toBe(0);
+      expect(ran.said).toContain('without effect on this plan: --uvicorn-log-level (');
+      const [first, second] = readFileSync(join(scratch, file), 'utf8').trim().split('\r\n').slice(1);
+      return Number(first!.split(',')[4]) < Number(second!.split(',')[4]);
+    };
+    expect(await order(line)).toBe(true);
+    expect(await order(`${line} --scheduling-policy priority`)).toBe(false);
   });
 });
 
