@@ -5,6 +5,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import type { PlanOutput } from '../src/plan/output.ts';
+import { replaceBlock } from './lib/readme-block.ts';
 import {
   type Judgement,
   type PlanRun,
@@ -41,7 +42,7 @@ const { cases } = JSON.parse(readFileSync(file, 'utf8')) as { cases: StartupCase
 const score = await scoreStartups(cases, runCli);
 const lines = [...report(score), '', ...oracleReport()];
 console.log(lines.join('\n'));
-if (process.argv.includes('--write')) await writeReadme(lines);
+if (process.argv.includes('--write')) writeReadme(lines);
 
 function report({ judgements, refused, wrongVerdicts, verdicts }: StartupScore): string[] {
   const onHopper19 = judgements.filter(
@@ -125,31 +126,8 @@ function offRow(j: Judgement): string {
   return `| ${j.case.id} | ${j.quantity} | ${j.predicted.toFixed(3)} | ${j.observed} | ${(j.error * 100).toFixed(2)} % | ${reason} |`;
 }
 
-/** The README's table, and the plan that it shows, are what the program prints. */
-async function writeReadme(table: readonly string[]): Promise<void> {
+/** The README's table is what the program prints; its other blocks are written by `npm run readme`. */
+function writeReadme(table: readonly string[]): void {
   const path = `${root}README.md`;
-  const { stdout } = await execute(process.execPath, [
-    `${root}bin/vram.js`,
-    'plan',
-    '--model',
-    'llama-7b',
-    '--gpu',
-    'rtx4090',
-  ]);
-  const shown = [
-    '```console',
-    '$ vram plan --model llama-7b --gpu rtx4090',
-    ...stdout
-      .trimEnd()
-      .split('\n')
-      .map((line) => line.trimEnd()),
-    '```',
-  ];
-  const text = replaceBlock(replaceBlock(readFileSync(path, 'utf8'), 'accuracy', table), 'output', shown);
-  writeFileSync(path, text);
-}
-
-function replaceBlock(text: string, name: string, lines: readonly string[]): string {
-  const block = new RegExp(`<!-- ${name}:start -->[\\s\\S]*<!-- ${name}:end -->`);
-  return text.replace(block, () => `<!-- ${name}:start -->\n${lines.join('\n')}\n<!-- ${name}:end -->`);
+  writeFileSync(path, replaceBlock(readFileSync(path, 'utf8'), 'accuracy', table));
 }
