@@ -47,8 +47,8 @@ export function workloadRefusal(policy: Policy, { requests }: Workload): string 
 export function createServing(setup: SimSetup, workload: Workload, listener: RequestListener): ServingSystem {
   const { policy, paged, rules } = setup;
   const { numBlocks, blockSize, maxModelLen, maxNumSeqs, maxNumBatchedTokens, prefixCaching } = paged;
-  // The null block is V1's; the others may use every block that V1 can hand out.
-  const usable = numBlocks - (setup.nullBlock ? 1 : 0);
+  // The null block is V1's. The others know one kind of layer and keep every token in all of them: a block in each group.
+  const usable = Math.floor((numBlocks - (setup.nullBlock ? 1 : 0)) / paged.groups.length);
   const poolTokens = usable * blockSize;
   switch (policy) {
     case 'paged': {
