@@ -74,6 +74,26 @@ describe.concurrent('examples', () => {
     }
   });
 
+  it('sharing-savings.sh: 2 and 4 sequences in the range of the paper, 6 above it by less than 1 and 5 points', async () => {
+    const ran = await asUser('examples/sharing-savings.sh');
+    expect(ran.code).toBe(0);
+    const paper = [
+      ['alpaca', 'samples', 6.1, 9.8],
+      ['alpaca', 'beam-width', 37.6, 55.2],
+      ['sharegpt', 'samples', 16.2, 30.5],
+      ['sharegpt', 'beam-width', 44.3, 66.3],
+    ] as const;
+    for (const [i, line] of ran.out.trim().split('\n').entries()) {
+      const [load, kind, low, high] = paper[i]!;
+      const [, two, four, six] = /^\S+ +\S+ +([\d.]+) % +([\d.]+) % +([\d.]+) %$/.exec(line)!.map(Number);
+      expect(line).toMatch(new RegExp(`^${load} +${kind} `));
+      expect(two).toBeGreaterThan(low - 0.2);
+      expect(four).toBeLessThan(high);
+      expect(six).toBeLessThan(high + (kind === 'samples' ? 1 : 5));
+      expect(four! > two! && six! > four!).toBe(true);
+    }
+  });
+
   it('my-workload.yaml is simulated', async () => {
     const ran = await asUser(`${commandOf('my-workload.yaml')} --no-advice`);
     expectCalm(ran);
@@ -100,6 +120,7 @@ describe.concurrent('examples', () => {
       'my-model.yaml',
       'my-workload.yaml',
       'paged-attention-figure-2.sh',
+      'sharing-savings.sh',
       'vllm-config.yaml',
     ];
     expect(readdirSync(join(root, 'examples')).sort()).toEqual(known);
