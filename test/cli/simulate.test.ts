@@ -395,6 +395,14 @@ describe.concurrent('exit codes', () => {
     expect(ran).toMatchObject({ code: 0, out: '{\n', said: expect.not.stringMatching(/EPIPE|fault|error/) });
   });
 
+  it('an arrival in the far future is waited for at once', async () => {
+    const rows = [0, 1e12].map((arrival) => ({ id: `at${arrival}`, arrival, input: 40, output: 5 }));
+    put('far.jsonl', `${rows.map((row) => JSON.stringify(row)).join('\n')}\n`);
+    const { result } = parsed<SingleRun>(await vram([...blocks, '--workload', 'far.jsonl', '--json']));
+    expect(result).toMatchObject({ steps: 10, makespanSeconds: 1e12 + 4 });
+    expect(result.perRequestCrc32).toBe(crc32('at0,0,4\nat1000000000000,1000000000000,1000000000004'));
+  });
+
   it('rows that were left out are told', async () => {
     put(
       'holes.csv',

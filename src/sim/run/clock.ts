@@ -119,7 +119,7 @@ export class Clock implements RequestListener {
         (events[nextEvent] as OutsideEvent).act();
       if (system.unfinished === 0 && this.inFlight.length === 0 && system.busy !== true) {
         if (!arrivals.pending) break;
-        this.idle(unit, observer);
+        this.idle(unit, events[nextEvent]?.at ?? Number.POSITIVE_INFINITY, observer);
         continue;
       }
       const scheduled = system.schedule();
@@ -224,11 +224,14 @@ export class Clock implements RequestListener {
     }
   }
 
-  private idle(unit: boolean, observer: StepObserver | undefined): void {
+  /** Nothing to do until the next arrival, or what happens from outside before it; in units as many as that takes. */
+  private idle(unit: boolean, nextEvent: number, observer: StepObserver | undefined): void {
     if (unit) {
-      this.totals.idleSteps++;
-      observer?.idle?.(this.now, this.now + 1);
-      this.now++;
+      const units = Math.ceil(Math.min(this.arrivals.nextTime(0), nextEvent) - this.now);
+      const steps = Number.isFinite(units) ? Math.max(1, units) : 1;
+      this.totals.idleSteps += steps;
+      observer?.idle?.(this.now, this.now + steps);
+      this.now += steps;
       return;
     }
     const next = Math.max(this.now, this.arrivals.nextTime(0));
