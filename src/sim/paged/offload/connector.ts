@@ -66,7 +66,7 @@ export class OffloadConnector {
     this.blockSize = kv.schedulerBlockSize * blockSizeFactor;
     this.tiers = new OffloadTiers(offload, rules);
     this.reuse = storeThreshold >= 2 ? new ReuseCounter(storeThreshold, trackedKeys) : undefined;
-    this.dropsTail = rules.eagleTail === 'dropped' && config.spec?.method === 'eagle';
+    this.dropsTail = rules.eagleTail !== 'kept' && config.spec?.method === 'eagle';
     this.timed = blockSeconds > 0;
     this.toHost = new Link(blockSeconds, (job) => this.stored(job));
     this.toGpu = new Link(blockSeconds, (job) => this.loaded(job));
@@ -211,10 +211,14 @@ export class OffloadConnector {
     if (computed >= sequence.known) this.inFlight.delete(sequence);
     const limit = rules.storedTokens === 'prompt' ? Math.min(sequence.prompt, sequence.known) : sequence.known;
     const progress = this.progressOf(sequence);
-    const complete = divFloor(Math.min(computed, limit), this.blockSize);
-    const blocks = complete - (this.dropsTail ? 1 : 0);
+    const tokens = Math.min(computed, limit);
+    const complete = divFloor(tokens, this.blockSize);
+    const withoutTail = this.dropsTail && (rules.eagleTail === 'neverStored' || tokens > sequence.prompt) ? 1 : 0;
+    const blocks = complete - withoutTail;
+    // Where progress follows the computed tokens, it jumps over a tail that was not stored.
+    const next = rules.progress === 'follows' ? complete : Math.max(progress.nextStored, blocks);
     if (blocks <= progress.nextStored) {
-      if (rules.progress === 'follows') progress.nextStored = complete;
+      progress.nextStored = next;
       return;
     }
     this.extendKeys(sequence, progress);
@@ -223,7 +227,7 @@ export class OffloadConnector {
       this.stats.refusedStores++;
       return;
     }
-    progress.nextStored = complete;
+    progress.nextStored = next;
     if (keys.length === 0) return;
     tiers.touch(progress.keys, rules.touchedByStore === 'known' ? progress.keys.length : blocks);
     progress.everStored = true;

@@ -24,6 +24,6 @@ export interface OffloadRules {
   arcFallback: ArcFallback;
   /** What counts as seen for the store threshold: all keys of a lookup, those up to the first miss, or the keys offered. */
   seenKeys: 'lookup' | 'lookupToMiss' | 'offered';
-  /** EAGLE: the last block of a draft's group is neither stored nor loaded. */
-  eagleTail: 'kept' | 'dropped';
+  /** EAGLE: the last block of a hit is not loaded, and the last complete one not stored: never, or while answers are generated. */
+  eagleTail: 'kept' | 'neverStored' | 'notStoredInDecode';
 }
