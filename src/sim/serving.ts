@@ -4,6 +4,7 @@ import { assertNever } from '../assert.ts';
 import { createContiguous } from './contiguous/index.ts';
 import { fanOut } from './fan-out.ts';
 import { createNano } from './nano/index.ts';
+import { groupsRefusal } from './paged/block-sizes.ts';
 import { poolEvictions } from './paged/eviction-pool.ts';
 import { PagedSystem } from './paged/system.ts';
 import { type Policy, policies } from './policies.ts';
@@ -23,16 +24,23 @@ function evictionsOf(policy: Policy): readonly string[] {
 /** Every order that some policy knows. */
 export const servingEvictions: readonly string[] = [...new Set(policies.flatMap(evictionsOf))];
 
+/** Every block costs some forty bytes here. */
+const mostBlocks = 2 ** 26;
+
 /** Why a setup cannot run under its policy, or with its eviction order; undefined when it can. */
-export function setupRefusal({ policy, eviction, paged }: SimSetup): string | undefined {
+export function setupRefusal({ policy, eviction, paged, rules }: SimSetup): string | undefined {
   const known = evictionsOf(policy);
   if (!known.includes(eviction)) return `${policy} gives up blocks by ${known.join(', ')}, not by ${eviction}`;
   const { blockSize, maxModelLen, numBlocks, groups } = paged;
+  if (numBlocks < 2) return `a pool of ${numBlocks} blocks has none for requests`;
+  if (numBlocks > mostBlocks) return `a pool of ${numBlocks} blocks is more than a simulation can hold (${mostBlocks})`;
   if (policy === 'nano' && blockSize < 2) return 'nano-vllm cannot use blocks of one token';
   if (policy === 'radix' && maxInputTokens({ poolTokens: (numBlocks - 1) * blockSize, maxModelLen }) < 2)
     return 'SGLang keeps room for six tokens behind every prompt; pool or model length leave none for the prompt';
   if (policy === 'paged' && paged.offload && (groups.length !== 1 || groups[0]?.type !== 'full'))
     return 'KV offloading is simulated for models whose layers all have full attention';
+  const refusal = policy === 'paged' ? groupsRefusal(paged, rules) : undefined;
+  if (refusal !== undefined) return refusal;
   const own = policy !== 'paged' || (eviction === 'lru' && paged.eviction?.pinTokens === undefined);
   if (own || groups.every((group) => group.type !== 'mamba' && group.blockSize === undefined)) return undefined;
   return 'with Mamba layers or blocks of several sizes, cached blocks are given up as vLLM does: by lru and without pins';

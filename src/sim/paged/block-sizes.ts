@@ -41,6 +41,22 @@ export function resolveBlockSizes(config: PagedConfig, rules: PagedRules): Block
   return { groups, alignment: partialHits ? hash : common, scheduler: common, hash, partialHits };
 }
 
+/** Why vLLM would not start with these groups; undefined if it would. */
+export function groupsRefusal(config: PagedConfig, rules: PagedRules): string | undefined {
+  const { groups, prefixCaching, mambaCacheMode } = config;
+  if (!prefixCaching) return undefined;
+  const mamba = groups.some(({ type }) => type === 'mamba');
+  if (mamba && mambaCacheMode !== 'align' && rules.mambaCaching === 'aligned')
+    return 'Mamba states are cached in mode align only in this release';
+  if (groups.length === 1) return undefined;
+  const sizes = resolveBlockSizes(config, rules);
+  const odd = sizes.groups.find((size) => size % sizes.hash !== 0);
+  if (odd !== undefined)
+    return `this release gives ${sizes.hash} tokens one key: it cannot cache a group with blocks of ${odd} tokens`;
+  const chunked = groups.some(({ type }, g) => type === 'chunked' && sizes.groups[g] !== sizes.alignment);
+  return chunked ? 'chunked local attention needs groups with blocks of one size' : undefined;
+}
+
 /**
  * Mamba states in mode align can be cached inside a block where keys are finer than it (0.26 and later); from 0.28 only if every
  * other group can end a hit there too: full attention, or blocks of one key. Several context-parallel ranks: from 0.29.

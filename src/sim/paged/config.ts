@@ -158,6 +158,8 @@ export interface PagedRules {
   /** What an engine does that is not told: all prefixes, or an interval of 0. */
   defaultRetention: 'all' | 'boundaries';
   mambaRetention: 'all' | 'interval';
+  /** In which modes Mamba states can be cached at all. */
+  mambaCaching: 'anyMode' | 'aligned';
   /** Several full-attention layouts: whether only the first one's hit is cut to the common length. */
   fullTrim: 'first' | 'all';
 }

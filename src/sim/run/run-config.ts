@@ -1,6 +1,8 @@
 // A scheduler run as a file states it: a configuration, a workload, what happens from outside, and the integers that vLLM's own
 // scheduler gave. Time in steps: every step lasts 1. Format: vram-scheduler-runs/1.1.
 
+import { inputError } from '../../diagnostics.ts';
+import { groupsRefusal } from '../paged/block-sizes.ts';
 import type { PagedConfig, PagedRules } from '../paged/config.ts';
 import type { PauseMode } from '../paged/scheduler.ts';
 import { PagedSystem } from '../paged/system.ts';
@@ -37,6 +39,8 @@ export interface RunInput {
 }
 
 export function runConfigured({ config, rules, workload, fileOrder, trace, observe }: RunInput): ConfiguredRun {
+  const refusal = groupsRefusal(config, rules);
+  if (refusal !== undefined) throw inputError('VRAM679', refusal);
   const clock = new Clock(workload);
   const { requests } = workload;
   const drafts = config.spec?.tokens ?? 0;
