@@ -6,14 +6,15 @@ import type { ReadCommand } from '../engines/vllm/from-command.ts';
 import type { KvGroup } from '../engines/vllm/kv/types.ts';
 import { planVllm, type VllmPlanned } from '../engines/vllm/plan.ts';
 import type { Profile } from '../engines/vllm/profile.ts';
+import { inRange, releaseIndex } from '../engines/vllm/releases.ts';
 import type { Io } from '../io.ts';
 import { resolveEngineRef } from '../load/engine.ts';
-import { vllmRegistry } from '../load/flags.ts';
+import { plannedFlags, vllmFlags, vllmRegistry } from '../load/flags.ts';
 import { schedulerRules, schedulerV0Rules } from '../load/scheduler-rules.ts';
 import { thousands } from '../numbers.ts';
 import type { PlanRequest } from '../plan/request.ts';
 import type { Settings } from '../plan/simulate-output.ts';
-import type { Plan } from '../plan/types.ts';
+import { nothingLoaded, type Plan } from '../plan/types.ts';
 import type { GroupConfig, OffloadConfig, PagedConfig, PagedRules, SpeculationConfig } from '../sim/paged/config.ts';
 import type { Policy } from '../sim/policies.ts';
 import { setupRefusal } from '../sim/serving.ts';
@@ -21,6 +22,7 @@ import type { SimSetup, StepTimeSetup } from '../sim/setup.ts';
 import { longNames } from '../spec/engine-options.ts';
 import type { EngineOptions } from '../spec/options.ts';
 import { type SimulationOptions, simulationOptionTable } from '../spec/simulation-options.ts';
+import { checkChoices } from './plan-checks.ts';
 import { completeRequest, type ResolvedArguments, resolveArguments } from './plan-request.ts';
 import type { SimulateArguments } from './simulate-arguments.ts';
 import { withSettings } from './simulate-sweep.ts';
@@ -44,6 +46,38 @@ export async function setupSource(args: SimulateArguments, io: Io): Promise<Setu
   if (!needsModel) return blockSource(args);
   const asked = await resolveArguments({ ...args, alsoRead: commandOptions.flatMap(longNames) }, io);
   return modelSource({ ...args, simulation: { ...writtenOptions(asked.command), ...args.simulation } }, asked);
+}
+
+/** Options that this release does not have, and those that need the bytes of a block where no model gives them. */
+function optionNotes({ simulation, policies }: SimulateArguments, release: string, hasModel: boolean): Diagnostic[] {
+  const given = commandOptions.filter(({ key }) => simulation[key] !== undefined);
+  if (given.length === 0) return [];
+  const flags = vllmFlags();
+  const needModel = new Set<keyof SimulationOptions>(['swapSpaceGiB', 'kvOffloadingSizeGiB', 'kvOffloadingDiskGiB']);
+  return given.flatMap((entry): Diagnostic[] => {
+    const [name] = longNames(entry) as [string];
+    const flag = flags.find((candidate) => candidate.flag === name);
+    if (!hasModel && needModel.has(entry.key)) return [withoutModel(name)];
+    // The policy v0 swaps whatever the release.
+    if (entry.key === 'swapSpaceGiB' && policies.includes('v0')) return [];
+    if (!flag || inRange(release, flag.since, flag.until)) return [];
+    const when =
+      flag.since && releaseIndex(flag.since) > releaseIndex(release)
+        ? `comes with ${flag.since}`
+        : `was removed after ${flag.until}`;
+    const message = `${name} ${when}: vLLM ${release} does not have it`;
+    return [{ severity: 'warning', code: 'VRAM411', message, path: name }];
+  });
+}
+
+function withoutModel(name: string): Diagnostic {
+  return {
+    severity: 'warning',
+    code: 'VRAM677',
+    message: `${name} is without effect: only a model says how many bytes a block has`,
+    hint: 'give --model and --gpu',
+    path: name,
+  };
 }
 
 /** Options of the simulation that `vllm serve` has too. */
@@ -71,6 +105,7 @@ function modelSource(args: SimulateArguments, asked: ResolvedArguments): SetupSo
   const given = { given: asked.given, simulation: args.simulation };
   const plan = (settings: Settings): { planned: VllmPlanned; request: PlanRequest; simulation: SimulationOptions } => {
     const changed = withSettings(given, settings);
+    checkChoices(changed.given, plannedFlags());
     const request = { ...devices.request, options: { ...devices.request.options, ...changed.given } };
     return { planned: planVllm(request, registry), request, simulation: changed.simulation };
   };
@@ -79,12 +114,18 @@ function modelSource(args: SimulateArguments, asked: ResolvedArguments): SetupSo
   return {
     echo: { model, gpu, engine, parallel, poolSource: args.simulation.numGpuBlocks === undefined ? 'plan' : 'option' },
     defaultPolicy: engine.options.engine === 'v0' ? 'v0' : 'paged',
-    diagnostics: [...output.diagnostics.filter(({ code }) => !planOnly.has(code)), ...requirementNote(output.result)],
+    diagnostics: [
+      ...output.diagnostics.filter(({ code }) => !planOnly.has(code)),
+      ...requirementNote(output.result),
+      ...optionNotes(args, devices.request.release, true),
+    ],
     make(settings, policy, eviction) {
       const { planned, request, simulation } = plan(settings);
       const { verdict } = planned.plan;
       const refused = verdict.engineError ?? (verdict.fits ? null : verdict.reason);
-      if (refused !== null && simulation.numGpuBlocks === undefined) return { ok: false, reason: refused };
+      // Blocks that are given need not fit; what the engine refuses before it loads anything stays refused.
+      const mayRun = simulation.numGpuBlocks !== undefined && !nothingLoaded(planned.plan);
+      if (refused !== null && !mayRun) return { ok: false, reason: refused };
       const setup = plannedSetup(planned, request, simulation);
       return checked({ ...setup, policy, eviction }, simulation);
     },
@@ -172,7 +213,7 @@ function blockSource(args: SimulateArguments): SetupSource {
   const hasV0Only = (engine.profile as Record<string, unknown>)['defaults.engine'] === 'v0';
   const given = { given: args.given, simulation };
   const tier = smallestTier(engine.profile);
-  const diagnostics = [...engine.diagnostics];
+  const diagnostics = [...engine.diagnostics, ...optionNotes(args, engine.release, false)];
   if (simulation.stepTime === undefined) {
     diagnostics.push({
       severity: 'note',

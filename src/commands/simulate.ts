@@ -13,6 +13,7 @@ import {
   simulateOutput,
 } from '../plan/simulate-output.ts';
 import { diagnosticLines } from '../render/diagnostics.ts';
+import { visible } from '../render/text.ts';
 import { type Policy, policies } from '../sim/policies.ts';
 import { servingEvictions, workloadRefusal } from '../sim/serving.ts';
 import type { Run } from '../sim/simulate.ts';
@@ -29,6 +30,7 @@ import {
   renderSimulation,
   type SimulateForm,
   simulateForm,
+  simulateForms,
 } from './simulate-render.ts';
 import { simulateRunConfig } from './simulate-run-config.ts';
 import { findMaxRate } from './simulate-search.ts';
@@ -52,10 +54,17 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
   await writeOutput(await renderSimulation(output, { form, outcomes, style }), args.output, io);
   if (!carriesDiagnostics.has(form))
     io.err(diagnosticLines(output.diagnostics, { colour: io.errColour, columns: io.columns }));
+  if (!tellsRefusals.has(form) && 'refused' in output.result)
+    for (const { policy, reason } of output.result.refused) io.err(`not run: ${visible(policy)}: ${visible(reason)}\n`);
   for (const { requirement, holds, actual } of outcomes)
     if (!holds) io.err(`requirement failed: ${requirement} (it is ${JSON.stringify(actual)})\n`);
   return exact && served(output) && outcomes.every(({ holds }) => holds) ? 0 : 1;
 }
+
+/** Forms that say themselves which runs could not be made. */
+const tellsRefusals: ReadonlySet<SimulateForm> = new Set(
+  simulateForms.filter((form) => form !== 'csv' && form !== 'svg'),
+);
 
 /** `exact`: a run that states what is expected of it gave just that. */
 async function answer(

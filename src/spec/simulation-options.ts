@@ -135,7 +135,7 @@ export const simulationOptionTable: readonly SimulationOptionEntry[] = [
     key: 'numGpuBlocks',
     flags: '--num-gpu-blocks <n>',
     description: 'blocks of the pool, the null block included; default: the plan',
-    read: (raw, option) => parseCount(raw, option, { min: 2, max: 2 ** 30 }),
+    read: (raw, option) => parseCount(raw, option, { min: 2, max: 2 ** 24 }),
   },
   {
     group: 'Memory',

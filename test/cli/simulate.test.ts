@@ -390,6 +390,26 @@ describe.concurrent('exit codes', () => {
     expect(ran.out).toMatch(/^NOT RUN {2}paged: /m);
   });
 
+  it('what the engine refuses before it loads anything stays refused with a pool that is given', async () => {
+    const args = ['simulate', '--workload', chat, '--num-gpu-blocks', '500', '--no-advice', '--format', 'csv'];
+    const [heads, memory] = await Promise.all([
+      vram([...args, '-m', 'llama-3.1-8b', '-g', '3x l4', '--tp', '3']),
+      vram([...args, '-m', 'llama-3.1-70b', '-g', 'l4']),
+    ]);
+    expect([heads.code, memory.code]).toEqual([1, 0]);
+    expect(heads.said).toContain('not run: paged: Total number of attention heads (32) must be divisible');
+  });
+
+  it('options without effect are told', async () => {
+    const old = [...model, '--engine', 'vllm@0.10.2', '--watermark', '0.1', '--workload', chat, '--no-advice'];
+    const [release, bytes] = await Promise.all([
+      vram(old),
+      vram([...blocks, '--workload', chat, '--kv-offloading-size', '4']),
+    ]);
+    expect(release.said).toContain('warning: --watermark comes with 0.24.0: vLLM 0.10.2 does not have it');
+    expect(bytes.said).toContain('warning: --kv-offloading-size is without effect');
+  });
+
   it('a reader that stops is no error', async () => {
     const ran = await shell(`$VRAM ${blocks.join(' ')} --workload '${chat}' --json | head -1`);
     expect(ran).toMatchObject({ code: 0, out: '{\n', said: expect.not.stringMatching(/EPIPE|fault|error/) });
