@@ -30,7 +30,7 @@ describe('predictability', () => {
 describe('survivors', () => {
   it('come best first from existing beams, with scores that fall', () => {
     const search = new BeamSearch(publishedPerplexity, 3);
-    let scores = new Float64Array(1);
+    let scores: Float64Array = new Float64Array(1);
     for (let position = 0; position < 300; position++) {
       const next = search.survivors(scores, 4, position);
       expect(Math.max(...next.parents)).toBeLessThan(scores.length);
@@ -43,7 +43,7 @@ describe('survivors', () => {
   it('depend on the seed alone', () => {
     const run = (seed: number) => {
       const search = new BeamSearch(publishedPerplexity, seed);
-      let scores = new Float64Array(1);
+      let scores: Float64Array = new Float64Array(1);
       return Array.from({ length: 50 }, (_, position) => {
         const next = search.survivors(scores, 3, position);
         scores = next.scores;
