@@ -2,29 +2,26 @@
 // options with the release's defaults, and what step times are computed from.
 import { type Diagnostic, inputError } from '../diagnostics.ts';
 import type { BatchTier } from '../engines/vllm/defaults/rules.ts';
-import type { ReadCommand } from '../engines/vllm/from-command.ts';
-import type { KvGroup } from '../engines/vllm/kv/types.ts';
 import { planVllm, type VllmPlanned } from '../engines/vllm/plan.ts';
 import type { Profile } from '../engines/vllm/profile.ts';
-import { inRange, releaseIndex } from '../engines/vllm/releases.ts';
 import type { Io } from '../io.ts';
 import { resolveEngineRef } from '../load/engine.ts';
-import { plannedFlags, vllmFlags, vllmRegistry } from '../load/flags.ts';
+import { plannedFlags, vllmRegistry } from '../load/flags.ts';
 import { schedulerRules, schedulerV0Rules } from '../load/scheduler-rules.ts';
-import { thousands } from '../numbers.ts';
 import type { PlanRequest } from '../plan/request.ts';
 import type { Settings } from '../plan/simulate-output.ts';
-import { nothingLoaded, type Plan } from '../plan/types.ts';
-import type { GroupConfig, OffloadConfig, PagedConfig, PagedRules, SpeculationConfig } from '../sim/paged/config.ts';
+import { nothingLoaded } from '../plan/types.ts';
+import type { PagedConfig } from '../sim/paged/config.ts';
 import type { Policy } from '../sim/policies.ts';
 import { setupRefusal } from '../sim/serving.ts';
 import type { SimSetup, StepTimeSetup } from '../sim/setup.ts';
 import { longNames } from '../spec/engine-options.ts';
-import type { EngineOptions } from '../spec/options.ts';
-import { type SimulationOptions, simulationOptionTable } from '../spec/simulation-options.ts';
+import type { SimulationOptions } from '../spec/simulation-options.ts';
 import { checkChoices } from './plan-checks.ts';
 import { completeRequest, type ResolvedArguments, resolveArguments } from './plan-request.ts';
 import type { SimulateArguments } from './simulate-arguments.ts';
+import { commandOptions, optionNotes, requirementNote, writtenOptions } from './simulate-notes.ts';
+import { blocksIn, groupOf, groupsGiven, pagedConfig, speculation } from './simulate-paged.ts';
 import { withSettings } from './simulate-sweep.ts';
 
 /** A run that can be made, or why the engine would not start. */
@@ -46,50 +43,6 @@ export async function setupSource(args: SimulateArguments, io: Io): Promise<Setu
   if (!needsModel) return blockSource(args);
   const asked = await resolveArguments({ ...args, alsoRead: commandOptions.flatMap(longNames) }, io);
   return modelSource({ ...args, simulation: { ...writtenOptions(asked.command), ...args.simulation } }, asked);
-}
-
-/** Options that this release does not have, and those that need the bytes of a block where no model gives them. */
-function optionNotes({ simulation, policies }: SimulateArguments, release: string, hasModel: boolean): Diagnostic[] {
-  const given = commandOptions.filter(({ key }) => simulation[key] !== undefined);
-  if (given.length === 0) return [];
-  const flags = vllmFlags();
-  const needModel = new Set<keyof SimulationOptions>(['swapSpaceGiB', 'kvOffloadingSizeGiB', 'kvOffloadingDiskGiB']);
-  return given.flatMap((entry): Diagnostic[] => {
-    const [name] = longNames(entry) as [string];
-    const flag = flags.find((candidate) => candidate.flag === name);
-    if (!hasModel && needModel.has(entry.key)) return [withoutModel(name)];
-    // The policy v0 swaps whatever the release.
-    if (entry.key === 'swapSpaceGiB' && policies.includes('v0')) return [];
-    if (!flag || inRange(release, flag.since, flag.until)) return [];
-    const when =
-      flag.since && releaseIndex(flag.since) > releaseIndex(release)
-        ? `comes with ${flag.since}`
-        : `was removed after ${flag.until}`;
-    const message = `${name} ${when}: vLLM ${release} does not have it`;
-    return [{ severity: 'warning', code: 'VRAM411', message, path: name }];
-  });
-}
-
-function withoutModel(name: string): Diagnostic {
-  return {
-    severity: 'warning',
-    code: 'VRAM677',
-    message: `${name} is without effect: only a model says how many bytes a block has`,
-    hint: 'give --model and --gpu',
-    path: name,
-  };
-}
-
-/** Options of the simulation that `vllm serve` has too. */
-const commandOptions = simulationOptionTable.filter(({ ofEngine }) => ofEngine);
-
-function writtenOptions(command: ReadCommand | undefined): SimulationOptions {
-  const options: SimulationOptions = {};
-  for (const { flag, value } of command?.options ?? []) {
-    const entry = commandOptions.find((candidate) => longNames(candidate).includes(flag));
-    if (entry) Object.assign(options, { [entry.key]: entry.read(String(value), flag) });
-  }
-  return options;
 }
 
 /** A model on a GPU: every run is planned, with the options of that run. */
@@ -130,14 +83,6 @@ function modelSource(args: SimulateArguments, asked: ResolvedArguments): SetupSo
       return checked({ ...setup, policy, eviction }, simulation);
     },
   };
-}
-
-/** --context is a requirement of the plan; a simulation goes on all the same. */
-function requirementNote({ workload }: Plan): Diagnostic[] {
-  if (workload?.fits !== false) return [];
-  const most = `at most ${thousands(workload.maxContextAtConcurrency)} tokens fit`;
-  const message = `the plan does not hold ${thousands(workload.concurrency)} x ${thousands(workload.context)} tokens: ${most}`;
-  return [{ severity: 'warning', code: 'VRAM675', message, path: '--context' }];
 }
 
 /** Pitfalls of a plan that a simulation answers with figures of its own. */
@@ -274,84 +219,6 @@ function blockSource(args: SimulateArguments): SetupSource {
 function checked(setup: SimSetup, options: SimulationOptions): MadeSetup {
   const reason = setupRefusal(setup);
   return reason === undefined ? { ok: true, setup, options } : { ok: false, reason };
-}
-
-type Limits = Omit<PagedConfig, 'policy' | 'longPrefillTokenThreshold' | 'reserveFullPrompt'>;
-
-/** Scheduler options as given, with the release's defaults for those that it has. */
-function pagedConfig(
-  limits: Limits,
-  options: SimulationOptions,
-  rules: PagedRules,
-  bytes: BlockBytes | undefined,
-): PagedConfig {
-  const offload = bytes && offloadOf(options, bytes);
-  const { watermark, prefillScheduleInterval, pinPrefixTokens } = options;
-  return {
-    ...limits,
-    ...(pinPrefixTokens === undefined ? {} : { eviction: { policy: 'lru', pinTokens: pinPrefixTokens } }),
-    policy: options.schedulingPolicy ?? 'fcfs',
-    longPrefillTokenThreshold: options.longPrefillTokenThreshold ?? 0,
-    reserveFullPrompt: rules.promptGate && (options.schedulerReserveFullIsl ?? true),
-    ...(rules.defaultRetention === 'boundaries' ? { retentionInterval: 0 } : {}),
-    ...(watermark !== undefined && rules.watermark ? { watermark } : {}),
-    ...(options.longPrefillTokenThresholdAdaptive ? { longPrefillAdaptive: true } : {}),
-    ...(prefillScheduleInterval === undefined ? {} : { prefillScheduleInterval }),
-    ...(offload ? { offload } : {}),
-  };
-}
-
-/** Bytes of a block on one rank of a server, and how many ranks it has. */
-interface BlockBytes {
-  bytesPerBlock: number;
-  ranks: number;
-}
-
-/**
- * Tiers behind the GPU. The host memory is shared by all ranks (kv_offloading_size, vllm/config/cache.py), and so is a disk; each
- * rank has a link to the host of its own.
- */
-function offloadOf(options: SimulationOptions, { bytesPerBlock, ranks }: BlockBytes): OffloadConfig | undefined {
-  const { kvOffloadingSizeGiB, kvOffloadingDiskGiB, diskBandwidth = 5 } = options;
-  if (kvOffloadingSizeGiB === undefined) return undefined;
-  const bytes = bytesPerBlock * ranks;
-  const disk = { blocks: blocksIn(kvOffloadingDiskGiB ?? 0, bytes), blockSeconds: bytes / (diskBandwidth * 1e9) };
-  return { cpuBlocks: blocksIn(kvOffloadingSizeGiB, bytes), ...(disk.blocks > 0 ? { disk } : {}) };
-}
-
-function blocksIn(gib: number, bytesPerBlock: number): number {
-  return bytesPerBlock > 0 ? Math.floor((gib * 2 ** 30) / bytesPerBlock) : 0;
-}
-
-function groupsGiven(groups: NonNullable<SimulationOptions['kvGroups']>): GroupConfig[] {
-  return groups.map((group) => ({ ...group }));
-}
-
-/** A group of the plan; cross-attention holds its encoder's blocks for the whole life of a request and is left out. */
-function groupOf({ kind, blockSize, specs }: KvGroup, common: number): GroupConfig[] {
-  const size = blockSize === common ? {} : { blockSize };
-  const [spec] = specs;
-  switch (kind === 'uniform' ? spec?.kind : kind) {
-    case 'full':
-    case 'mla':
-      return [{ type: 'full', ...size }];
-    case 'window':
-    case 'window-mla':
-      return [{ type: 'sliding', window: spec?.window ?? 1, ...size }];
-    case 'chunked':
-      return [{ type: 'chunked', chunk: spec?.chunk ?? 1, ...size }];
-    case 'mamba':
-      return [{ type: 'mamba', ...size }];
-    default:
-      return [];
-  }
-}
-
-function speculation(options: Partial<EngineOptions>, tokens: number): { spec?: SpeculationConfig } {
-  const method = String(options.speculativeConfig?.method ?? (options.speculativeConfig?.model ? 'draft_model' : ''));
-  if (tokens <= 0 || method === '') return {};
-  if (method === 'ngram' || method.includes('suffix')) return { spec: { method: 'ngram', tokens } };
-  return { spec: { method: method === 'draft_model' ? 'draft_model' : 'eagle', tokens } };
 }
 
 function smallestTier(profile: Profile): BatchTier {
