@@ -26,6 +26,10 @@ export class BlockPool {
   private readonly mask: number;
   private readonly twin: Int32Array;
   free: number;
+  /** Sum of the reference counts, and blocks that several sequences hold. */
+  holders = 0;
+  shared = 0;
+  sharedPeak = 0;
   /** Blocks in the free queue that still have a key. */
   cachedFree = 0;
   evictions = 0;
@@ -86,7 +90,7 @@ export class BlockPool {
       this.forget(block);
       this.events?.evicted(block);
     }
-    this.refs[block] = 1;
+    this.hold(block, 0);
     this.events?.taken(block);
     return block;
   }
@@ -104,7 +108,24 @@ export class BlockPool {
       if (this.keyed[block] === 1) this.cachedFree--;
       this.events?.taken(block);
     }
+    this.hold(block, refs);
+  }
+
+  /** Counts one holder more of a block that has `refs`. */
+  protected hold(block: number, refs: number): void {
     this.refs[block] = refs + 1;
+    this.holders++;
+    if (refs === 1 && ++this.shared > this.sharedPeak) this.sharedPeak = this.shared;
+  }
+
+  /** Counts one holder less; returns how many are left. */
+  protected letGo(block: number): number {
+    const refs = (this.refs[block] as number) - 1;
+    assert(refs >= 0, `block ${block} is freed more often than it was taken`);
+    this.refs[block] = refs;
+    this.holders--;
+    if (refs === 1) this.shared--;
+    return refs;
   }
 
   /**
@@ -116,10 +137,7 @@ export class BlockPool {
     for (let i = last; i > last - count; i--) {
       const block = blocks[i] as number;
       if (block === 0) continue;
-      const refs = (this.refs[block] as number) - 1;
-      assert(refs >= 0, `block ${block} is freed more often than it was taken`);
-      this.refs[block] = refs;
-      if (refs > 0) continue;
+      if (this.letGo(block) > 0) continue;
       const keyed = this.keyed[block] === 1;
       const before = order === 'head' && !keyed ? cursor : (this.prev[0] as number);
       const after = this.next[before] as number;

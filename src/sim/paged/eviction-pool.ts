@@ -71,7 +71,7 @@ export class EvictionPool extends BlockPool {
       super.forget(block);
       this.events?.evicted(block);
     }
-    this.refs[block] = 1;
+    this.hold(block, 0);
     this.events?.taken(block);
     return block;
   }
@@ -88,17 +88,14 @@ export class EvictionPool extends BlockPool {
       this.events?.taken(block);
     }
     this.hits[block]!++;
-    this.refs[block] = refs + 1;
+    this.hold(block, refs);
   }
 
   override release(blocks: Int32Array, last: number, count: number, _order: FreeOrder): void {
     for (let i = last; i > last - count; i--) {
       const block = blocks[i]!;
       if (block === 0) continue;
-      const refs = this.refs[block]! - 1;
-      assert(refs >= 0, `block ${block} is freed more often than it was taken`);
-      this.refs[block] = refs;
-      if (refs > 0) continue;
+      if (this.letGo(block) > 0) continue;
       this.free++;
       if (this.hasKey(block)) {
         this.freed[block] = ++this.clock;

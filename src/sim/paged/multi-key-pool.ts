@@ -58,8 +58,8 @@ export class MultiKeyPool extends BlockPool {
   }
 
   /** One holder more of a block that is in use. */
-  hold(block: number): void {
-    this.refs[block] = (this.refs[block] as number) + 1;
+  holdAgain(block: number): void {
+    this.hold(block, this.refs[block] as number);
   }
 
   override forget(block: number): void {

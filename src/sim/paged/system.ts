@@ -90,6 +90,7 @@ export class PagedSystem implements ServingSystem {
     totals.queriedBlocks = stats.queriedBlocks;
     totals.hitBlocks = stats.hitBlocks;
     totals.evictions = this.kv.pool.evictions;
+    totals.sharedBlocksPeak = this.kv.pool.sharedPeak;
     const { connector } = this.scheduler;
     if (connector) Object.assign(totals, connector.counters);
     return totals;
@@ -164,6 +165,14 @@ export class PagedSystem implements ServingSystem {
     work.decodeContext = sums.decodeContext;
     work.prefillAttention = sums.prefillAttention;
     work.rows = sums.rows;
+    this.countSharing();
+  }
+
+  /** What sharing of blocks saves: without it every holder would have a block of its own. */
+  private countSharing(): void {
+    const { holders, used } = this.kv.pool;
+    this.totals.unsharedBlockSteps += holders;
+    this.totals.savedBlockSteps += holders - used;
   }
 
   complete(): boolean {
@@ -215,6 +224,7 @@ export class PagedSystem implements ServingSystem {
     work.prefillAttention = 0;
     work.transferTokens = 0;
     work.decodeContext = this.quietContext + count * this.ahead;
+    this.countSharing();
   }
 
   /** Gives every running request the tokens of the steps that were only counted. */

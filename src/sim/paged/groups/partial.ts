@@ -38,7 +38,7 @@ export class PartialHits {
     const copy = this.pool.take();
     table.ids[hit.index] = copy;
     this.copies.push(hit.block, copy);
-    this.pool.hold(copy);
+    this.pool.holdAgain(copy);
     this.pending.delete(sequence);
   }
 
@@ -48,7 +48,7 @@ export class PartialHits {
     const copy = this.pool.take();
     this.pool.moveKeys(hit.block, copy);
     this.copies.push(hit.block, copy);
-    this.pool.hold(hit.block);
+    this.pool.holdAgain(hit.block);
     this.pending.delete(sequence);
     return copy;
   }
