@@ -39,6 +39,8 @@ export class Scheduler {
   readonly waiting: WaitingQueue;
   /** Waiting requests that were passed over, where the release keeps them apart. */
   private readonly passedOver: WaitingQueue | undefined;
+  /** Waiting requests that hold blocks (a connector loads into them), where the release lets them go first. */
+  private readonly holding: WaitingQueue | undefined;
   paused: PauseMode = 'none';
   readonly stats: SchedulerStats = {
     preemptions: 0,
@@ -98,6 +100,7 @@ export class Scheduler {
     const policy = this.byPriority ? 'priority' : 'fcfs';
     this.waiting = makeQueue(policy);
     this.passedOver = rules.skippedQueue === 'own' ? makeQueue(policy) : undefined;
+    this.holding = config.offload && rules.offload?.loadsGoFirst ? makeQueue(policy) : undefined;
     this.draftTokens = spec?.tokens ?? 0;
     this.lookahead = lookaheadTokens(config, rules);
     this.stepOptions = { lookahead: this.lookahead };
@@ -113,7 +116,7 @@ export class Scheduler {
   }
 
   get waitingCount(): number {
-    return this.waiting.length + (this.passedOver?.length ?? 0);
+    return this.waiting.length + (this.passedOver?.length ?? 0) + (this.holding?.length ?? 0);
   }
 
   add(sequence: Sequence): void {
@@ -122,7 +125,8 @@ export class Scheduler {
 
   /** Takes a waiting sequence out of its queue. */
   removeWaiting(sequence: Sequence): void {
-    if (!this.waiting.remove(sequence)) this.passedOver?.remove(sequence);
+    if (this.waiting.remove(sequence) || this.passedOver?.remove(sequence)) return;
+    this.holding?.remove(sequence);
   }
 
   /** Fills `batch` with the next step; the caller keeps it until the step's output. */
@@ -460,7 +464,8 @@ export class Scheduler {
   }
 
   private nextQueue(): WaitingQueue {
-    const { passedOver, waiting } = this;
+    const { passedOver, waiting, holding } = this;
+    if (holding !== undefined && holding.length > 0) return holding;
     if (!passedOver || passedOver.length === 0) return waiting;
     if (waiting.length === 0 || !this.byPriority) return passedOver;
     return passedOver.peek().goesBefore(waiting.peek()) ? passedOver : waiting;
@@ -470,7 +475,10 @@ export class Scheduler {
     const queue = this.passedOver ?? this.waiting;
     const last = skipped.length - 1;
     const reversed = this.rules.skippedOrder === 'reversed';
-    for (let i = 0; i <= last; i++) queue.putBack(skipped[reversed ? i : last - i] as Sequence);
+    for (let i = 0; i <= last; i++) {
+      const sequence = skipped[reversed ? i : last - i] as Sequence;
+      (sequence.computed > 0 ? (this.holding ?? queue) : queue).putBack(sequence);
+    }
   }
 
   /** Adapters in use: of the running requests scheduled in this step, or of all of them. */

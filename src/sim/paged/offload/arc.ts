@@ -1,7 +1,7 @@
 // Adaptive replacement: blocks used once (recent) and more often (frequent), and ghosts of what was evicted from either, whose
 // return moves the share that the recent ones may keep. Law: vllm/v1/kv_offload/cpu/policies/arc.py.
 
-import type { HostEviction } from './eviction.ts';
+import type { HostEviction, RequestUse } from './eviction.ts';
 import { BlockList, createHostBlock, type HostBlock } from './host-block.ts';
 
 /** What is evicted when the frequent list has no idle block: nothing (the eviction fails), or an idle recent one. */
@@ -76,24 +76,47 @@ export class ArcEviction implements HostEviction {
 
   pinned(): void {}
 
+  missed(keys: readonly number[]): void {
+    for (let i = keys.length - 1; i >= 0; i--) {
+      const ghost = this.blocks.get(keys[i] as number);
+      if (ghost !== undefined && ghost.slot < 0) this.learn(ghost);
+    }
+  }
+
+  /** What was only stored stays where it is, as the newest; what was found there has been used again. */
+  requestEnded({ keys, stored, reused }: RequestUse): void {
+    for (let i = keys.length - 1; i >= 0; i--) {
+      const key = keys[i] as number;
+      const block = this.find(key);
+      if (block === undefined) continue;
+      if (stored.has(key) && !reused.has(key)) block.list?.renew(block);
+      else if (reused.has(key)) this.promote(block);
+    }
+  }
+
   private use(block: HostBlock): void {
-    const { recent, frequent, recentGhosts, frequentGhosts } = this;
-    if (block.list === recent) {
-      // A block whose store runs was not used twice: it stays recent.
-      if (block.refs < 0) recent.renew(block);
-      else {
-        recent.remove(block);
-        frequent.append(block);
-      }
-    } else if (block.list === recentGhosts) {
+    if (block.slot < 0) this.learn(block);
+    // A block whose store runs was not used twice: it stays recent.
+    else if (block.list === this.recent && block.refs < 0) this.recent.renew(block);
+    else this.promote(block);
+  }
+
+  private promote(block: HostBlock): void {
+    block.list?.remove(block);
+    this.frequent.append(block);
+  }
+
+  /** A ghost's return moves the share of the list that it fell out of up, by more the fewer such ghosts there are. */
+  private learn(ghost: HostBlock): void {
+    const { recentGhosts, frequentGhosts } = this;
+    if (ghost.list === recentGhosts) {
       const step = Math.max(1, frequentGhosts.size / recentGhosts.size);
       this.recentTarget = Math.min(this.recentTarget + step, this.capacity);
-      recentGhosts.renew(block);
-    } else if (block.list === frequentGhosts) {
+    } else {
       const step = Math.max(1, recentGhosts.size / frequentGhosts.size);
       this.recentTarget = Math.max(this.recentTarget - step, 0);
-      frequentGhosts.renew(block);
-    } else frequent.renew(block);
+    }
+    ghost.list?.renew(ghost);
   }
 
   private leaveGhost(victim: HostBlock): void {

@@ -32,7 +32,7 @@ const trackedKeys = 64_000;
 export class OffloadConnector {
   readonly stats: OffloadStats = { storedBlocks: 0, loadedBlocks: 0, refusedStores: 0 };
   readonly tiers: OffloadTiers;
-  private readonly reuse: ReuseCounter | undefined;
+  private readonly seen: ReuseCounter | undefined;
   /** Tokens of an offloaded block, and GPU blocks in it. */
   private readonly blockSize: number;
   private readonly factor: number;
@@ -47,7 +47,8 @@ export class OffloadConnector {
   /** Requests that keep their blocks: ended since the last call, and those whose end a call has announced to the worker. */
   private ended: Sequence[] = [];
   private announced: Sequence[] = [];
-  private endedCount = 0;
+  /** All that ended since the last call. */
+  private endedNow: Sequence[] = [];
   private preempted: Sequence[] = [];
   /** Something has arrived that no call has seen. */
   private hasNews = false;
@@ -65,7 +66,7 @@ export class OffloadConnector {
     this.factor = blockSizeFactor;
     this.blockSize = kv.schedulerBlockSize * blockSizeFactor;
     this.tiers = new OffloadTiers(offload, rules);
-    this.reuse = storeThreshold >= 2 ? new ReuseCounter(storeThreshold, trackedKeys) : undefined;
+    this.seen = storeThreshold >= 2 ? new ReuseCounter(storeThreshold, trackedKeys) : undefined;
     this.dropsTail = rules.eagleTail !== 'kept' && config.spec?.method === 'eagle';
     this.timed = blockSeconds > 0;
     this.toHost = new Link(blockSeconds, (job) => this.stored(job));
@@ -85,7 +86,7 @@ export class OffloadConnector {
 
   /** Whether calls go on without an unfinished request. */
   get busy(): boolean {
-    return this.endedCount > 0 || this.ended.length + this.announced.length > 0 || this.decided.length > 0;
+    return this.endedNow.length > 0 || this.ended.length + this.announced.length > 0 || this.decided.length > 0;
   }
 
   /** Whether anything moves, or will with the next call: who waits for it is not stuck. */
@@ -111,22 +112,28 @@ export class OffloadConnector {
     const progress = this.progressOf(sequence);
     if (this.rules.waitsForTransfers && progress.transfers > 0) return askAgain;
     this.extendKeys(sequence, progress);
+    if (this.rules.progress === 'restarts') progress.nextStored = 0;
     const tokens = this.lookup(progress.keys, local);
-    this.tiers.touch(progress.keys, progress.keys.length);
+    this.touch(progress, progress.keys.length);
     return tokens;
   }
 
+  private touch({ keys }: OffloadProgress, end: number): void {
+    if (this.rules.recency === 'touches') this.tiers.touch(keys, end);
+    else this.tiers.disk?.touch(keys, end);
+  }
+
   private lookup(keys: readonly number[], local: number): number {
-    const { blockSize, rules, reuse, tiers } = this;
+    const { blockSize, rules, seen, tiers } = this;
     if (keys.length * blockSize - local < blockSize) return 0;
     const start = divFloor(local, blockSize);
-    if (rules.seenKeys === 'lookup') for (let i = start; i < keys.length; i++) reuse?.see(keys[i] as number);
+    if (rules.seenKeys === 'lookup') for (let i = start; i < keys.length; i++) seen?.see(keys[i] as number);
     let end = start;
     let waits = false;
     const below: number[] = [];
     for (; end < keys.length; end++) {
       const key = keys[end] as number;
-      if (rules.seenKeys === 'lookupToMiss') reuse?.see(key);
+      if (rules.seenKeys === 'lookupToMiss') seen?.see(key);
       const state = tiers.state(key);
       if (state === 'missing') break;
       if (state === 'pending') {
@@ -153,6 +160,7 @@ export class OffloadConnector {
     const end = (local + external) / this.blockSize;
     const keys = progress.keys.slice(divFloor(local, this.blockSize), end);
     this.tiers.host.startLoad(keys);
+    this.reuse(progress, keys);
     if (this.config.prefixCaching) for (const key of keys) this.loading.add(key);
     progress.nextStored = end;
     progress.transfers++;
@@ -183,7 +191,8 @@ export class OffloadConnector {
     this.hasNews = false;
     this.announced.push(...this.ended);
     this.ended = [];
-    this.endedCount = 0;
+    const { endedNow } = this;
+    this.endedNow = [];
     for (const job of this.decided) this.toHost.send(job, job.gpuBlocks);
     this.decided = [];
     if (this.rules.storeOrder === 'scheduled') this.offerAll(batch, () => true);
@@ -194,6 +203,9 @@ export class OffloadConnector {
       this.offerAll(batch, (i) => !admitted(i));
       this.offerAll(batch, resumed);
     }
+    if (this.rules.offersAtEnd)
+      for (const sequence of endedNow) if (sequence.offload) this.offer(sequence, sequence.known);
+    if (this.rules.recency === 'requests') for (const { offload } of endedNow) if (offload) this.useEnded(offload);
     if (this.rules.storesComplete === 'atRequestEnd')
       for (const { offload } of this.preempted) if (offload) this.completeStored(offload);
     this.preempted = [];
@@ -222,25 +234,47 @@ export class OffloadConnector {
       return;
     }
     this.extendKeys(sequence, progress);
-    const keys = tiers.host.startStore(this.seenOften(progress.keys.slice(progress.nextStored, blocks)));
+    const keys = tiers.host.startStore(this.wanted(progress, progress.keys.slice(progress.nextStored, blocks)));
     if (keys === null) {
       this.stats.refusedStores++;
       return;
     }
     progress.nextStored = next;
     if (keys.length === 0) return;
-    tiers.touch(progress.keys, rules.touchedByStore === 'known' ? progress.keys.length : blocks);
+    for (const key of keys) progress.inserted.add(key);
+    this.touch(progress, rules.touchedByStore === 'known' ? progress.keys.length : blocks);
     progress.everStored = true;
     progress.transfers++;
     if (rules.storesComplete === 'atRequestEnd') for (const key of keys) progress.stored.push(key);
     this.decided.push({ sequence, progress, keys, gpuBlocks: keys.length * this.factor });
   }
 
-  private seenOften(keys: readonly number[]): readonly number[] {
-    const { reuse, rules } = this;
-    if (!reuse) return keys;
-    if (rules.seenKeys === 'offered') reuse.offer(keys);
-    return keys.filter((key) => reuse.often(key));
+  /** Those of `keys` that are to be in the host: with a threshold, the ones there and those seen often enough. */
+  private wanted(progress: OffloadProgress, keys: readonly number[]): readonly number[] {
+    const { seen, rules, tiers } = this;
+    const { host } = tiers;
+    if (seen && rules.seenKeys === 'offered') seen.offer(keys);
+    if (rules.recency === 'touches') return seen ? keys.filter((key) => seen.often(key)) : keys;
+    const wanted = keys.filter((key) => host.state(key) !== 'missing' || !seen || seen.often(key));
+    const missed = wanted.filter((key) => host.state(key) === 'missing' && !progress.missed.has(key));
+    host.missed(missed);
+    for (const key of missed) progress.missed.add(key);
+    this.reuse(
+      progress,
+      wanted.filter((key) => host.state(key) === 'ready'),
+    );
+    return wanted;
+  }
+
+  /** A request found blocks in the host that it did not put there. */
+  private reuse(progress: OffloadProgress, keys: readonly number[]): void {
+    if (this.rules.recency === 'touches') return;
+    for (const key of keys) if (!progress.inserted.has(key)) progress.reused.add(key);
+  }
+
+  private useEnded({ keys, inserted, reused, missed }: OffloadProgress): void {
+    const used = keys.filter((key) => inserted.has(key) || reused.has(key) || missed.has(key));
+    this.tiers.host.requestEnded({ keys: used, stored: inserted, reused });
   }
 
   /** The call is over. Where transfers take no time, what it moved has arrived. */
@@ -291,7 +325,7 @@ export class OffloadConnector {
 
   /** A request has ended or was aborted; true if it keeps its blocks until its load, or what the release waits for, is done. */
   end(sequence: Sequence): boolean {
-    this.endedCount++;
+    this.endedNow.push(sequence);
     this.inFlight.delete(sequence);
     const { offload } = sequence;
     const keeps =

@@ -6,6 +6,13 @@ import type { HostBlock } from './host-block.ts';
 export const OFFLOAD_POLICIES = ['lru', 'arc'] as const;
 export type OffloadPolicyName = (typeof OFFLOAD_POLICIES)[number];
 
+/** What one request did with its blocks: the keys it stored or loaded, in order of position, and which of them it found there. */
+export interface RequestUse {
+  readonly keys: readonly number[];
+  readonly stored: ReadonlySet<number>;
+  readonly reused: ReadonlySet<number>;
+}
+
 export interface HostEviction {
   /** Blocks held, ghosts not counted. */
   readonly size: number;
@@ -18,6 +25,10 @@ export interface HostEviction {
   evict(count: number, isProtected: (key: number) => boolean): HostBlock[] | null;
   /** No transfer uses the block any more (its store or its last load has finished). */
   released(block: HostBlock): void;
+  /** Keys that a request is about to store for the first time (releases in which a use is a request's). */
+  missed(keys: readonly number[]): void;
+  /** A request has ended: its blocks were used once, together. */
+  requestEnded(use: RequestUse): void;
   /** The first load pins an idle block. */
   pinned(block: HostBlock): void;
 }

@@ -1,7 +1,7 @@
 // The offloaded blocks of one tier: which are there, which a transfer reads or writes, which buffer holds them. Stores make room by
 // evicting idle blocks, all or nothing; a block can be read once its store has finished. Law: vllm/v1/kv_offload/cpu/manager.py.
 import { assert } from '../../../assert.ts';
-import type { HostEviction } from './eviction.ts';
+import type { HostEviction, RequestUse } from './eviction.ts';
 import { createHostBlock, type HostBlock } from './host-block.ts';
 
 export type HostState = 'missing' | 'pending' | 'ready';
@@ -40,6 +40,14 @@ export class HostCache {
   /** Marks the blocks keys[0] .. keys[end - 1] as used, the first as the newest. */
   touch(keys: readonly number[], end: number): void {
     this.eviction.touch(keys, end);
+  }
+
+  missed(keys: readonly number[]): void {
+    this.eviction.missed(keys);
+  }
+
+  requestEnded(use: RequestUse): void {
+    this.eviction.requestEnded(use);
   }
 
   /** Pins ready blocks until the load is done; returns their buffers. */

@@ -1,7 +1,7 @@
-// Least recently used, in the two forms vLLM has had: one list of all blocks that skips the busy ones (to 0.23), and a list of the
-// idle ones alone, which a block re-enters as the newest when its transfer ends (from 0.24). Law: vllm/v1/kv_offload/cpu/policies/lru.py.
+// Least recently used, in the two forms vLLM has had: one list of all blocks that skips the busy ones (to 0.23, and again from
+// 0.31), and a list of the idle ones alone, which a block re-enters as the newest when its transfer ends (0.24 to 0.30). Law: vllm/v1/kv_offload/cpu/policies/lru.py.
 
-import type { HostEviction } from './eviction.ts';
+import type { HostEviction, RequestUse } from './eviction.ts';
 import { BlockList, type HostBlock } from './host-block.ts';
 
 /** What the list orders: every block, or the idle ones. */
@@ -51,6 +51,12 @@ export class LruEviction implements HostEviction {
 
   released(block: HostBlock): void {
     if (this.scope === 'idle') this.order.append(block);
+  }
+
+  missed(): void {}
+
+  requestEnded({ keys }: RequestUse): void {
+    this.touch(keys, keys.length);
   }
 
   pinned(block: HostBlock): void {

@@ -9,6 +9,10 @@ export class OffloadProgress {
   /** Keys whose stores the end of the request completes (releases that do not report each store). */
   readonly stored: number[] = [];
   everStored = false;
+  /** Keys stored anew, those found in the host, those that were missing when offered (releases in which a use is a request's). */
+  readonly inserted = new Set<number>();
+  readonly reused = new Set<number>();
+  readonly missed = new Set<number>();
   /** Transfers decided and not done, and whether the load is among them. */
   transfers = 0;
   loading = false;

@@ -12,10 +12,19 @@ export interface OffloadRules {
   storedTokens: 'known' | 'prompt';
   /** What a store marks as used: the request's blocks up to the stored ones, or all that its tokens fill. */
   touchedByStore: 'computed' | 'known';
-  /** A request that starts again after a preemption: its place among the offered blocks stays, or goes back with it. */
-  progress: 'keeps' | 'follows';
+  /**
+   * A request that starts again after a preemption: its place among the offered blocks stays, goes back with its computed tokens,
+   * or starts again with each lookup.
+   */
+  progress: 'keeps' | 'follows' | 'restarts';
+  /** A request that has ended offers what it has not stored. */
+  offersAtEnd: boolean;
+  /** What makes a block recently used: every lookup and store, or a whole request once, when it has ended. */
+  recency: 'touches' | 'requests';
   /** In which order the requests of a step offer their blocks: new, running, resumed; or as they were scheduled. */
   storeOrder: 'newFirst' | 'scheduled';
+  /** Waiting requests that hold blocks for a load go before all others. */
+  loadsGoFirst: boolean;
   /** A load must leave the blocks that prefills and other loads in flight still need. */
   reservesInFlight: boolean;
   /** A request with transfers in flight is not looked up. */
