@@ -158,10 +158,10 @@ export class KvManager {
     return true;
   }
 
-  /** Blocks that a request has yet to take until all its known tokens have slots. */
-  remaining(sequence: Sequence): number {
+  /** Blocks that a request has yet to take until all its known tokens, and so many behind them, have slots. */
+  remaining(sequence: Sequence, behind: number): number {
     const all = Math.min(sequence.known, this.config.maxModelLen);
-    return this.needed(sequence, all, all, sequence.computed, sequence.computed, true, false);
+    return this.needed(sequence, all + behind, all, sequence.computed, sequence.computed, true, false);
   }
 
   /** Drafts are never registered, and from 0.10 nothing beyond the known tokens. */

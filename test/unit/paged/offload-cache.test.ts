@@ -4,10 +4,10 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { resolveEngineRef } from '../../../src/load/engine.ts';
 import { schedulerRules } from '../../../src/load/scheduler-rules.ts';
-import { ArcEviction } from '../../../src/sim/paged/offload/arc.ts';
 import { HostCache } from '../../../src/sim/paged/offload/host-cache.ts';
 import { LruEviction } from '../../../src/sim/paged/offload/lru.ts';
 import type { OffloadRules } from '../../../src/sim/paged/offload/rules.ts';
+import { hostEviction } from '../../../src/sim/paged/offload/tiers.ts';
 
 type Operation =
   | ['touch' | 'finishStore' | 'finishLoad', number[]]
@@ -31,9 +31,7 @@ describe('host cache', () => {
   for (const { version, policy, capacity, ops } of recordings)
     it(`${policy} of ${capacity} blocks as in ${version}`, () => {
       const rules = schedulerRules(resolveEngineRef(`vllm@${version}`).profile).offload as OffloadRules;
-      const eviction =
-        policy === 'arc' ? new ArcEviction(capacity, rules.arcFallback) : new LruEviction(rules.lruScope);
-      const cache = new HostCache(capacity, eviction);
+      const cache = new HostCache(capacity, hostEviction(policy, capacity, rules));
       const evicted: number[] = [];
       cache.onEvict = (key) => evicted.push(key);
       for (const op of ops) replay(cache, op, evicted);

@@ -1,4 +1,4 @@
-// Offloading in whole servers: what the schedulers and connectors of five releases gave (real code, transfers that end with their
+// Offloading in whole servers: what the schedulers and connectors of eight releases gave (real code, transfers that end with their
 // call) on workloads of the scheduler runs. Python iterates the sets of keys and of request names in the order of a hash seed that
 // differs from process to process, on which buffers are given up first may depend; these runs were made with sets in order of
 // insertion, as we keep them. The run b61-offload@0.24.0 of the shared file is a draw of such a seed: 60 shuffles gave 48 different

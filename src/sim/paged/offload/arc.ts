@@ -72,6 +72,8 @@ export class ArcEviction implements HostEviction {
     return victims;
   }
 
+  used(): void {}
+
   released(): void {}
 
   pinned(): void {}

@@ -3,7 +3,7 @@
 // the one that decided it. Transfers take the time of their links; without one they are done at the end of the call. Law: vllm/distributed/kv_transfer/kv_connector/v1/offloading (scheduler.py, worker.py) and the
 // connector hooks of vllm/v1/core/sched/scheduler.py; where releases differ, OffloadRules.
 import { assert } from '../../../assert.ts';
-import { divFloor } from '../../../units.ts';
+import { divCeil, divFloor } from '../../../units.ts';
 import type { SystemCounters } from '../../types.ts';
 import type { Batch } from '../batch.ts';
 import { admittedFlag } from '../batch.ts';
@@ -37,6 +37,8 @@ export class OffloadConnector {
   private readonly blockSize: number;
   private readonly factor: number;
   private readonly dropsTail: boolean;
+  /** Tokens of a decode step with drafts and their look-ahead, where loads leave room for one. */
+  private readonly draftSlots: number;
   private readonly timed: boolean;
   private readonly toHost: Link<TransferJob>;
   private readonly toGpu: Link<TransferJob>;
@@ -68,6 +70,9 @@ export class OffloadConnector {
     this.tiers = new OffloadTiers(offload, rules);
     this.seen = storeThreshold >= 2 ? new ReuseCounter(storeThreshold, trackedKeys) : undefined;
     this.dropsTail = rules.eagleTail !== 'kept' && config.spec?.method === 'eagle';
+    const { spec } = config;
+    const lookahead = spec && spec.method !== 'ngram' ? spec.tokens : 0;
+    this.draftSlots = spec && rules.reservesInFlight === 'promptsAndDrafts' ? 1 + spec.tokens + lookahead : 0;
     this.timed = blockSeconds > 0;
     this.toHost = new Link(blockSeconds, (job) => this.stored(job));
     this.toGpu = new Link(blockSeconds, (job) => this.loaded(job));
@@ -101,9 +106,10 @@ export class OffloadConnector {
 
   /** Blocks that prefills and loads in flight have yet to take. */
   get reserved(): number {
-    if (!this.rules.reservesInFlight) return 0;
-    let blocks = 0;
-    for (const sequence of this.inFlight) blocks += this.kv.remaining(sequence);
+    const { rules, kv, draftSlots } = this;
+    if (rules.reservesInFlight === 'nothing') return 0;
+    let blocks = divCeil(draftSlots, kv.schedulerBlockSize);
+    for (const sequence of this.inFlight) blocks += kv.remaining(sequence, draftSlots);
     return blocks;
   }
 
@@ -160,6 +166,7 @@ export class OffloadConnector {
     const end = (local + external) / this.blockSize;
     const keys = progress.keys.slice(divFloor(local, this.blockSize), end);
     this.tiers.host.startLoad(keys);
+    this.use(progress, keys);
     this.reuse(progress, keys);
     if (this.config.prefixCaching) for (const key of keys) this.loading.add(key);
     progress.nextStored = end;
@@ -242,6 +249,7 @@ export class OffloadConnector {
     progress.nextStored = next;
     if (keys.length === 0) return;
     for (const key of keys) progress.inserted.add(key);
+    if (rules.lruScope === 'ranks') this.rank(progress, keys);
     this.touch(progress, rules.touchedByStore === 'known' ? progress.keys.length : blocks);
     progress.everStored = true;
     progress.transfers++;
@@ -258,11 +266,10 @@ export class OffloadConnector {
     const wanted = keys.filter((key) => host.state(key) !== 'missing' || !seen || seen.often(key));
     const missed = wanted.filter((key) => host.state(key) === 'missing' && !progress.missed.has(key));
     host.missed(missed);
+    const found = wanted.filter((key) => host.state(key) === 'ready');
+    this.use(progress, [...missed, ...found]);
     for (const key of missed) progress.missed.add(key);
-    this.reuse(
-      progress,
-      wanted.filter((key) => host.state(key) === 'ready'),
-    );
+    this.reuse(progress, found);
     return wanted;
   }
 
@@ -270,6 +277,28 @@ export class OffloadConnector {
   private reuse(progress: OffloadProgress, keys: readonly number[]): void {
     if (this.rules.recency === 'touches') return;
     for (const key of keys) if (!progress.inserted.has(key)) progress.reused.add(key);
+  }
+
+  /** Tells the host which blocks a request uses for the first time. */
+  private use(progress: OffloadProgress, keys: readonly number[]): void {
+    if (this.rules.lruScope !== 'ranks') return;
+    const fresh = keys.filter(
+      (key) => !progress.missed.has(key) && !progress.reused.has(key) && !progress.inserted.has(key),
+    );
+    if (fresh.length > 0) this.rank(progress, fresh);
+  }
+
+  private rank(progress: OffloadProgress, keys: readonly number[]): void {
+    const wanted = new Set(keys);
+    const positions = new Map<number, number>();
+    progress.keys.forEach((key, i) => {
+      if (wanted.has(key)) positions.set(key, i);
+    });
+    this.tiers.host.used(
+      keys,
+      keys.map((key) => positions.get(key) as number),
+      progress,
+    );
   }
 
   private useEnded({ keys, inserted, reused, missed }: OffloadProgress): void {

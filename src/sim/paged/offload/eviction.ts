@@ -13,6 +13,11 @@ export interface RequestUse {
   readonly reused: ReadonlySet<number>;
 }
 
+/** Whose blocks are used together; the policy gives it its rank. */
+export interface UseRank {
+  rank: number;
+}
+
 export interface HostEviction {
   /** Blocks held, ghosts not counted. */
   readonly size: number;
@@ -27,6 +32,8 @@ export interface HostEviction {
   released(block: HostBlock): void;
   /** Keys that a request is about to store for the first time (releases in which a use is a request's). */
   missed(keys: readonly number[]): void;
+  /** A request uses keys for the first time; positions grow along its tokens. */
+  used(keys: readonly number[], positions: readonly number[], owner: UseRank): void;
   /** A request has ended: its blocks were used once, together. */
   requestEnded(use: RequestUse): void;
   /** The first load pins an idle block. */

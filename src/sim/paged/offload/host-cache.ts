@@ -1,7 +1,7 @@
 // The offloaded blocks of one tier: which are there, which a transfer reads or writes, which buffer holds them. Stores make room by
 // evicting idle blocks, all or nothing; a block can be read once its store has finished. Law: vllm/v1/kv_offload/cpu/manager.py.
 import { assert } from '../../../assert.ts';
-import type { HostEviction, RequestUse } from './eviction.ts';
+import type { HostEviction, RequestUse, UseRank } from './eviction.ts';
 import { createHostBlock, type HostBlock } from './host-block.ts';
 
 export type HostState = 'missing' | 'pending' | 'ready';
@@ -44,6 +44,10 @@ export class HostCache {
 
   missed(keys: readonly number[]): void {
     this.eviction.missed(keys);
+  }
+
+  used(keys: readonly number[], positions: readonly number[], owner: UseRank): void {
+    this.eviction.used(keys, positions, owner);
   }
 
   requestEnded(use: RequestUse): void {

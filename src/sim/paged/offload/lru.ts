@@ -55,6 +55,8 @@ export class LruEviction implements HostEviction {
 
   missed(): void {}
 
+  used(): void {}
+
   requestEnded({ keys }: RequestUse): void {
     this.touch(keys, keys.length);
   }

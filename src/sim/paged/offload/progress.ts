@@ -9,6 +9,8 @@ export class OffloadProgress {
   /** Keys whose stores the end of the request completes (releases that do not report each store). */
   readonly stored: number[] = [];
   everStored = false;
+  /** Its place among the users of the host, given by the eviction policy; 0: none yet. */
+  rank = 0;
   /** Keys stored anew, those found in the host, those that were missing when offered (releases in which a use is a request's). */
   readonly inserted = new Set<number>();
   readonly reused = new Set<number>();

@@ -25,11 +25,12 @@ export interface OffloadRules {
   storeOrder: 'newFirst' | 'scheduled';
   /** Waiting requests that hold blocks for a load go before all others. */
   loadsGoFirst: boolean;
-  /** A load must leave the blocks that prefills and other loads in flight still need. */
-  reservesInFlight: boolean;
+  /** What a load must leave free: nothing; what prompts and loads in flight still need; that, and a step with all drafts. */
+  reservesInFlight: 'nothing' | 'prompts' | 'promptsAndDrafts';
   /** A request with transfers in flight is not looked up. */
   waitsForTransfers: boolean;
-  lruScope: LruScope;
+  /** What the order of use covers: all blocks, the idle ones, or ranks that requests give their blocks. */
+  lruScope: LruScope | 'ranks';
   arcFallback: ArcFallback;
   /** What counts as seen for the store threshold: all keys of a lookup, those up to the first miss, or the keys offered. */
   seenKeys: 'lookup' | 'lookupToMiss' | 'offered';

@@ -3,9 +3,11 @@
 // TieringOffloadingManager (vllm/v1/kv_offload/tiering/manager.py, 0.22 and later); earlier releases have the host alone.
 import type { OffloadConfig } from '../config.ts';
 import { ArcEviction } from './arc.ts';
+import type { HostEviction, OffloadPolicyName } from './eviction.ts';
 import { HostCache } from './host-cache.ts';
 import { Link } from './link.ts';
 import { LruEviction } from './lru.ts';
+import { RankedLruEviction } from './ranked-lru.ts';
 import type { OffloadRules } from './rules.ts';
 
 /** Where a block is: nowhere, on its way to the host, in the host, or only on the disk. */
@@ -21,7 +23,7 @@ export class OffloadTiers {
 
   constructor(config: OffloadConfig, rules: OffloadRules) {
     const { cpuBlocks, policy = 'lru', disk, blockSizeFactor = 1 } = config;
-    const eviction = policy === 'arc' ? new ArcEviction(cpuBlocks, rules.arcFallback) : new LruEviction(rules.lruScope);
+    const eviction = hostEviction(policy, cpuBlocks, rules);
     this.host = new HostCache(cpuBlocks, eviction);
     this.disk = disk ? new HostCache(disk.blocks, new LruEviction('idle')) : undefined;
     const blockSeconds = (disk?.blockSeconds ?? 0) * blockSizeFactor;
@@ -88,4 +90,9 @@ export class OffloadTiers {
     this.disk?.finishStore(keys);
     this.host.finishLoad(keys);
   }
+}
+
+export function hostEviction(policy: OffloadPolicyName, capacity: number, rules: OffloadRules): HostEviction {
+  if (policy === 'arc') return new ArcEviction(capacity, rules.arcFallback);
+  return rules.lruScope === 'ranks' ? new RankedLruEviction() : new LruEviction(rules.lruScope);
 }
