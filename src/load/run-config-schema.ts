@@ -32,32 +32,37 @@ const offload = z.strictObject({
   storeThreshold: count.optional(),
 });
 
-const config = z.strictObject({
-  numBlocks: z.int().min(2),
-  blockSize: positive,
-  maxNumSeqs: positive,
-  maxNumBatchedTokens: positive,
-  maxModelLen: positive,
-  policy: z.enum(['fcfs', 'priority']).default('fcfs'),
-  longPrefillTokenThreshold: count.default(0),
-  chunkedPrefill: z.boolean().default(true),
-  prefixCaching: z.boolean().default(true),
-  reserveFullPrompt: z.boolean().default(false),
-  groups: z
-    .array(group)
-    .min(1)
-    .default([{ type: 'full' }]),
-  mambaCacheMode: z.enum(['none', 'align', 'all']).optional(),
-  spec: spec.optional(),
-  asyncScheduling: z.boolean().optional(),
-  watermark: z.number().min(0).max(1).optional(),
-  longPrefillAdaptive: z.boolean().optional(),
-  prefillScheduleInterval: positive.optional(),
-  maxLoras: positive.optional(),
-  dcp: positive.optional(),
-  offload: offload.optional(),
-  events: z.array(event).optional(),
-});
+const config = z
+  .strictObject({
+    numBlocks: z.int().min(2),
+    blockSize: positive,
+    maxNumSeqs: positive,
+    maxNumBatchedTokens: positive,
+    maxModelLen: positive,
+    policy: z.enum(['fcfs', 'priority']).default('fcfs'),
+    longPrefillTokenThreshold: count.default(0),
+    chunkedPrefill: z.boolean().default(true),
+    prefixCaching: z.boolean().default(true),
+    reserveFullPrompt: z.boolean().default(false),
+    groups: z
+      .array(group)
+      .min(1)
+      .default([{ type: 'full' }]),
+    mambaCacheMode: z.enum(['none', 'align', 'all']).optional(),
+    spec: spec.optional(),
+    asyncScheduling: z.boolean().optional(),
+    watermark: z.number().min(0).max(1).optional(),
+    longPrefillAdaptive: z.boolean().optional(),
+    prefillScheduleInterval: positive.optional(),
+    maxLoras: positive.optional(),
+    dcp: positive.optional(),
+    offload: offload.optional(),
+    events: z.array(event).optional(),
+  })
+  .refine(({ offload, groups }) => offload === undefined || groups.length === 1, {
+    path: ['offload'],
+    error: 'KV offloading is simulated for one KV-cache group',
+  });
 
 const run = z.strictObject({
   id: z.string(),
