@@ -10,6 +10,7 @@ import { ArcEviction, type ArcFallback } from '../../src/sim/paged/offload/arc.t
 import { HostCache } from '../../src/sim/paged/offload/host-cache.ts';
 import { Link } from '../../src/sim/paged/offload/link.ts';
 import { LruEviction, type LruScope } from '../../src/sim/paged/offload/lru.ts';
+import { RankedLruEviction } from '../../src/sim/paged/offload/ranked-lru.ts';
 import { PagedSystem } from '../../src/sim/paged/system.ts';
 import { Clock } from '../../src/sim/run/clock.ts';
 import type { SimRequest } from '../../src/sim/types.ts';
@@ -213,6 +214,79 @@ function store(naive: NaivePolicy, keys: readonly number[], capacity: number): n
 
 const byNumber = (a: string, b: string): number => Number.parseInt(a, 10) - Number.parseInt(b, 10);
 
+describe('the host cache by ranks of requests, 10,000 random sequences', () => {
+  it('gives up the idle blocks that a sort by rank puts first', () => {
+    const cases = fc.record({
+      capacity: fc.integer({ min: 1, max: 8 }),
+      operations: fc.array(fc.record({ operation, owner: fc.nat(2), ends: fc.integer({ min: 0, max: 6 }) }), {
+        maxLength: 40,
+      }),
+    });
+    fc.assert(
+      fc.property(cases, ({ capacity, operations }) => {
+        const cache = new HostCache(capacity, new RankedLruEviction());
+        const owners = [0, 1, 2].map(() => ({ rank: 0, seen: new Set<number>() }));
+        const blocks = new Map<number, { refs: number; rank: number; order: number }>();
+        const storing: number[][] = [];
+        const loading: number[][] = [];
+        let lastRank = 0;
+        const raise = (key: number, rank: number, order: number) => {
+          const block = blocks.get(key);
+          if (block && (block.rank < rank || (block.rank === rank && block.order < order)))
+            Object.assign(block, { rank, order });
+        };
+        const use = (owner: { rank: number }, keys: number[]) => {
+          cache.used(keys, keys, owner);
+          lastRank = Math.max(lastRank, owner.rank);
+          for (const key of keys) raise(key, owner.rank, -key);
+        };
+        for (const { operation: op, owner: who, ends } of operations) {
+          const owner = owners[who]!;
+          const keys = 'run' in op ? Array.from({ length: op.run.count }, (_, i) => op.run.from + i) : [];
+          if (op.kind === 'touch' || ends === 0) {
+            const ended = [...owner.seen].sort((a, b) => a - b);
+            cache.requestEnded({ keys: ended, stored: new Set(), reused: new Set() });
+            for (const key of ended.reverse()) if (blocks.has(key)) raise(key, ++lastRank, 0);
+          } else if (op.kind === 'store') {
+            use(owner, keys);
+            const absent = keys.filter((key) => !blocks.has(key));
+            const lacking = Math.max(0, blocks.size + absent.length - capacity);
+            const idle = [...blocks].filter(([key, { refs }]) => refs === 0 && !keys.includes(key));
+            idle.sort(([, a], [, b]) => a.rank - b.rank || a.order - b.order);
+            const stored = cache.startStore(keys);
+            expect(stored).toEqual(lacking > idle.length ? null : absent);
+            for (const key of keys) owner.seen.add(key);
+            if (stored === null) continue;
+            for (const [key] of idle.slice(0, lacking)) blocks.delete(key);
+            for (const key of absent) blocks.set(key, { refs: -1, rank: 0, order: 0 });
+            use(owner, absent);
+            if (absent.length > 0) storing.push(absent);
+          } else if (op.kind === 'load') {
+            const ready = keys.filter((key) => (blocks.get(key)?.refs ?? -1) >= 0);
+            if (ready.length === 0) continue;
+            cache.startLoad(ready);
+            for (const key of ready) blocks.get(key)!.refs++;
+            use(owner, ready);
+            for (const key of ready) owner.seen.add(key);
+            loading.push(ready);
+          } else if (op.kind === 'stored') {
+            const [done = []] = storing.splice(op.which % Math.max(1, storing.length), 1);
+            cache.finishStore(done);
+            for (const key of done) blocks.get(key)!.refs = 0;
+          } else {
+            const [done = []] = loading.splice(op.which % Math.max(1, loading.length), 1);
+            cache.finishLoad(done);
+            for (const key of done) blocks.get(key)!.refs--;
+          }
+          const held = Array.from({ length: 20 }, (_, key) => key).filter((key) => cache.state(key) !== 'missing');
+          expect(held).toEqual([...blocks.keys()].sort((a, b) => a - b));
+        }
+      }),
+      { numRuns: 10_000 },
+    );
+  });
+});
+
 describe('a link', () => {
   it('delivers in order, each after its own time behind the one before', () => {
     const sends = fc.array(fc.record({ blocks: fc.nat(9), wait: fc.nat(20) }), { maxLength: 20 });
@@ -239,7 +313,7 @@ describe('a link', () => {
 });
 
 const rulesOf = new Map<string, PagedRules>(
-  ['0.19.1', '0.20.2', '0.22.1', '0.23.0', '0.24.0', '0.33.0'].map((release) => [
+  ['0.19.1', '0.20.2', '0.22.1', '0.23.0', '0.24.0', '0.28.0', '0.32.0', '0.33.0'].map((release) => [
     release,
     schedulerRules(resolveEngineRef(`vllm@${release}`).profile),
   ]),

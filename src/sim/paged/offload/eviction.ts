@@ -3,8 +3,7 @@
 
 import type { HostBlock } from './host-block.ts';
 
-export const OFFLOAD_POLICIES = ['lru', 'arc'] as const;
-export type OffloadPolicyName = (typeof OFFLOAD_POLICIES)[number];
+export type OffloadPolicyName = 'lru' | 'arc';
 
 /** What one request did with its blocks: the keys it stored or loaded, in order of position, and which of them it found there. */
 export interface RequestUse {
