@@ -126,8 +126,11 @@ export interface PagedRules {
   clearDrafts: 'byOutput' | 'afterScheduling' | 'andAtPreemption';
   /** Asynchronous scheduling: what becomes of output in flight of a preempted request. */
   staleOutput: 'counted' | 'uncounted';
-  /** Output thrown away after a reset of running requests: the next one, as many as in flight, or what is stale. */
-  resetDiscard: 'next' | 'placeholders' | 'stale';
+  /**
+   * Output thrown away after a reset of running requests: the next one, as many as tokens were in flight (their rejected drafts
+   * counted all the same, or not), or what is stale.
+   */
+  resetDiscard: 'next' | 'placeholders' | 'wholeFrames' | 'stale';
   /** Whether a reset of the prefix cache can preempt what runs; before, it is refused while blocks are in use. */
   resetRunning: boolean;
   loraScope: 'scheduled' | 'running';

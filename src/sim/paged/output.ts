@@ -90,16 +90,16 @@ export class OutputProcessor {
     this.sampled(sequence);
     const accepted = drafts > 0 ? this.verify(sequence, drafts, flags) : 0;
     if (stale && sequence.dropStale) return 0;
-    if (drafts > 0 && !stale) {
+    const discard = this.discards.get(sequence) ?? 0;
+    if (drafts > 0 && !stale && !(discard > 0 && this.rules.resetDiscard === 'wholeFrames')) {
       if (sequence.computed > 0) sequence.computed -= drafts - accepted;
       if (sequence.placeholders > 0) sequence.placeholders -= drafts - accepted;
     }
     const generated = 1 + accepted;
-    const discard = this.discards.get(sequence);
-    if (discard !== undefined) {
+    if (discard > 0) {
       if (discard > 1) this.discards.set(sequence, discard - 1);
       else this.discards.delete(sequence);
-      if (discard > 0) return 0;
+      return 0;
     }
     return this.append(sequence, generated, stale);
   }
