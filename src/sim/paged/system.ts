@@ -1,7 +1,5 @@
 // vLLM's V1 engine as a serving system: scheduler, KV manager and model output put together, with what reaches it from outside
 // (arrivals, aborts, cache resets, pauses). The clock is elsewhere (run/).
-
-import { divCeil } from '../../units.ts';
 import { zeroCounters } from '../step-work.ts';
 import type {
   MemoryShares,
@@ -15,6 +13,7 @@ import type {
 } from '../types.ts';
 import { Batch } from './batch.ts';
 import type { PagedConfig, PagedRules } from './config.ts';
+import { neverFits, slackOf } from './fit.ts';
 import { KvManager } from './kv-manager.ts';
 import { mambaSplitter } from './mamba-split.ts';
 import { OffloadConnector } from './offload/connector.ts';
@@ -26,6 +25,8 @@ import { Sequence } from './sequence.ts';
 export interface PagedOptions {
   /** Drafts accepted by the model; without it none is. */
   accepted?: Model['accepted'];
+  /** The scheduler alone, without the engine's front end, which refuses prompts that max_model_len or the pool cannot hold. */
+  isBare?: boolean;
 }
 
 export class PagedSystem implements ServingSystem {
@@ -47,6 +48,7 @@ export class PagedSystem implements ServingSystem {
   private ahead = 0;
   private quietContext = 0;
   private quietSlack = 0;
+  private readonly isBare: boolean;
   private readonly countable: boolean;
   private readonly endsAt: Float64Array;
   private readonly attentionGroups: number;
@@ -56,8 +58,9 @@ export class PagedSystem implements ServingSystem {
     rules: PagedRules,
     private readonly workload: Workload,
     private readonly listener: RequestListener,
-    { accepted = () => 0 }: PagedOptions = {},
+    { accepted = () => 0, isBare = false }: PagedOptions = {},
   ) {
+    this.isBare = isBare;
     this.kv = new KvManager(config, rules);
     this.scheduler = new Scheduler(config, rules, this.kv);
     this.scheduler.split = mambaSplitter(config, rules, this.kv);
@@ -69,7 +72,8 @@ export class PagedSystem implements ServingSystem {
     this.endsAt = new Float64Array(requests.length);
     for (let i = 0; i < requests.length; i++) {
       const { promptTokens, outputTokens } = requests[i] as SimRequest;
-      this.endsAt[i] = Math.min(promptTokens + outputTokens, config.maxModelLen);
+      // A prompt beyond max_model_len, where the front end lets it through, still gets its first token.
+      this.endsAt[i] = Math.max(promptTokens + 1, Math.min(promptTokens + outputTokens, config.maxModelLen));
     }
     const model: Model = { endsAt: this.endsAt, accepted };
     this.output = new OutputProcessor(config, rules, this.kv, this.scheduler, model, {
@@ -128,7 +132,7 @@ export class PagedSystem implements ServingSystem {
   add(index: number): void {
     this.settle();
     const request = this.workload.requests[index] as SimRequest;
-    const reason = this.neverFits(request);
+    const reason = this.isBare ? undefined : neverFits(request, this.config, this.kv);
     if (reason !== undefined) {
       this.listener.rejected(index, reason);
       return;
@@ -208,7 +212,7 @@ export class PagedSystem implements ServingSystem {
       context += computed;
     }
     this.quietContext = context;
-    this.quietSlack = this.slack();
+    this.quietSlack = slackOf(this.kv.groups, this.scheduler.running);
     return steps;
   }
 
@@ -287,7 +291,7 @@ export class PagedSystem implements ServingSystem {
     const slack =
       this.ahead > 0
         ? this.quietSlack - this.ahead * this.scheduler.running.length * this.attentionGroups
-        : this.slack();
+        : slackOf(this.kv.groups, this.scheduler.running);
     into.reserved = 0;
     into.external = 0;
     into.internal = slack;
@@ -303,44 +307,10 @@ export class PagedSystem implements ServingSystem {
     into.cachedBlocks = this.kv.pool.cachedFree;
   }
 
-  private slack(): number {
-    let slack = 0;
-    for (const sequence of this.scheduler.running) slack += this.slackOf(sequence);
-    return slack;
-  }
-
-  /** Slots of the blocks a sequence holds that no computed token fills. */
-  private slackOf(sequence: Sequence): number {
-    const { groups } = this.kv;
-    let slack = 0;
-    for (let g = 0; g < groups.length; g++) {
-      const table = sequence.tables[g];
-      if (!table || groups[g]?.type === 'mamba') continue;
-      slack += Math.max(0, table.length * (groups[g]?.blockSize ?? 0) - sequence.computed);
-    }
-    return slack;
-  }
-
   private end(sequence: Sequence): void {
     this.sequences.delete(sequence.index);
     this.unfinished--;
     this.listener.finished(sequence.index);
-  }
-
-  /** vLLM refuses prompts that leave no room for a token, and no start-up lets one request outgrow the pool. */
-  private neverFits(request: SimRequest): string | undefined {
-    const { maxModelLen, spec, chunkedPrefill, maxNumBatchedTokens, longPrefillTokenThreshold } = this.config;
-    if (request.promptTokens >= maxModelLen)
-      return `the prompt has ${request.promptTokens} tokens, max_model_len is ${maxModelLen}`;
-    const ahead = spec && spec.method !== 'ngram' ? spec.tokens : 0;
-    const tokens = Math.min(request.promptTokens + request.outputTokens + ahead, maxModelLen);
-    let blocks = 0;
-    for (const group of this.kv.groups) blocks += group.type === 'full' ? divCeil(tokens, group.blockSize) : 1;
-    if (!chunkedPrefill && request.promptTokens > maxNumBatchedTokens && longPrefillTokenThreshold === 0)
-      return `the prompt has ${request.promptTokens} tokens, a step without chunked prefill takes ${maxNumBatchedTokens}`;
-    if (blocks > this.kv.pool.usable)
-      return `it needs ${blocks} blocks for ${tokens} tokens, the pool has ${this.kv.pool.usable}`;
-    return undefined;
   }
 
   /** Nothing runs, nothing is in flight, nothing was given back, and still nobody was admitted: the head of the queue never will be. */

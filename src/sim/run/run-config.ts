@@ -47,6 +47,7 @@ export function runConfigured({ config, rules, workload, fileOrder, trace, obser
   const system = new PagedSystem(config, rules, workload, clock, {
     // CRC-32 of `id:position` decides how many drafts the model accepts.
     accepted: (index, position) => crc32(`${(requests[index] as SimRequest).id}:${position}`) % (drafts + 1),
+    isBare: true,
   });
   const usage = { usedBlockSteps: 0, peakUsedBlocks: 0 };
   const queues: QueueState = { running: 0, waiting: 0, swapped: 0, usedBlocks: 0, cachedBlocks: 0 };
