@@ -82,8 +82,8 @@ export class OutputProcessor {
     }
     if (sequence.state === 'finished') return 0;
     if (!(flags & samplesFlag)) {
-      // Only a victim that stayed scheduled has drafts here: with no token sampled, they and one more count as rejected.
-      if (drafts > 0) sequence.computed -= drafts + 1;
+      // A victim that stayed scheduled: with no token sampled, its drafts and one more count as rejected.
+      if (drafts > 0 && this.rules.victim === 'staysScheduled') sequence.computed -= drafts + 1;
       if (!this.asynchronous) sequence.drafts = 0;
       return 0;
     }
