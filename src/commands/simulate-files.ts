@@ -43,7 +43,7 @@ export async function writeTimeline(file: string, output: SimulateOutput, io: Io
 /** One line a request in the order of the file; times in seconds, empty where they never came. */
 export function perRequestCsv(
   { requests }: Workload,
-  { arrival, firstToken, finish, preemptions, rejected }: PerRequest,
+  { generated, arrival, firstToken, finish, preemptions, rejected }: PerRequest,
   fileOrder?: readonly number[],
 ): string {
   const time = (value: number): number | string => (Number.isNaN(value) ? '' : value);
@@ -51,11 +51,11 @@ export function perRequestCsv(
     request.id,
     time(arrival[i]!),
     request.promptTokens,
-    request.outputTokens,
+    generated[i]!,
     time(firstToken[i]!),
     time(finish[i]!),
     time(firstToken[i]! - arrival[i]!),
-    request.outputTokens > 1 ? time((finish[i]! - firstToken[i]!) / (request.outputTokens - 1)) : '',
+    generated[i]! > 1 ? time((finish[i]! - firstToken[i]!) / (generated[i]! - 1)) : '',
     time(finish[i]! - arrival[i]!),
     preemptions[i]!,
     rejected.get(i) ?? '',

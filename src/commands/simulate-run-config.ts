@@ -12,7 +12,7 @@ import { schedulerRules } from '../load/scheduler-rules.ts';
 import { type NamedRun, type SimulateOutput, simulateOutput } from '../plan/simulate-output.ts';
 import type { PerRequest } from '../sim/result.ts';
 import { type RunConfig, runConfigured } from '../sim/run/run-config.ts';
-import { resultOf } from '../sim/run/simulate.ts';
+import { perRequestOf, resultOf } from '../sim/run/simulate.ts';
 import { Statistics } from '../sim/run/statistics.ts';
 import { writeOutput } from './plan-render.ts';
 import type { SimulateArguments } from './simulate-arguments.ts';
@@ -99,15 +99,15 @@ function oneRun(
       return statistics;
     },
   });
-  const figures = resultOf({ workload, ...order }, clock, { system, statistics: statistics! });
+  const asked = { workload, maxModelLen: config.maxModelLen, ...order };
+  const figures = resultOf(asked, clock, { system, statistics: statistics! });
   const result = { ...figures, pool: { ...figures.pool, numBlocks: config.numBlocks } };
-  const { arrival, first, finish, preemptions, rejected } = clock.times;
   const differs = Object.entries(expect)
     .filter(([name, value]) => counters[name] !== value)
     .map(([name, value]) => `${name} ${counters[name] ?? 'not counted'} instead of ${value}`);
   return {
     named: { policy: 'paged', eviction: 'lru', settings: { run: id, engine: version }, ...result, counters },
-    perRequest: { arrival, firstToken: first, finish, preemptions, rejected },
+    perRequest: perRequestOf(clock, asked),
     differs,
   };
 }

@@ -38,6 +38,7 @@ const run = {
     total: count,
     finished: count,
     rejected: count,
+    cut: count.describe('finished, with answers cut at max_model_len'),
     rejections: z.array(z.strictObject({ reason: z.string(), count, first: z.string() })),
   }),
   steps: count,

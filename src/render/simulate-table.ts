@@ -57,7 +57,7 @@ export function simulateHeading(input: SimulateInputEcho, paint: Paint, width: n
 }
 
 function outcome(run: SingleRun, paint: Paint, width: number): string {
-  const { total, finished, rejected, rejections } = run.requests;
+  const { total, finished, rejected, cut, rejections } = run.requests;
   const who = `${visible(run.policy)}${run.eviction === 'lru' ? '' : `, eviction ${visible(run.eviction)}`}`;
   const text = `${thousands(finished)} of ${thousands(total)} requests in ${span(run.makespanSeconds)}, ${thousands(run.steps)} steps (${who})`;
   const label =
@@ -67,6 +67,10 @@ function outcome(run: SingleRun, paint: Paint, width: number): string {
   for (const { reason, count, first } of rejections) {
     const named = count === 1 ? visible(first) : `first ${visible(first)}`;
     lines.push(wrap(`${thousands(count)} rejected: ${visible(reason)} (${named})`, width - 2, 2));
+  }
+  if (cut > 0) {
+    const answers = cut === 1 ? '1 answer is' : `${thousands(cut)} answers are`;
+    lines.push(wrap(`${answers} cut short: prompt and answer reach max_model_len`, width - 2, 2));
   }
   return lines.join('\n');
 }

@@ -49,6 +49,8 @@ export interface RunResult {
     total: number;
     finished: number;
     rejected: number;
+    /** Finished, but their answers were cut at max_model_len. */
+    cut: number;
     rejections: Rejection[];
   };
   /** Steps that scheduled something. */
@@ -121,6 +123,8 @@ export interface RunResult {
 
 /** One line a request, in file order; NaN for a time that never came. */
 export interface PerRequest {
+  /** Tokens of its answer: less than it asked for where max_model_len cut it. */
+  generated: Float64Array;
   arrival: Float64Array;
   firstToken: Float64Array;
   finish: Float64Array;

@@ -54,6 +54,7 @@ export function simulateRun(
   const { result, perRequest } = simulate({
     workload,
     system: (listener) => (watched ? watched.system(server(watched.listener(listener))) : server(listener)),
+    maxModelLen: setup.paged.maxModelLen,
     ...(stepTime ? { stepTime } : {}),
     ...(fileOrder ? { fileOrder } : {}),
     clock: {

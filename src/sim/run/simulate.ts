@@ -21,6 +21,8 @@ export interface SimulationInput {
   /** Absent: every step lasts 1 second, and calls that do nothing too. */
   stepTime?: StepTimeModel;
   bytesPerBlock?: number | null;
+  /** Answers end where prompt and answer reach it (max_model_len). */
+  maxModelLen?: number;
   /** fileOrder[i] is the row of request i, where requests are not in file order. */
   fileOrder?: readonly number[];
   clock?: Pick<ClockOptions, 'events' | 'progress' | 'progressEvery' | 'stepByStep' | 'observer'>;
@@ -41,14 +43,7 @@ export function simulate(input: SimulationInput): Simulation {
     ...(stepTime ? { stepSeconds: (work) => stepTime.seconds(work) } : {}),
     observer: input.clock?.observer ? both(statistics, input.clock.observer) : statistics,
   });
-  const { times } = clock;
-  const perRequest: PerRequest = {
-    arrival: times.arrival,
-    firstToken: times.first,
-    finish: times.finish,
-    preemptions: times.preemptions,
-    rejected: times.rejected,
-  };
+  const perRequest = perRequestOf(clock, input);
   return { result: resultOf(input, clock, { system, statistics }), perRequest };
 }
 
@@ -65,14 +60,25 @@ function both(one: StepObserver, other: StepObserver): StepObserver {
   };
 }
 
+/** What became of each request, in the order of the workload. */
+export function perRequestOf(
+  { times }: Clock,
+  { workload, maxModelLen }: Pick<SimulationInput, 'workload' | 'maxModelLen'>,
+): PerRequest {
+  const { arrival, first, finish, preemptions, rejected } = times;
+  const generated = generatedTokens(workload, maxModelLen);
+  return { generated, arrival, firstToken: first, finish, preemptions, rejected };
+}
+
 /** The figures of a run that has ended. */
 export function resultOf(
-  { workload, stepTime, bytesPerBlock = null, fileOrder }: Omit<SimulationInput, 'system'>,
+  { workload, stepTime, bytesPerBlock = null, fileOrder, maxModelLen }: Omit<SimulationInput, 'system'>,
   { times, totals }: Clock,
   { system, statistics }: { system: ServingSystem; statistics: Statistics },
 ): RunResult {
   const { counters } = system;
-  const latency = latencies(workload, times);
+  const generated = generatedTokens(workload, maxModelLen);
+  const latency = latencies(workload, times, generated);
   const start = firstArrival(times.arrival);
   const makespanSeconds = Math.max(0, totals.endTime - start);
   const perSecond = (count: number): number => (makespanSeconds > 0 ? count / makespanSeconds : 0);
@@ -81,6 +87,7 @@ export function resultOf(
       total: workload.requests.length,
       finished: totals.finished,
       rejected: times.rejected.size,
+      cut: cutRequests(workload, times.finish, generated),
       rejections: rejectionsOf(times.rejected, workload),
     },
     steps: totals.steps,
@@ -137,6 +144,7 @@ function offloadOf(counters: Readonly<SystemCounters>): NonNullable<RunResult['o
 function latencies(
   { requests }: Workload,
   { arrival, first, finish }: { arrival: Float64Array; first: Float64Array; finish: Float64Array },
+  generated: Float64Array,
 ) {
   const ttft: number[] = [];
   const tpot: number[] = [];
@@ -145,17 +153,35 @@ function latencies(
   for (let i = 0; i < requests.length; i++) {
     const end = finish[i] as number;
     if (Number.isNaN(end)) continue;
-    const output = sequencesOf(requests[i] as SimRequest) * (requests[i] as SimRequest).outputTokens;
+    const output = sequencesOf(requests[i] as SimRequest) * (generated[i] as number);
     const start = arrival[i] as number;
     const begun = first[i] as number;
     outputTokens += output;
     ttft.push(begun - start);
     e2e.push(end - start);
-    if ((requests[i] as SimRequest).outputTokens > 1)
-      tpot.push((end - begun) / ((requests[i] as SimRequest).outputTokens - 1));
+    if ((generated[i] as number) > 1) tpot.push((end - begun) / ((generated[i] as number) - 1));
   }
   const summaries = { ttftSeconds: summarize(ttft), tpotSeconds: summarize(tpot), e2eSeconds: summarize(e2e) };
   return { summaries, outputTokens };
+}
+
+/** Tokens of each answer that the engine really gives: it stops at max_model_len. */
+function generatedTokens({ requests }: Workload, maxModelLen = Number.POSITIVE_INFINITY): Float64Array {
+  const generated = new Float64Array(requests.length);
+  for (let i = 0; i < requests.length; i++) {
+    const { promptTokens, outputTokens } = requests[i] as SimRequest;
+    generated[i] = Math.min(outputTokens, Math.max(1, maxModelLen - promptTokens));
+  }
+  return generated;
+}
+
+/** Finished requests whose answer max_model_len cut short. */
+function cutRequests({ requests }: Workload, finish: Float64Array, generated: Float64Array): number {
+  let cut = 0;
+  for (let i = 0; i < requests.length; i++)
+    if (!Number.isNaN(finish[i] as number) && (generated[i] as number) < (requests[i] as SimRequest).outputTokens)
+      cut++;
+  return cut;
 }
 
 /** Answers of one request: parallel samples; a beam search returns one per beam. */

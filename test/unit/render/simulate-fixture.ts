@@ -76,6 +76,7 @@ export function run(changes: Partial<NamedRun> = {}): NamedRun {
       total: 19_366,
       finished: 19_354,
       rejected: 12,
+      cut: 0,
       rejections: [{ reason: 'longer than max_model_len (8,192 tokens)', count: 12, first: 'r17' }],
     },
     steps: 28_112,
