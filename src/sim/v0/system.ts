@@ -4,6 +4,7 @@
 // Numbered law, besides those of block-pool.ts:
 //   V6 no request is lost: added = waiting + running + swapped + finished + rejected.
 import { assert } from '../../assert.ts';
+import { clearWork, emptyWork, zeroCounters } from '../step-work.ts';
 import type {
   MemoryShares,
   QueueState,
@@ -11,7 +12,6 @@ import type {
   ServingSystem,
   SimRequest,
   StepWork,
-  SystemCounters,
   Workload,
 } from '../types.ts';
 import { BeamSearch } from './beams.ts';
@@ -20,14 +20,14 @@ import type { ResolvedV0Config } from './config.ts';
 import { OutputProcessor } from './outputs.ts';
 import { V0Scheduler } from './scheduler.ts';
 import { SequenceGroup } from './sequence.ts';
-import { addWork, emptyWork } from './work.ts';
+import { addWork } from './work.ts';
 
 export class V0System implements ServingSystem {
   readonly poolTokens: number;
   readonly usableBlocks: number;
   readonly blockSize: number;
   readonly work: StepWork = emptyWork();
-  readonly counters: SystemCounters = emptyCounters();
+  readonly counters = zeroCounters();
   readonly blocks: BlockManager;
   readonly scheduler: V0Scheduler;
   unfinished = 0;
@@ -81,7 +81,7 @@ export class V0System implements ServingSystem {
   }
 
   schedule(): boolean {
-    Object.assign(this.work, emptyWork());
+    clearWork(this.work);
     if (!this.scheduler.schedule()) return false;
     for (const group of this.scheduler.scheduled) {
       addWork(this.work, group);
@@ -191,26 +191,4 @@ export class V0System implements ServingSystem {
     this.unfinished--;
     if (!this.rejectedRequests[index]) this.listener.finished(index);
   }
-}
-
-function emptyCounters(): SystemCounters {
-  return {
-    preemptions: 0,
-    swapPreemptions: 0,
-    preemptedComputedTokens: 0,
-    swappedBlocks: 0,
-    queriedTokens: 0,
-    hitTokens: 0,
-    queriedBlocks: 0,
-    hitBlocks: 0,
-    evictions: 0,
-    copies: 0,
-    sharedBlocksPeak: 0,
-    savedBlockSteps: 0,
-    unsharedBlockSteps: 0,
-    storedBlocks: 0,
-    loadedBlocks: 0,
-    diskReadBlocks: 0,
-    diskWrittenBlocks: 0,
-  };
 }
