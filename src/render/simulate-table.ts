@@ -134,7 +134,7 @@ function facts(run: SingleRun, paint: Paint, width: number): string {
     ...(sharing ? [['Sharing', sharing] as const] : []),
     [
       'Throughput',
-      `${rate(run.throughput.requestsPerSecond)} requests/s, ${rate(run.throughput.outputTokensPerSecond)} output tokens/s, ${rate(run.throughput.meanBatch)} running on average`,
+      `${rate(run.throughput.requestsPerSecond)} requests/s, ${rate(run.throughput.outputTokensPerSecond)} output tokens/s, ${rate(run.throughput.meanBatch)} sequences a step`,
     ],
   ];
   return entries
