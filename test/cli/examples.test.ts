@@ -74,7 +74,7 @@ describe.concurrent('examples', () => {
     }
   });
 
-  it('sharing-savings.sh: 2 and 4 sequences in the range of the paper, 6 above it by less than 1 and 5 points', async () => {
+  it('sharing-savings.sh: in the ranges of the paper, but for beams of width 6: up to 4 points above', async () => {
     const ran = await asUser('examples/sharing-savings.sh');
     expect(ran.code).toBe(0);
     const paper = [
@@ -87,9 +87,9 @@ describe.concurrent('examples', () => {
       const [load, kind, low, high] = paper[i]!;
       const [, two, four, six] = /^\S+ +\S+ +([\d.]+) % +([\d.]+) % +([\d.]+) %$/.exec(line)!.map(Number);
       expect(line).toMatch(new RegExp(`^${load} +${kind} `));
-      expect(two).toBeGreaterThan(low - 0.2);
+      expect(two).toBeGreaterThan(low - 0.35);
       expect(four).toBeLessThan(high);
-      expect(six).toBeLessThan(high + (kind === 'samples' ? 1 : 5));
+      expect(six).toBeLessThan(high + (kind === 'samples' ? 0.2 : 4.5));
       expect(four! > two! && six! > four!).toBe(true);
     }
   });
