@@ -124,6 +124,8 @@ export interface PagedRules {
   draftSlots: 'none' | 'perSequenceLimit' | 'perScheduled';
   padDrafts: 'never' | 'besideDecodes' | 'besideDecodesIfRoom' | 'decodesIfRoom';
   clearDrafts: 'byOutput' | 'afterScheduling' | 'andAtPreemption';
+  /** Asynchronous scheduling: a token is sampled once all known tokens are computed, or those in flight too. */
+  sampledFrom: 'known' | 'inFlight';
   /** Asynchronous scheduling: what becomes of output in flight of a preempted request. */
   staleOutput: 'counted' | 'uncounted';
   /**

@@ -518,7 +518,11 @@ export class Scheduler {
         sums.prefillAttention += n * before + (n * n) / 2;
       } else decodeContext += computed;
       if (asynchronous) sequence.inFlight += n;
-      if (chunk) continue;
+      if (chunk) {
+        if (this.rules.sampledFrom === 'known' && computed >= sequence.known)
+          flags[i] = (flags[i] as number) | samplesFlag;
+        continue;
+      }
       rows += 1 + (drafts[i] as number);
       flags[i] = (flags[i] as number) | samplesFlag;
       if (asynchronous) {
