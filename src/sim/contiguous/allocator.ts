@@ -17,3 +17,9 @@ export interface ContiguousAllocator {
   /** Slots of the largest piece that could be handed out now: what "no piece is big enough" is measured by. */
   largestFree(): number;
 }
+
+/** Who takes and gives back which slots, for those who want to see each. */
+export interface PieceEvents {
+  taken(request: number, start: number, slots: number): void;
+  freed(request: number, start: number, slots: number): void;
+}

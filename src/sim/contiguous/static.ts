@@ -2,9 +2,11 @@
 // batch is one tensor of rows, it runs until its last member ends, and only then does the next one start. Every row is as long as the longest
 // prompt plus the largest max_tokens of the batch; padding and rows whose request has ended are computed like the others.
 import { assert } from '../../assert.ts';
+import { Deque } from '../deque.ts';
+import { refusal, sequencesOf } from '../requests.ts';
 import { clearWork, emptyWork, zeroCounters } from '../step-work.ts';
 import type { MemoryShares, QueueState, RequestListener, ServingSystem, SimRequest, StepWork } from '../types.ts';
-import { Fifo, type PieceEvents, refusal, sequencesOf } from './common.ts';
+import type { PieceEvents } from './allocator.ts';
 
 interface StaticBatchOptions {
   readonly requests: readonly SimRequest[];
@@ -45,7 +47,7 @@ export class StaticBatchSystem implements ServingSystem {
   /** A batch is one piece from slot 0; every member is told with its own rows. */
   pieceEvents: PieceEvents | undefined;
   readonly #options: StaticBatchOptions;
-  readonly #waiting = new Fifo();
+  readonly #waiting = new Deque<number>();
   #batch: Batch | undefined;
 
   constructor(options: StaticBatchOptions) {
@@ -156,7 +158,7 @@ export class StaticBatchSystem implements ServingSystem {
     let longestPrompt = 0;
     let longestOutput = 0;
     while (this.#waiting.length > 0) {
-      const index = this.#waiting.peek();
+      const index = this.#waiting.first()!;
       const request = requests[index]!;
       const more = rows + sequencesOf(request);
       const prompt = Math.max(longestPrompt, request.promptTokens);

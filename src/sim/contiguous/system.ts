@@ -2,10 +2,11 @@
 // paper (SOSP 2023, sections 3.1 and 6.1) describes its baselines: first come, first served, a request is admitted when a piece for
 // everything it reserves is found, and then runs to its end. Nothing is ever preempted. It does not know time or workload shapes.
 import { assert } from '../../assert.ts';
+import { Deque } from '../deque.ts';
+import { type Refusal, refusal, sequencesOf } from '../requests.ts';
 import { addToWork, clearWork, emptyWork, zeroCounters } from '../step-work.ts';
 import type { MemoryShares, QueueState, RequestListener, ServingSystem, SimRequest, StepWork } from '../types.ts';
-import type { ContiguousAllocator } from './allocator.ts';
-import { Fifo, type PieceEvents, type Refusal, refusal, sequencesOf } from './common.ts';
+import type { ContiguousAllocator, PieceEvents } from './allocator.ts';
 import type { Reservation } from './reservation.ts';
 
 interface ContiguousOptions {
@@ -42,7 +43,7 @@ export class ContiguousSystem implements ServingSystem {
   readonly counters = zeroCounters();
   pieceEvents: PieceEvents | undefined;
   readonly #options: ContiguousOptions;
-  readonly #waiting = new Fifo();
+  readonly #waiting = new Deque<number>();
   readonly #running: Running[] = [];
   #sequences = 0;
   /** The head of the queue found no piece, and nothing has been freed since. */
@@ -79,7 +80,7 @@ export class ContiguousSystem implements ServingSystem {
     this.#settle();
     clearWork(this.work);
     for (const running of this.#running) this.#decode(running);
-    while (this.#waiting.length > 0 && !this.#blocked) this.#blocked = !this.#admit(this.#waiting.peek());
+    while (this.#waiting.length > 0 && !this.#blocked) this.#blocked = !this.#admit(this.#waiting.first()!);
     assert(this.#running.length > 0 || this.unfinished === 0, 'the head of the queue fits an empty pool');
     return this.#running.length > 0;
   }

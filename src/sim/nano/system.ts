@@ -4,8 +4,9 @@
 // nano-vllm: prompts of the model's length and sequences that outgrow the whole pool are rejected (there an assertion fails), an
 // output ends at the model's length, and n samples of a prompt are n sequences, as a caller would submit them.
 import { assert } from '../../assert.ts';
-import { refusal, sequencesOf } from '../contiguous/common.ts';
+import { Deque } from '../deque.ts';
 import { BlockKeys } from '../paged/block-keys.ts';
+import { cacheNamespace, OpenRequests, refusal, sequencesOf } from '../requests.ts';
 import { addToWork, clearWork, emptyWork, zeroCounters } from '../step-work.ts';
 import type { MemoryShares, QueueState, RequestListener, ServingSystem, SimRequest, Workload } from '../types.ts';
 import { NanoBlockManager, type NanoSequenceBlocks } from './block-manager.ts';
@@ -27,12 +28,6 @@ interface NanoSequence extends NanoSequenceBlocks {
   readonly finalTokens: number;
 }
 
-/** Sequences of a request that have not ended, and whether its first token has come. */
-interface RequestState {
-  left: number;
-  started: boolean;
-}
-
 export class NanoSystem implements ServingSystem {
   readonly poolTokens: number;
   readonly usableBlocks: number;
@@ -44,10 +39,8 @@ export class NanoSystem implements ServingSystem {
   private readonly maxModelLen: number;
   private readonly maxNumSeqs: number;
   private readonly maxBatched: number;
-  private readonly states = new Map<number, RequestState>();
-  /** The front of the queue is at the end of the array. */
-  private waiting: NanoSequence[] = [];
-  private arrived: NanoSequence[] = [];
+  private readonly open: OpenRequests;
+  private readonly waiting = new Deque<NanoSequence>();
   private running: NanoSequence[] = [];
   private scheduled: NanoSequence[] = [];
 
@@ -59,6 +52,7 @@ export class NanoSystem implements ServingSystem {
     const { numBlocks, blockSize = 256, maxNumSeqs = 512, maxNumBatchedTokens = 16384 } = config;
     assert(numBlocks >= 1 && maxNumSeqs >= 1 && maxNumBatchedTokens >= 1, 'limits are positive');
     this.requests = workload.requests;
+    this.open = new OpenRequests(listener);
     this.blocks = new NanoBlockManager(numBlocks, blockSize);
     this.blockSize = blockSize;
     this.usableBlocks = numBlocks;
@@ -69,7 +63,7 @@ export class NanoSystem implements ServingSystem {
   }
 
   get unfinished(): number {
-    return this.states.size;
+    return this.open.size;
   }
 
   add(index: number): void {
@@ -80,13 +74,13 @@ export class NanoSystem implements ServingSystem {
       return;
     }
     const sequences = sequencesOf(request);
-    this.states.set(index, { left: sequences, started: false });
-    for (let sample = 0; sample < sequences; sample++) this.arrived.push(this.sequence(index, sample));
+    this.open.add(index, sequences);
+    for (let sample = 0; sample < sequences; sample++) this.waiting.push(this.sequence(index, sample));
   }
 
   schedule(): boolean {
     clearWork(this.work);
-    while (this.states.size > 0) {
+    while (this.open.size > 0) {
       this.scheduled = [];
       if (!this.prefill()) this.decode();
       if (this.scheduled.length > 0) break;
@@ -127,7 +121,7 @@ export class NanoSystem implements ServingSystem {
       internal += sequence.table.length * this.blockSize - known;
     };
     for (const sequence of this.running) add(sequence);
-    const head = this.waiting.at(-1);
+    const head = this.waiting.first();
     if (head !== undefined) add(head);
     into.reserved = reserved;
     into.internal = internal;
@@ -139,7 +133,7 @@ export class NanoSystem implements ServingSystem {
 
   queues(into: QueueState): void {
     into.running = this.running.length;
-    into.waiting = this.waiting.length + this.arrived.length;
+    into.waiting = this.waiting.length;
     into.swapped = 0;
     into.usedBlocks = this.blocks.used;
     into.cachedBlocks = this.blocks.cachedFree;
@@ -147,24 +141,20 @@ export class NanoSystem implements ServingSystem {
 
   /** For tests: every law that takes a recount. */
   check(): void {
-    const all = [...this.running, ...this.waiting, ...this.arrived];
+    const all = [...this.running, ...this.waiting];
     this.blocks.check(all.map((sequence) => sequence.table));
     assert(new Set(all).size === all.length, 'law N9: a sequence is in one queue');
-    const left = new Map<number, number>();
-    for (const { request } of all) left.set(request, (left.get(request) ?? 0) + 1);
-    assert(left.size === this.states.size, 'law N10: no request is lost');
-    for (const [request, state] of this.states)
-      assert(left.get(request) === state.left, 'law N10: no sequence is lost');
+    assert(this.open.matches(all), 'law N10: no request and no sequence is lost');
   }
 
   private sequence(index: number, sample: number): NanoSequence {
     const request = this.requests[index]!;
-    const { promptTokens, prompt, maxTokens, lora, salt } = request;
+    const { promptTokens, prompt, maxTokens } = request;
     // Further samples generate something else than what a workload states.
     const output = sample === 0 ? request.output : undefined;
     const finalTokens = Math.min(promptTokens + Math.max(1, request.outputTokens), this.maxModelLen);
     const outputBase = request.outputBase + sample * maxTokens;
-    const extra = lora === undefined && salt === undefined ? '' : `${lora ?? ''}/${salt ?? ''}`;
+    const extra = cacheNamespace(request);
     return {
       request: index,
       promptTokens,
@@ -180,7 +170,7 @@ export class NanoSystem implements ServingSystem {
   private prefill(): boolean {
     let budget = this.maxBatched;
     while (this.scheduled.length < this.maxNumSeqs && budget > 0) {
-      const sequence = this.head();
+      const sequence = this.waiting.first();
       if (sequence === undefined) break;
       const admitted = sequence.table.length > 0;
       const hits = admitted ? 0 : this.blocks.cachedBlocks(sequence);
@@ -191,22 +181,13 @@ export class NanoSystem implements ServingSystem {
       sequence.scheduled = Math.min(tokens, budget);
       budget -= sequence.scheduled;
       if (sequence.scheduled === tokens) {
-        this.waiting.pop();
+        this.waiting.shift();
         this.running.push(sequence);
       }
       addToWork(this.work, sequence.cached, sequence.scheduled, sequence.scheduled === tokens);
       this.scheduled.push(sequence);
     }
     return this.scheduled.length > 0;
-  }
-
-  /** Moves what has arrived behind the queue only when the queue is empty: the order is the same, and nothing is shifted. */
-  private head(): NanoSequence | undefined {
-    if (this.waiting.length === 0 && this.arrived.length > 0) {
-      this.waiting = this.arrived.reverse();
-      this.arrived = [];
-    }
-    return this.waiting.at(-1);
   }
 
   private admit(sequence: NanoSequence, hits: number): void {
@@ -242,36 +223,27 @@ export class NanoSystem implements ServingSystem {
     this.counters.preemptedComputedTokens += sequence.cached;
     this.listener.preempted?.(sequence.request, sequence.cached, 'recompute');
     this.blocks.release(sequence);
-    this.waiting.push(sequence);
+    this.waiting.unshift(sequence);
   }
 
   /** A generated token has come; true when the sequence has ended. */
   private sampled(sequence: NanoSequence): boolean {
-    const state = this.states.get(sequence.request)!;
-    if (!state.started) {
-      state.started = true;
-      this.listener.firstToken(sequence.request);
-    }
+    this.open.sampled(sequence.request);
     if (sequence.tokens < sequence.finalTokens) return false;
     this.blocks.release(sequence);
-    if (--state.left === 0) {
-      this.states.delete(sequence.request);
-      this.listener.finished(sequence.request);
-    }
+    this.open.ended(sequence.request);
     return true;
   }
 
   /** Nothing could be scheduled: the head of the queue does not fit the empty pool. nano-vllm stops with a failed assertion. */
   private dropOutgrown(): void {
-    const sequence = this.head();
+    const sequence = this.waiting.first();
     assert(sequence !== undefined && this.running.length === 0, 'law N11: only an empty server schedules nothing');
     const reason = this.tooLarge(sequence.tokens);
     assert(reason !== undefined && this.blocks.used === 0, 'law N11: what fits an empty pool is admitted');
     const { request } = sequence;
-    this.states.delete(request);
-    this.waiting = this.waiting.filter((other) => other.request !== request);
-    this.arrived = this.arrived.filter((other) => other.request !== request);
-    this.listener.rejected(request, reason);
+    for (const other of [...this.waiting]) if (other.request === request) this.waiting.remove(other);
+    this.open.reject(request, reason);
   }
 
   private tooLarge(tokens: number): string | undefined {

@@ -3,6 +3,7 @@
 // step is prefill or decode, prefill first; room is estimated, and when decode finds none, requests are retracted to the end of the
 // queue. The n samples of a prompt wait until the prompt has been computed once, as tokenizer_manager.py has it.
 import { assert } from '../../assert.ts';
+import { cacheNamespace, OpenRequests, sequencesOf } from '../requests.ts';
 import { addToWork, clearWork, emptyWork, zeroCounters } from '../step-work.ts';
 import type { MemoryShares, QueueState, RequestListener, ServingSystem, SimRequest, Workload } from '../types.ts';
 import { PrefillAdmission } from './admission.ts';
@@ -20,12 +21,6 @@ import { RadixMemory } from './memory.ts';
 import { longestPrefixFirst } from './queue-order.ts';
 import { type RadixRequest, radixRequest } from './request.ts';
 
-/** Sequences of a request that have not ended, and whether its first token has come. */
-interface RequestState {
-  left: number;
-  started: boolean;
-}
-
 export class RadixSystem implements ServingSystem {
   readonly poolTokens: number;
   readonly usableBlocks: number;
@@ -38,7 +33,7 @@ export class RadixSystem implements ServingSystem {
   private readonly maxRunning: number;
   private readonly limits: { maxPrefillTokens: number; chunkedPrefillSize: number };
   private readonly initialRatio: number;
-  private readonly states = new Map<number, RequestState>();
+  private readonly open: OpenRequests;
   private newTokenRatio: number;
   /** The queue starts at index `head`. */
   private waiting: RadixRequest[] = [];
@@ -61,6 +56,7 @@ export class RadixSystem implements ServingSystem {
     assert(maxInputTokens(config) > 0, 'the pool and the model length leave room for a prompt');
     assert(maxPrefillTokens >= 1 && chunkedPrefillSize >= 1, 'limits are positive');
     this.requests = workload.requests;
+    this.open = new OpenRequests(listener);
     this.config = config;
     this.poolTokens = poolTokens;
     this.usableBlocks = poolTokens;
@@ -72,7 +68,7 @@ export class RadixSystem implements ServingSystem {
   }
 
   get unfinished(): number {
-    return this.states.size;
+    return this.open.size;
   }
 
   add(index: number): void {
@@ -84,16 +80,16 @@ export class RadixSystem implements ServingSystem {
       const why = `a model length of ${maxModelLen} and a pool of ${this.poolTokens} tokens take prompts of at most ${most}`;
       this.listener.rejected(index, `${request.promptTokens} prompt tokens: ${why}`);
     } else {
-      const samples = request.samples ?? request.beamWidth ?? 1;
-      this.states.set(index, { left: samples, started: false });
-      this.enqueue(index, 0, samples > 1);
+      const sequences = sequencesOf(request);
+      this.open.add(index, sequences);
+      this.enqueue(index, 0, sequences > 1);
     }
   }
 
   schedule(): boolean {
     clearWork(this.work);
     let scheduled = false;
-    while (!scheduled && this.states.size > 0) {
+    while (!scheduled && this.open.size > 0) {
       scheduled = this.prefill();
       if (scheduled) break;
       assert(this.running.length > 0, 'law R11: an empty server admits the head of the queue');
@@ -116,7 +112,7 @@ export class RadixSystem implements ServingSystem {
     for (const request of batch) {
       if (request === this.chunk) continue;
       request.output++;
-      this.sampled(request);
+      if (!request.warmsUp) this.open.sampled(request.request);
       if (request.output >= request.finalOutput) this.end(request);
       else if (prefilling) {
         this.memoryState.cacheUnfinished(request, false);
@@ -159,13 +155,12 @@ export class RadixSystem implements ServingSystem {
     const left = new Map<number, number>();
     for (const { request } of [...active, ...this.waiting.slice(this.head)])
       left.set(request, (left.get(request) ?? 0) + 1);
-    assert(left.size === this.states.size, 'law R12: no request is lost');
+    assert(left.size === this.open.size, 'law R12: no request is lost');
   }
 
   private enqueue(index: number, sample: number, warmsUp: boolean): void {
     const request = this.requests[index]!;
-    const { lora, salt } = request;
-    const extra = lora === undefined && salt === undefined ? '' : `${lora ?? ''}/${salt ?? ''}`;
+    const extra = cacheNamespace(request);
     const root = this.memoryState.tree.root(extra);
     const most = maxRequestTokens(this.config) - request.promptTokens - 1;
     const maxNew = warmsUp ? 0 : Math.min(request.maxTokens, most);
@@ -272,22 +267,10 @@ export class RadixSystem implements ServingSystem {
     counters.hitBlocks += request.prefix;
   }
 
-  private sampled({ request, warmsUp }: RadixRequest): void {
-    const state = this.states.get(request)!;
-    if (state.started || warmsUp) return;
-    state.started = true;
-    this.listener.firstToken(request);
-  }
-
   private end(request: RadixRequest): void {
     request.ended = true;
     this.memoryState.cacheFinished(request);
-    const state = this.states.get(request.request)!;
-    if (request.warmsUp) {
-      for (let sample = 0; sample < state.left; sample++) this.enqueue(request.request, sample, false);
-    } else if (--state.left === 0) {
-      this.states.delete(request.request);
-      this.listener.finished(request.request);
-    }
+    if (!request.warmsUp) this.open.ended(request.request);
+    else for (let s = 0; s < this.open.left(request.request); s++) this.enqueue(request.request, s, false);
   }
 }

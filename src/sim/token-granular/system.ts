@@ -4,6 +4,8 @@
 // prefill, and when a decode step finds too few slots the request that came last is paused and later starts again. Requests are
 // admitted between steps (there: beside the decode step). n samples of a prompt are n requests.
 import { assert } from '../../assert.ts';
+import { Deque } from '../deque.ts';
+import { OpenRequests, refusal, sequencesOf } from '../requests.ts';
 import { addToWork, clearWork, emptyWork, zeroCounters } from '../step-work.ts';
 import type { MemoryShares, QueueState, RequestListener, ServingSystem, SimRequest, Workload } from '../types.ts';
 import { addedOutput, PeakEstimate, type TokenNeed } from './admission.ts';
@@ -35,12 +37,6 @@ interface TokenRequest {
   paused: boolean;
 }
 
-/** Sequences of a request that have not ended, and whether its first token has come. */
-interface RequestState {
-  left: number;
-  started: boolean;
-}
-
 export class TokenGranularSystem implements ServingSystem {
   readonly poolTokens: number;
   readonly usableBlocks: number;
@@ -53,10 +49,8 @@ export class TokenGranularSystem implements ServingSystem {
   private readonly maxPrefill: number;
   private readonly tokenRatio: number;
   private readonly newTokens: number;
-  private readonly states = new Map<number, RequestState>();
-  /** The front of the queue is at the end of the array; what has arrived waits behind it. */
-  private waiting: TokenRequest[] = [];
-  private arrived: TokenRequest[] = [];
+  private readonly open: OpenRequests;
+  private readonly waiting = new Deque<TokenRequest>();
   private running: TokenRequest[] = [];
   private batch: TokenRequest[] = [];
   private used = 0;
@@ -72,6 +66,7 @@ export class TokenGranularSystem implements ServingSystem {
     private readonly listener: RequestListener,
   ) {
     this.requests = workload.requests;
+    this.open = new OpenRequests(listener);
     this.poolTokens = config.poolTokens;
     this.usableBlocks = config.poolTokens;
     this.maxModelLen = config.maxModelLen;
@@ -84,23 +79,23 @@ export class TokenGranularSystem implements ServingSystem {
   }
 
   get unfinished(): number {
-    return this.states.size;
+    return this.open.size;
   }
 
   add(index: number): void {
     const request = this.requests[index]!;
     const { promptTokens, maxTokens, outputTokens } = request;
     const maxNew = Math.min(maxTokens, this.maxModelLen - promptTokens);
-    const reason = this.refuse(promptTokens, maxNew);
+    const reason = refusal(request, this.maxModelLen) ?? this.tooLarge(promptTokens, maxNew);
     if (reason !== undefined) {
       this.listener.rejected(index, reason);
       return;
     }
-    const left = request.samples ?? request.beamWidth ?? 1;
-    this.states.set(index, { left, started: false });
+    const sequences = sequencesOf(request);
+    this.open.add(index, sequences);
     const finalOutput = Math.max(1, Math.min(outputTokens, maxNew));
-    for (let sample = 0; sample < left; sample++) {
-      this.arrived.push({
+    for (let sample = 0; sample < sequences; sample++) {
+      this.waiting.push({
         request: index,
         prompt: promptTokens,
         maxNew,
@@ -117,7 +112,7 @@ export class TokenGranularSystem implements ServingSystem {
     if (this.decodeNext && this.running.length === 0) this.decodeNext = false;
     if (!this.decodeNext && this.prefill()) return true;
     if (this.running.length === 0) {
-      assert(this.states.size === 0, 'law T1: an empty server admits the head of the queue');
+      assert(this.open.size === 0, 'law T1: an empty server admits the head of the queue');
       return false;
     }
     this.pauseUntilFits();
@@ -131,17 +126,11 @@ export class TokenGranularSystem implements ServingSystem {
     let ended = false;
     for (const request of this.batch) {
       request.output++;
-      const state = this.states.get(request.request)!;
-      if (!state.started) {
-        state.started = true;
-        this.listener.firstToken(request.request);
-      }
+      this.open.sampled(request.request);
       if (request.output < request.finalOutput) continue;
       ended = true;
       this.release(request);
-      if (--state.left > 0) continue;
-      this.states.delete(request.request);
-      this.listener.finished(request.request);
+      this.open.ended(request.request);
     }
     this.batch = [];
     if (ended) {
@@ -161,7 +150,7 @@ export class TokenGranularSystem implements ServingSystem {
 
   queues(into: QueueState): void {
     into.running = this.running.length;
-    into.waiting = this.waiting.length + this.arrived.length;
+    into.waiting = this.waiting.length;
     into.swapped = 0;
     into.usedBlocks = this.used;
     into.cachedBlocks = 0;
@@ -169,23 +158,21 @@ export class TokenGranularSystem implements ServingSystem {
 
   /** For tests: every law that takes a recount. */
   check(): void {
-    const all = [...this.running, ...this.waiting, ...this.arrived];
+    const all = [...this.running, ...this.waiting];
     let slots = 0;
-    const left = new Map<number, number>();
     for (const request of all) {
       slots += request.slots;
-      left.set(request.request, (left.get(request.request) ?? 0) + 1);
       assert(request.slots <= request.prompt + request.output, 'law T2: one slot per known token at most');
     }
     assert(slots === this.used && this.used <= this.poolTokens, 'law T3: used + free = all');
-    assert(left.size === this.states.size, 'law T4: no request is lost');
-    for (const [request, state] of this.states) assert(left.get(request) === state.left, 'law T4: no sequence is lost');
-    assert(this.waiting.filter(({ paused }) => paused).length === this.pausedCount, 'law T5: paused requests wait');
+    assert(this.open.matches(all), 'law T4: no request and no sequence is lost');
+    assert(
+      [...this.waiting].filter(({ paused }) => paused).length === this.pausedCount,
+      'law T5: paused requests wait',
+    );
   }
 
-  private refuse(prompt: number, maxNew: number): string | undefined {
-    if (prompt < 1) return 'the prompt is empty';
-    if (maxNew < 1) return `${prompt} prompt tokens leave no room for output in a model length of ${this.maxModelLen}`;
+  private tooLarge(prompt: number, maxNew: number): string | undefined {
     if (prompt + maxNew + addedOutput < this.poolTokens) return undefined;
     return `${prompt} prompt tokens and ${maxNew} of output need more than the whole pool of ${this.poolTokens}`;
   }
@@ -197,7 +184,7 @@ export class TokenGranularSystem implements ServingSystem {
     const estimate = new PeakEstimate();
     let tokens = 0;
     const admitted: TokenRequest[] = [];
-    for (let request = this.front(); request !== undefined; request = this.front()) {
+    for (let request = this.waiting.first(); request !== undefined; request = this.waiting.first()) {
       if (admitted.length === 0) for (const other of this.running) estimate.add(this.need(other, busy));
       estimate.add(this.need(request, busy));
       tokens += request.prompt + request.output;
@@ -206,7 +193,7 @@ export class TokenGranularSystem implements ServingSystem {
         this.blocked = this.tokenRatio === 0;
         break;
       }
-      this.waiting.pop();
+      this.waiting.shift();
       if (request.paused) this.pausedCount--;
       request.paused = false;
       admitted.push(request);
@@ -221,14 +208,6 @@ export class TokenGranularSystem implements ServingSystem {
     this.batch = admitted;
     this.decodeNext = true;
     return true;
-  }
-
-  private front(): TokenRequest | undefined {
-    if (this.waiting.length === 0 && this.arrived.length > 0) {
-      this.waiting = this.arrived.reverse();
-      this.arrived = [];
-    }
-    return this.waiting.at(-1);
   }
 
   /** present = tokens and one more; left = what it is expected to generate after that, and the margin. */
@@ -251,7 +230,7 @@ export class TokenGranularSystem implements ServingSystem {
       this.release(request);
       request.paused = true;
       this.pausedCount++;
-      this.waiting.push(request);
+      this.waiting.unshift(request);
       this.blocked = false;
     }
   }

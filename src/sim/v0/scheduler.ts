@@ -1,6 +1,7 @@
 // V0's scheduler: which sequence groups one step runs, and who is preempted. Prefills first, then decodes, swapped groups before
 // waiting ones; or decodes first with chunked prefill. It never reads when a request will end. Law: vllm/core/scheduler.py, 0.6.6
 // to 0.10.2 (_schedule_default, _schedule_chunked_prefill, _schedule_running, _schedule_swapped, _schedule_prefills, _preempt).
+import { Deque } from '../deque.ts';
 import type { BlockManager } from './block-manager.ts';
 import { Budget } from './budget.ts';
 import {
@@ -13,7 +14,6 @@ import {
   type PartialPrefills,
 } from './chunks.ts';
 import type { ResolvedV0Config } from './config.ts';
-import { Deque } from './deque.ts';
 import { Progress } from './progress.ts';
 import type { SequenceGroup } from './sequence.ts';
 

@@ -1,4 +1,5 @@
-// A queue open at both ends, in one array with a moving head. It knows nothing of what it holds.
+// A queue open at both ends, in one array with a moving head: whatever its length, both ends cost the same. It knows nothing of what
+// it holds.
 
 export class Deque<T> {
   private items: (T | undefined)[] = [];
