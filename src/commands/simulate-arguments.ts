@@ -1,6 +1,6 @@
 // The command line of `vram simulate`: how its options are declared and read. What they mean for a run is simulate-setup.ts.
 import type { Command } from 'commander';
-import { inputError } from '../diagnostics.ts';
+import { type Diagnostic, inputError } from '../diagnostics.ts';
 import type { Io } from '../io.ts';
 import { nearestNames, printable } from '../load/names.ts';
 import { type Objective, parseObjectives } from '../plan/slo.ts';
@@ -15,7 +15,8 @@ import {
 import { makeCommand } from './command.ts';
 import { addEngineOptions, collect, readEngineOptions } from './engine-arguments.ts';
 import type { PlanArguments } from './plan-request.ts';
-import { parseSweep, type Sweep } from './simulate-sweep.ts';
+import { repetitionNotes } from './simulate-checks.ts';
+import { type Sweep, sweepsOf } from './simulate-sweep.ts';
 
 export interface SimulateArguments extends PlanArguments {
   workload?: string;
@@ -34,6 +35,8 @@ export interface SimulateArguments extends PlanArguments {
   objectives: Objective[];
   advice: boolean;
   jobs?: number;
+  /** What was noticed while the command line was read. */
+  notes?: readonly Diagnostic[];
 }
 
 const examples = [
@@ -96,7 +99,7 @@ function addSimulationOption(command: Command, entry: SimulationOptionEntry): vo
   if (entry.negatable) command.addOption(command.createOption(`--no-${entry.flags.slice(2)}`, '').hideHelp());
 }
 
-export function readSimulateArguments(command: Command): SimulateArguments {
+export function readSimulateArguments(command: Command, repeated: ReadonlySet<string>): SimulateArguments {
   const raw = command.opts<Record<string, string | boolean | string[] | undefined>>();
   const text = (key: string): string | undefined => (typeof raw[key] === 'string' ? (raw[key] as string) : undefined);
   const list = (key: string): string[] => (raw[key] as string[] | undefined) ?? [];
@@ -116,13 +119,13 @@ export function readSimulateArguments(command: Command): SimulateArguments {
     output: text('output'),
     given: readEngineOptions(command),
     workload: text('workload'),
-    policies: words(text('policy')),
-    evictions: words(text('eviction')),
+    policies: named(text('policy'), '--policy'),
+    evictions: named(text('eviction'), '--eviction'),
     simulation: readSimulationOptions(command, raw),
     runConfig: text('runConfig'),
     cacheOnly: raw.cacheOnly === true,
-    capacityBlocks: words(text('capacityBlocks')).map(capacity),
-    sweeps: list('sweep').map(parseSweep),
+    capacityBlocks: named(text('capacityBlocks'), '--capacity-blocks').map(capacity),
+    sweeps: sweepsOf(list('sweep')),
     timeline: text('timeline'),
     events: text('events'),
     perRequest: text('perRequest'),
@@ -130,7 +133,18 @@ export function readSimulateArguments(command: Command): SimulateArguments {
     objectives: list('slo').flatMap((objective) => parseObjectives(objective, '--slo')),
     advice: raw.advice !== false,
     jobs: raw.jobs === undefined ? undefined : parseCount(String(raw.jobs), '--jobs', { max: 256 }),
+    notes: repetitionNotes(repeated),
   };
+}
+
+/** Words of a list; a list of none is a mistake. */
+function named(list: string | undefined, option: string): string[] {
+  const found = words(list);
+  if (list === undefined || found.length > 0) return found;
+  throw inputError('VRAM655', `${option} names nothing: ${JSON.stringify(printable(list))}`, {
+    hint: 'write names with commas between them, or leave the option out',
+    path: option,
+  });
 }
 
 function words(list: string | undefined): string[] {

@@ -160,7 +160,8 @@ async function plannedRuns(
 const policyAliases: Readonly<Record<string, string>> = { static: 'static-batching', vllm: 'paged', v1: 'paged' };
 
 function policyNamed(word: string): Policy {
-  return choose(policyAliases[word] ?? word, policies, 'policy', '--policy');
+  const name = Object.hasOwn(policyAliases, word) ? policyAliases[word]! : word;
+  return choose(name, policies, 'policy', '--policy');
 }
 
 function workloadNotes(planned: readonly Planned[], first: RunWorkload): Diagnostic[] {

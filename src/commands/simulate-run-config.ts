@@ -130,6 +130,8 @@ function checkAlone(args: SimulateArguments): void {
     ...(evictions.length > 0 ? ['--eviction'] : []),
     ...(sweeps.length > 0 ? ['--sweep'] : []),
     ...(args.findMaxRate ? ['--find-max-rate'] : []),
+    ...(args.cacheOnly ? ['--cache-only'] : []),
+    ...(args.objectives.length > 0 ? ['--slo'] : []),
     ...(args.events === undefined ? [] : ['--events']),
     ...(Object.keys(given).length + Object.keys(simulation).filter((key) => key !== 'stepTime').length > 0
       ? ['options of the engine, the scheduler or the workload']

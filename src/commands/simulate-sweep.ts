@@ -33,6 +33,17 @@ export function parseSweep(text: string): Sweep {
   return sweep;
 }
 
+/** One sweep a key: two of the same would both set it. */
+export function sweepsOf(texts: readonly string[]): Sweep[] {
+  const sweeps = texts.map(parseSweep);
+  const twice = sweeps.find(({ key }, i) => sweeps.findIndex((other) => other.key === key) !== i);
+  if (twice === undefined) return sweeps;
+  throw inputError('VRAM656', `${option}: ${twice.key} is swept twice`, {
+    hint: `give all its values at once: ${option} ${twice.key}=a,b,c`,
+    path: option,
+  });
+}
+
 /** Every combination, the last key varying fastest. */
 export function combinations(sweeps: readonly Sweep[]): Settings[] {
   let all: Record<string, string | number>[] = [{}];

@@ -9,6 +9,7 @@ import { parseCommand } from './command.ts';
 import { writeOutput } from './plan-render.ts';
 import { readSimulateArguments, type SimulateArguments, simulateCommand } from './simulate-arguments.ts';
 import { simulateCache } from './simulate-cache.ts';
+import { cacheOnlyNotes, checkOutputs, idleNotes, repeatedOptions } from './simulate-checks.ts';
 import { simulateEngine } from './simulate-engine.ts';
 import { checkTimeline, writeTimeline } from './simulate-files.ts';
 import {
@@ -23,13 +24,15 @@ import { simulateRunConfig } from './simulate-run-config.ts';
 export async function run(argv: readonly string[], io: Io): Promise<number> {
   const separator = argv.indexOf('--');
   const command = simulateCommand(io);
+  const repeated = repeatedOptions(command);
   if (!(await parseCommand(command, separator < 0 ? argv : argv.slice(0, separator)))) return 0;
-  const args = readSimulateArguments(command);
+  const args = readSimulateArguments(command, repeated);
   if (separator >= 0) args.commandWords = argv.slice(separator + 1);
   const requirements = args.require.map(parseRequirement);
   const form = simulateForm(args.format);
   checkTimeline(args.timeline);
-  const { output, exact } = await answer(args, form, io);
+  checkOutputs(args);
+  const { output, exact } = withNotes(await answer(args, form, io), args);
   const outcomes = requirements.map((requirement) => checkRequirement(requirement, output.result));
   if (args.timeline !== undefined) await writeTimeline(args.timeline, output, io);
   const style = { colour: io.colour && args.output === undefined, columns: io.columns };
@@ -57,6 +60,12 @@ async function answer(
   if (args.runConfig !== undefined) return simulateRunConfig(args, io);
   const output = args.cacheOnly ? await simulateCache(args, io) : await simulateEngine(args, form, io);
   return { output, exact: true };
+}
+
+function withNotes<Answer extends { output: SimulateOutput }>(answered: Answer, args: SimulateArguments): Answer {
+  const notes = [...(args.notes ?? []), ...idleNotes(args), ...(args.cacheOnly ? cacheOnlyNotes(args) : [])];
+  const { output } = answered;
+  return { ...answered, output: { ...output, diagnostics: [...notes, ...output.diagnostics] } };
 }
 
 /** Something was served by every run, and every run could be made; a curve serves nobody. */
