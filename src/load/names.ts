@@ -29,12 +29,17 @@ export function nearestNames(name: string, candidates: Iterable<string>, count =
   for (const candidate of new Set(candidates)) {
     const text = candidate.toLowerCase();
     const edits = distance(wanted, text);
-    const inside = wanted.length >= 3 && (text.includes(wanted) || wanted.includes(text));
+    const inside = Math.min(wanted.length, text.length) >= 3 && (text.includes(wanted) || wanted.includes(text));
     const score = inside ? Math.min(edits, 1) + Math.abs(text.length - wanted.length) / 100 : edits;
-    if (inside || edits <= Math.max(2, Math.floor(wanted.length * 0.4))) scored.push([score, candidate]);
+    if (inside || edits <= mostEdits(wanted.length)) scored.push([score, candidate]);
   }
   scored.sort((a, b) => a[0] - b[0] || a[1].length - b[1].length || (a[1] < b[1] ? -1 : 1));
   return scored.slice(0, count).map(([, candidate]) => candidate);
+}
+
+/** Two edits make another word of three letters: such a name has one. */
+function mostEdits(length: number): number {
+  return length <= 3 ? 1 : Math.max(2, Math.floor(length * 0.4));
 }
 
 /** What the user typed, safe to print: control characters shown as escapes, length bounded. */

@@ -78,6 +78,12 @@ export function issuesToDiagnostics(
 function messageOf(issue: Issue): string {
   if (issue.code === 'invalid_union') {
     const inner = issue.errors.flat().find((error) => error.code !== 'invalid_type') ?? issue.errors[0]?.[0];
+    const wrongTypes = issue.errors.flat().filter((error) => error.code === 'invalid_type' && error.path.length === 0);
+    // Nothing but wrong types of the value itself: say all that it could be.
+    if (inner?.code === 'invalid_type' && wrongTypes.length === issue.errors.flat().length && issue.path.length > 0) {
+      const expected = new Set(wrongTypes.map((error) => (error as z.core.$ZodIssueInvalidType).expected));
+      return `expected ${[...expected].join(' or ')}${received(inner)}`;
+    }
     if (inner) return messageOf(inner);
   }
   if (issue.code === 'invalid_type' && issue.path.length === 0) return 'expected a mapping of keys to values';
@@ -85,6 +91,11 @@ function messageOf(issue: Issue): string {
     return `is required (${issue.expected})`;
   }
   return issue.message;
+}
+
+/** ", received NaN", as the schema's own messages say it. */
+function received({ message }: Issue): string {
+  return /, received .*$/s.exec(message)?.[0] ?? '';
 }
 
 function dotted(path: readonly PropertyKey[]): string {

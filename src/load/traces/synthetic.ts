@@ -27,6 +27,7 @@ export async function synthetic(
       ...(beamWidth === undefined ? {} : { beamWidth }),
     },
     title,
+    options.option,
   );
   if (concurrency !== undefined) spec.arrivals = { kind: 'closed', concurrency };
   else if (rate) spec.arrivals = atRate(spec, rate);

@@ -1,4 +1,5 @@
 // Reads the values of a row: token counts and times, from text (CSV) or JSON. A value that cannot be meant makes the row bad.
+import { thousands } from '../../numbers.ts';
 import { maxTokensOfRow } from '../../sim/workload/token-space.ts';
 import { printable } from '../names.ts';
 import { RowProblem } from './report.ts';
@@ -7,12 +8,12 @@ const decimal = /^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$/;
 /** Times beyond this (30,000 years in seconds) are no times. */
 const maxSeconds = 1e12;
 
-/** A whole number of tokens from 0 to 2^31. */
+/** A whole number of tokens from 0 to 2^24. */
 export function tokenCount(value: unknown, name: string): number {
   const number = numberOf(value, name);
   if (!Number.isInteger(number)) throw bad(name, value, 'not a whole number');
   if (number < 0) throw bad(name, value, 'negative');
-  if (number > maxTokensOfRow) throw bad(name, value, 'absurd, above 2^31');
+  if (number > maxTokensOfRow) throw bad(name, value, `above ${thousands(maxTokensOfRow)}, longer than any context`);
   return number;
 }
 

@@ -1,13 +1,25 @@
 // The blocks of a workload's prompts as a cache sees them, the partial last one of each included. Where a trace states hash ids,
 // blocks are its own; otherwise a block stands for the whole prefix that ends with it, as in the engine's hash chain.
+import { inputError } from '../../diagnostics.ts';
+import { thousands } from '../../numbers.ts';
 import { BlockKeys } from '../paged/block-keys.ts';
 import type { SimRequest, TokenRuns, Workload } from '../types.ts';
 import { type BlockRefs, blockRefs, blockRefsOfPairs } from './block-refs.ts';
+
+/** References that are replayed at most: a billion tokens in blocks of 16, and two gigabytes of memory. */
+const maxReferences = 2 ** 26;
 
 /** `hashed`: the trace gave one id for every `blockTokens` tokens, equal ids being equal prefixes already. */
 export function promptBlocks({ requests }: Workload, blockTokens: number, hashed: boolean): BlockRefs {
   let blocks = 0;
   for (const { promptTokens } of requests) blocks += Math.ceil(promptTokens / blockTokens);
+  if (blocks > maxReferences) {
+    const limit = thousands(maxReferences);
+    throw inputError('VRAM618', `the prompts have ${thousands(blocks)} blocks, above the limit of ${limit}`, {
+      hint: 'take fewer requests with --limit, or larger blocks with --block-size',
+      path: '--workload',
+    });
+  }
   return hashed ? hashedBlocks(requests, blockTokens, blocks) : chainedBlocks(requests, blockTokens, blocks);
 }
 

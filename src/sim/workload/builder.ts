@@ -2,6 +2,7 @@
 // (token-space.ts) and, at the end, their order of arrival. It knows neither files nor distributions.
 import { assert } from '../../assert.ts';
 import { inputError } from '../../diagnostics.ts';
+import { thousands } from '../../numbers.ts';
 import type { SimRequest, TokenRuns } from '../types.ts';
 import {
   generatedEnd,
@@ -9,6 +10,7 @@ import {
   generatedStride,
   longGeneratedEnd,
   longGeneratedFrom,
+  maxTokensOfRow,
   privateEnd,
   privateFrom,
 } from './token-space.ts';
@@ -68,6 +70,8 @@ export class WorkloadBuilder {
   add(from: NewRequest): number {
     const index = this.requests.length;
     const { promptTokens, outputTokens, maxTokens = outputTokens } = from;
+    if (promptTokens > maxTokensOfRow || outputTokens > maxTokensOfRow)
+      throw tooLong(index, promptTokens, outputTokens);
     const samples = from.samples ?? this.defaults.samples;
     const beamWidth = from.beamWidth ?? this.defaults.beamWidth;
     const outputBase = from.outputBase ?? this.#outputBase(index, maxTokens * Math.max(samples ?? 1, beamWidth ?? 1));
@@ -186,6 +190,14 @@ function reordered(requests: MutableRequest[], order: readonly number[]): Mutabl
       request.after = after;
     }
     return request;
+  });
+}
+
+/** A trace's rows are checked as they are read; this is what lengths that are drawn, or conversations that grow, can come to. */
+function tooLong(index: number, promptTokens: number, outputTokens: number): Error {
+  const lengths = `${thousands(promptTokens)} prompt and ${thousands(outputTokens)} output tokens`;
+  return inputError('VRAM618', `request ${thousands(index + 1)} has ${lengths}, above ${thousands(maxTokensOfRow)}`, {
+    hint: 'limit the lengths, e.g. input=lognormal(500,1,8000), or a conversation with maxContext',
   });
 }
 

@@ -5,7 +5,7 @@ export const workloadCodes = {
   VRAM603: 'columns or keys are missing: refused, with what is missing and what was found',
   VRAM604: 'a line or a JSON value is longer than the limit: refused with its line',
   VRAM605: 'a row is not JSON, not an object, or has too few columns: the row is rejected',
-  VRAM606: 'a value is missing, negative, fractional, not a number or absurd (above 2^31): the row is rejected',
+  VRAM606: 'a value is missing, negative, fractional, not a number or above 2^24 tokens: the row is rejected',
   VRAM607: 'more than half of the rows are bad, or none is left: refused',
   VRAM608: 'rows were not in order of time: sorted, equal times keep their order',
   VRAM609: 'rows that the trace marks as failed (BurstGPT: response 0), conversations without an answer: left out',

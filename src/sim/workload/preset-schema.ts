@@ -1,8 +1,7 @@
 // The shape of workload files as a zod schema: strict keys; whether the fields make a workload is readSpec's to say.
 import * as z from 'zod';
-import { isInputError } from '../../diagnostics.ts';
 import { presetFields, type WorkloadPreset } from './preset.ts';
-import { fieldHelp, readSpec, type SyntheticFields } from './spec.ts';
+import { examineSpec, fieldHelp } from './spec.ts';
 
 const text = z
   .string()
@@ -30,11 +29,9 @@ export const workloadSchema = z
     notes: texts.optional(),
   })
   .superRefine((value, context) => {
-    try {
-      readSpec(presetFields(value as WorkloadPreset) as SyntheticFields, 'the workload');
-    } catch (error) {
-      if (!isInputError(error)) throw error;
-      for (const { message } of error.diagnostics) context.addIssue({ code: 'custom', message });
+    for (const { field: name, text: message, hint } of examineSpec(presetFields(value as WorkloadPreset)).problems) {
+      const path = name === undefined ? [] : [name];
+      context.addIssue({ code: 'custom', path, message: hint === undefined ? message : `${message} (${hint})` });
     }
   });
 

@@ -1,8 +1,10 @@
 // A synthetic workload as presets and inline forms write it: flat fields of numbers and short texts; and as the generator takes
 // it. All problems of a spec are collected. The meaning of every field is in the table below.
-import { type Diagnostic, InputError } from '../../diagnostics.ts';
+import { InputError } from '../../diagnostics.ts';
+import { thousands } from '../../numbers.ts';
 import { type ArrivalKind, type Arrivals, arrivalKinds } from './arrivals.ts';
 import { type Distribution, distributionForms, parseDistribution } from './distribution.ts';
+import { maxTokensOfRow } from './token-space.ts';
 
 /** Every field with what it means; the order is the one in which they are shown. */
 export const fieldHelp = {
@@ -14,7 +16,7 @@ export const fieldHelp = {
   seconds: 'ramp: how long it takes; default: as long as the requests last',
   concurrency: 'closed: unfinished requests at a time',
   requests: 'how many requests (every turn is one); default 1000',
-  input: 'tokens of a prompt, shared prefix not counted',
+  input: 'tokens of a prompt, shared prefix not counted; a prompt has at most 16,777,216',
   output: 'tokens generated',
   lengths: 'empirical(FILE): input and output drawn together from the rows of a trace',
   maxTokens: 'max_tokens of every request; outputs are cut to it. Default: the output itself',
@@ -52,13 +54,36 @@ export interface SyntheticSpec {
 const defaultRequests = 1000;
 const maxRequests = 10_000_000;
 
-/** Throws one InputError (VRAM616) with everything that is wrong; `where` says what the fields came from. */
-export function readSpec(fields: SyntheticFields, where: string): SyntheticSpec {
-  const read = new FieldReader(fields, where);
+/** Something that is wrong with a field, or with what is missing. */
+export interface SpecProblem {
+  field?: FieldName;
+  /** Goes on where the field's name ends. */
+  text: string;
+  hint?: string;
+}
+
+/** Throws one InputError (VRAM616) with everything that is wrong; `where` says what the fields came from, `path` the option. */
+export function readSpec(fields: SyntheticFields, where: string, path?: string): SyntheticSpec {
+  const { spec, problems } = examineSpec(fields);
+  if (problems.length === 0) return spec;
+  throw new InputError(
+    problems.map(({ field, text, hint }) => ({
+      severity: 'error',
+      code: 'VRAM616',
+      message: `${where}: ${field === undefined ? '' : `${field} `}${text}`,
+      ...(hint === undefined ? {} : { hint }),
+      ...(path === undefined ? {} : { path }),
+    })),
+  );
+}
+
+/** A spec, to be used only where there is no problem. */
+export function examineSpec(fields: SyntheticFields): { spec: SyntheticSpec; problems: readonly SpecProblem[] } {
+  const read = new FieldReader(fields);
   const lengths = read.lengths();
   const input = read.distribution('input');
   const output = read.distribution('output');
-  if (!lengths && !(read.has('input') && read.has('output'))) read.problem('needs input and output (or lengths)');
+  if (!lengths && !(read.has('input') && read.has('output'))) read.missing('needs input and output (or lengths)');
   const requests = read.integer('requests', 1, maxRequests) ?? defaultRequests;
   const spec: SyntheticSpec = {
     requests,
@@ -67,17 +92,16 @@ export function readSpec(fields: SyntheticFields, where: string): SyntheticSpec 
     output: output ?? one,
     ...(lengths ? { lengths } : {}),
     ...definedOnly({
-      maxTokens: read.integer('maxTokens', 1, 2 ** 31),
-      maxContext: read.integer('maxContext', 2, 2 ** 31),
-      maxTotal: read.integer('maxTotal', 2, 2 ** 31),
+      maxTokens: read.integer('maxTokens', 1, maxTokensOfRow),
+      maxContext: read.integer('maxContext', 2, 2 * maxTokensOfRow),
+      maxTotal: read.integer('maxTotal', 2, 2 * maxTokensOfRow),
       samples: read.integer('samples', 1, 1000),
       beamWidth: read.integer('beamWidth', 1, 1000),
       prefix: readPrefix(read),
       conversation: readConversation(read, input ?? one),
     }),
   };
-  read.finish();
-  return spec;
+  return { spec, problems: read.problems };
 }
 
 const one: Distribution = { kind: 'fixed', value: 1 };
@@ -93,7 +117,8 @@ function readArrivals(read: FieldReader, requests: number): Arrivals {
     concurrency: ['closed'],
   };
   for (const [name, kinds] of Object.entries(only)) {
-    if (read.has(name as FieldName) && !kinds.includes(kind)) read.problem(`${name} does not go with ${kind} arrivals`);
+    if (read.has(name as FieldName) && !kinds.includes(kind))
+      read.problem(name as FieldName, `does not go with ${kind} arrivals`);
   }
   switch (kind) {
     case 'closed':
@@ -114,7 +139,7 @@ function readArrivals(read: FieldReader, requests: number): Arrivals {
 
 function readPrefix(read: FieldReader): SyntheticSpec['prefix'] {
   if (!read.has('prefixes')) {
-    for (const name of ['zipf', 'prefixShare'] as const) if (read.has(name)) read.problem(`${name} needs prefixes`);
+    for (const name of ['zipf', 'prefixShare'] as const) if (read.has(name)) read.problem(name, 'needs prefixes');
     return undefined;
   }
   const text = String(read.fields.prefixes);
@@ -123,17 +148,19 @@ function readPrefix(read: FieldReader): SyntheticSpec['prefix'] {
   const tokens = match ? parseDistribution(match[2]!) : undefined;
   if (!tokens || count < 1 || count > 65_535) {
     read.problem(
-      `prefixes: ${JSON.stringify(text.slice(0, 60))} is not a number of prefixes and their tokens, e.g. 10x256`,
+      'prefixes',
+      `is ${JSON.stringify(text.slice(0, 60))}, expected a number of prefixes and their tokens, e.g. 10x256`,
     );
     return undefined;
   }
+  read.checkTokens('prefixes', tokens);
   return { count, tokens, zipf: read.number('zipf', 0, 10) ?? 0, share: read.number('prefixShare', 0, 1) ?? 1 };
 }
 
 function readConversation(read: FieldReader, input: Distribution): SyntheticSpec['conversation'] {
   const turns = read.distribution('turns');
   if (!turns) {
-    for (const name of ['followup', 'think'] as const) if (read.has(name)) read.problem(`${name} needs turns`);
+    for (const name of ['followup', 'think'] as const) if (read.has(name)) read.problem(name, 'needs turns');
     return undefined;
   }
   return {
@@ -144,29 +171,25 @@ function readConversation(read: FieldReader, input: Distribution): SyntheticSpec
 }
 
 class FieldReader {
-  readonly #problems: Diagnostic[] = [];
+  readonly problems: SpecProblem[] = [];
 
-  constructor(
-    readonly fields: SyntheticFields,
-    readonly where: string,
-  ) {}
+  constructor(readonly fields: SyntheticFields) {}
 
   has(name: FieldName): boolean {
     return this.fields[name] !== undefined;
   }
 
-  problem(message: string, hint?: string): void {
-    this.#problems.push({
-      severity: 'error',
-      code: 'VRAM616',
-      message: `${this.where}: ${message}`,
-      ...(hint ? { hint } : {}),
-    });
+  problem(field: FieldName, text: string, hint?: string): void {
+    this.problems.push({ field, text, ...(hint ? { hint } : {}) });
+  }
+
+  missing(text: string): void {
+    this.problems.push({ text });
   }
 
   /** A number that is there in every spec which is not refused. */
   needs(name: FieldName): number {
-    if (!this.has(name)) this.problem(`needs ${name} (${fieldHelp[name]})`);
+    if (!this.has(name)) this.missing(`needs ${name} (${fieldHelp[name]})`);
     return 1;
   }
 
@@ -176,14 +199,14 @@ class FieldReader {
     const number =
       typeof value === 'number' ? value : /^\s*[\d.]+(?:e-?\d+)?\s*$/i.test(value) ? Number(value) : Number.NaN;
     if (number >= min && number <= max) return number;
-    this.problem(`${name} is ${JSON.stringify(String(value).slice(0, 40))}, expected a number from ${min} to ${max}`);
+    this.problem(name, `is ${shown(value)}, expected a number from ${min} to ${max}`);
     return undefined;
   }
 
   integer(name: FieldName, min: number, max: number): number | undefined {
     const number = this.number(name, min, max);
     if (number === undefined || Number.isInteger(number)) return number;
-    this.problem(`${name} is ${number}, expected a whole number`);
+    this.problem(name, `is ${number}, expected a whole number`);
     return undefined;
   }
 
@@ -191,8 +214,7 @@ class FieldReader {
     const value = this.fields[name];
     if (value === undefined) return undefined;
     const word = words.find((candidate) => candidate === String(value).trim().toLowerCase());
-    if (!word)
-      this.problem(`${name} is ${JSON.stringify(String(value).slice(0, 40))}, expected one of ${words.join(', ')}`);
+    if (!word) this.problem(name, `is ${shown(value)}, expected one of ${words.join(', ')}`);
     return word;
   }
 
@@ -200,27 +222,34 @@ class FieldReader {
     const value = this.fields[name];
     if (value === undefined) return undefined;
     const distribution = parseDistribution(String(value));
-    if (!distribution) {
+    if (!distribution) this.problem(name, `is ${shown(value)}, no distribution`, `forms: ${distributionForms}`);
+    else if (name !== 'think') this.checkTokens(name, distribution);
+    return distribution;
+  }
+
+  /** Lengths beyond any context are a mistake, and would take minutes to simulate. */
+  checkTokens(name: FieldName, distribution: Distribution): void {
+    const numbers = Object.values(distribution).flat();
+    if (numbers.some((number) => typeof number === 'number' && number > maxTokensOfRow)) {
       this.problem(
-        `${name}: ${JSON.stringify(String(value).slice(0, 60))} is no distribution`,
-        `forms: ${distributionForms}`,
+        name,
+        `is ${shown(this.fields[name]!)}, above ${thousands(maxTokensOfRow)}: longer than any context`,
       );
     }
-    return distribution;
   }
 
   lengths(): { file: string } | undefined {
     if (!this.has('lengths')) return undefined;
-    if (this.has('input') || this.has('output')) this.problem('lengths takes the place of input and output');
+    if (this.has('input') || this.has('output')) this.problem('lengths', 'takes the place of input and output');
     const distribution = this.distribution('lengths');
     if (distribution?.kind === 'trace') return { file: distribution.file };
-    if (distribution) this.problem('lengths is empirical(FILE): rows of a trace');
+    if (distribution) this.problem('lengths', 'is empirical(FILE): rows of a trace');
     return undefined;
   }
+}
 
-  finish(): void {
-    if (this.#problems.length > 0) throw new InputError(this.#problems);
-  }
+function shown(value: string | number): string {
+  return JSON.stringify(String(value).slice(0, 60));
 }
 
 function definedOnly<Value extends object>(value: Value): Value {

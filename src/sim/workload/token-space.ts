@@ -21,5 +21,5 @@ export const longGeneratedEnd = 2 ** 52;
 export const privateFrom = 2 ** 52;
 export const privateEnd = 2 ** 53;
 
-/** Longest prompt or output that is taken for real; anything above is a broken row. */
-export const maxTokensOfRow = 2 ** 31;
+/** The most tokens that one prompt or one output may have, above the longest context of any model (10 million): more is a mistake. */
+export const maxTokensOfRow = 2 ** 24;

@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { AdaptiveOrder } from '../../../src/sim/cache/adaptive.ts';
 import { blockRefs, blockRefsOfPairs, flattenKeys, hitRateCurve, replayCache } from '../../../src/sim/cache/index.ts';
+import { promptBlocks } from '../../../src/sim/cache/prompt-blocks.ts';
 
 const rows = readFileSync('test/fixtures/mooncake-conversation-300.jsonl', 'utf8').trim().split('\n');
 const refs = blockRefs(flattenKeys(rows.map((row) => JSON.parse(row).hash_ids)));
@@ -26,6 +27,20 @@ describe('cache-only replay', () => {
     expect(curve.map((point) => point.hitBlocks)).toEqual(expected);
     expect(curve.every((point) => point.queriedBlocks === 8490)).toBe(true);
     expect(curve[0]!.blockHitRate).toBeCloseTo(expected[0]! / 8490, 12);
+  });
+
+  it('refuses more blocks than can be replayed, before it looks at any', () => {
+    const requests = Array.from({ length: 10 }, (_, at) => ({
+      id: `r${at}`,
+      arrival: 0,
+      prompt: [at * 2 ** 24, (at + 1) * 2 ** 24],
+      promptTokens: 2 ** 24,
+      outputTokens: 1,
+      maxTokens: 1,
+      outputBase: 2 ** 40 + at,
+    }));
+    expect(() => promptBlocks({ requests }, 2, false)).toThrow(/83,886,080 blocks, above the limit of 67,108,864/);
+    expect(promptBlocks({ requests }, 2 ** 16, false).distinct).toBe(2560);
   });
 
   it('counts every reference of an empty cache as a miss and an empty trace as nothing', () => {

@@ -75,4 +75,21 @@ describe('a workload file', () => {
     expect(diagnostics[0]!.path).toMatch(/mine\.yaml:2:1$/);
     expect(diagnostics[0]!.hint).toBe('did you mean input?');
   });
+
+  it.each([
+    ['rate: -1\ninput: 10\noutput: 5\n', 'rate: is "-1", expected a number from 0.000001 to 1000000', '1:7'],
+    ['rate: .nan\ninput: 10\noutput: 5\n', 'rate: expected number or string, received NaN', '1:7'],
+    ['rate: 1\ninput: 10\noutput: nothing(5)\n', /^output: is "nothing\(5\)", no distribution \(forms: 512/, '3:9'],
+    ['rate: 1\ninput: 10\noutput: 5\nzipf: 1\n', 'zipf: needs prefixes', '4:7'],
+    ['rate: 1\ninput: 2e9\noutput: 5\n', /^input: is "2000000000", above 16,777,216/, '2:8'],
+    ['rate: 1\nprefixes: 3x2e9\ninput: 1\noutput: 5\n', /^prefixes: is "3x2e9", above 16,777,216/, '2:11'],
+    ['rate: 1\ninput: 1\noutput: 5\nfoo: 1\n', 'foo: unknown key', '4:1'],
+    ['rate: 1\ninput: 1\noutput: 5\n__proto__: 1\n', '__proto__: unknown key', '4:1'],
+  ])('%j: %s', async (text, message, place) => {
+    const { diagnostics } = await refusal(parseWorkloadRef(file(text), {}, {}));
+    expect(diagnostics).toHaveLength(1);
+    expect(diagnostics[0]!.message).toMatch(message);
+    expect(diagnostics[0]!.path).toMatch(new RegExp(`mine\\.yaml:${place}$`));
+    expect(diagnostics[0]!.hint).toBeUndefined();
+  });
 });

@@ -255,6 +255,12 @@ describe('workloads', () => {
 });
 
 describe('a spec', () => {
+  it('that grows beyond what one request may bring is refused', () => {
+    const endless: SyntheticFields = { rate: 1, input: 10_000_000, output: 1, turns: 3 };
+    expect(() => generate(endless)).toThrow(/request 2 has 20,000,001 prompt and 1 output tokens, above 16,777,216/);
+    expect(generate({ ...endless, maxContext: 16_000_000, requests: 3 }).requests).toHaveLength(3);
+  });
+
   it('is refused with all that is wrong with it', () => {
     try {
       generate({
@@ -271,7 +277,7 @@ describe('a spec', () => {
       const messages = (error as { diagnostics: { message: string; code: string }[] }).diagnostics.map(
         ({ message }) => message,
       );
-      expect(messages.join('\n')).toMatch(/input: "normal\(1,2\)"/);
+      expect(messages.join('\n')).toMatch(/input is "normal\(1,2\)", no distribution/);
       expect(messages.join('\n')).toMatch(/requests is 1.5/);
       expect(messages.join('\n')).toMatch(/concurrency does not go with gamma/);
       expect(messages.join('\n')).toMatch(/rate is "-1"/);
