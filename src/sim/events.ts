@@ -1,6 +1,6 @@
 // What happens to blocks and requests during a run, one event after the other with its time, for those who want to see each. Blocks
 // are seen where the policy has a paged pool of one replica, pieces where its memory is contiguous; requests always.
-import type { PieceEvents } from './contiguous/common.ts';
+import type { PieceEvents } from './contiguous/allocator.ts';
 import { StaticBatchSystem } from './contiguous/static.ts';
 import { ContiguousSystem } from './contiguous/system.ts';
 import { FannedOut } from './fan-out.ts';
