@@ -40,7 +40,7 @@ export interface WorkloadDescription extends WorkloadFigures {
   /** Rows of a trace, and how many of them were bad; null for a synthetic one. */
   rows: number | null;
   rejected: number | null;
-  /** Requests (of a synthetic one conversations) per second as it runs; null without arrivals. */
+  /** Requests per second as it runs, every turn being one; null without arrivals. */
   rate: number | null;
   /** Tokens of one hash id of the trace. */
   blockTokens: number | null;

@@ -62,6 +62,34 @@ export function scaledArrivals(arrivals: Arrivals, factor: number): Arrivals {
   }
 }
 
+/** The pattern of a part of the requests: a conversation of five turns begins a fifth as often as requests arrive. */
+export function withShare(arrivals: Arrivals, share: number): Arrivals {
+  switch (arrivals.kind) {
+    case 'closed':
+      return arrivals;
+    case 'ramp':
+      return { ...arrivals, from: arrivals.from * share, to: arrivals.to * share };
+    default:
+      return { ...arrivals, rate: arrivals.rate * share };
+  }
+}
+
+/**
+ * Gives every conversation its time, and all of its turns the same: the earliest at which they could come. A rate counts
+ * requests, of which each conversation brings several, so conversations begin at the rate times their share of the requests.
+ */
+export function spreadConversations(
+  requests: readonly { arrival: number; readonly after?: number | undefined }[],
+  timesOf: (share: number) => () => number,
+): void {
+  let conversations = 0;
+  for (const { after } of requests) if (after === undefined) conversations++;
+  const next = timesOf(conversations / requests.length);
+  for (const request of requests) {
+    request.arrival = request.after === undefined ? next() : requests[request.after]!.arrival;
+  }
+}
+
 function summed(gap: () => number): () => number {
   let time = 0;
   return () => {

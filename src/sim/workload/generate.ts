@@ -1,7 +1,7 @@
 // Makes requests from a synthetic spec: lengths, shared prefixes, conversations that grow, arrivals. Pure and seeded; each
 // purpose draws from its own stream, so that more turns do not change the lengths of another conversation's prompts.
 import type { Workload } from '../types.ts';
-import { arrivalTimes } from './arrivals.ts';
+import { arrivalTimes, spreadConversations, withShare } from './arrivals.ts';
 import { type NewRequest, WorkloadBuilder } from './builder.ts';
 import { countSampler, type Distribution, sampler } from './distribution.ts';
 import { type Random, randomStream } from './random.ts';
@@ -30,7 +30,6 @@ export function generateWorkload(spec: SyntheticSpec, seed: number): Workload {
     thinkSeconds: undefined,
   };
   while (builder.size < requests) {
-    turn.arrival = draw.arrival();
     turn.after = undefined;
     turn.thinkSeconds = undefined;
     firstTurn(turn, spec, builder, draw);
@@ -43,12 +42,13 @@ export function generateWorkload(spec: SyntheticSpec, seed: number): Workload {
       if (!laterTurn(turn, spec, builder, draw)) break;
     }
   }
+  spreadConversations(builder.requests, (share) => arrivalTimes(withShare(arrivals, share), draw.arrivals));
   const made = builder.finish({ fromZero: false }).requests;
   return arrivals.kind === 'closed' ? { requests: made, concurrency: arrivals.concurrency } : { requests: made };
 }
 
 interface Draws {
-  arrival: () => number;
+  arrivals: Random;
   turns: () => number;
   firstInput: () => number;
   /** The answer to the first input that was drawn last. */
@@ -79,7 +79,7 @@ function drawsOf(spec: SyntheticSpec, seed: number): Draws {
   };
   const think = conversation && { random: stream('think'), sample: sampler(conversation.think) };
   return {
-    arrival: arrivalTimes(spec.arrivals, stream('arrivals')),
+    arrivals: stream('arrivals'),
     turns: conversation ? counts('turns', conversation.turns) : () => 1,
     firstInput: lengths ? rowInput : counts('input', spec.input),
     firstOutput: lengths ? () => lengths.outputs![row]! : output,

@@ -9,10 +9,10 @@ import { maxTokensOfRow } from './token-space.ts';
 /** Every field with what it means; the order is the one in which they are shown. */
 export const fieldHelp = {
   arrivals: `how requests arrive: ${arrivalKinds.join(', ')}`,
-  rate: 'requests (conversations) per second',
+  rate: 'requests per second; every turn of a conversation is one',
   cv: 'gamma: standard deviation of the gaps over their mean',
-  from: 'ramp: rate at the start',
-  to: 'ramp: rate at the end',
+  from: 'ramp: requests per second at the start',
+  to: 'ramp: requests per second at the end',
   seconds: 'ramp: how long it takes; default: as long as the requests last',
   concurrency: 'closed: unfinished requests at a time',
   requests: 'how many requests (every turn is one); default 1000',

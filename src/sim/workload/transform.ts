@@ -3,7 +3,7 @@
 import { inputError } from '../../diagnostics.ts';
 import type { Rate } from '../../spec/simulation-options.ts';
 import type { SimRequest, TokenRuns, Workload } from '../types.ts';
-import { arrivalTimes } from './arrivals.ts';
+import { arrivalTimes, spreadConversations } from './arrivals.ts';
 import { randomStream } from './random.ts';
 import {
   generatedEnd,
@@ -23,7 +23,7 @@ export interface RateContext {
 
 /**
  * The workload at another rate: times scaled, their pattern kept (think times are people's and stay). Without arrival times a
- * rate per second makes Poisson arrivals of all requests that follow none.
+ * rate per second makes Poisson arrivals: of conversations, so many that their turns come to that rate.
  */
 export function withRate(workload: Workload, rate: Rate, context: RateContext): Workload {
   if (workload.concurrency !== undefined) {
@@ -148,12 +148,8 @@ function place(id: number, spaces: readonly Space[], round: number): number {
 }
 
 function poissonArrivals(workload: Workload, rate: number, seed: number): Workload {
-  const next = arrivalTimes({ kind: 'poisson', rate }, randomStream(seed, 'arrivals'));
-  const times: number[] = [];
-  const requests = workload.requests.map((request, index) => {
-    const arrival = request.after === undefined ? next() : times[request.after]!;
-    times[index] = arrival;
-    return { ...request, arrival };
-  });
+  const requests = workload.requests.map((request) => ({ ...request }));
+  const random = randomStream(seed, 'arrivals');
+  spreadConversations(requests, (share) => arrivalTimes({ kind: 'poisson', rate: rate * share }, random));
   return { ...workload, requests };
 }

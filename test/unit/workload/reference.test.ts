@@ -103,6 +103,25 @@ describe('options', () => {
     expect(later.requests[7]!.arrival).toBeCloseTo(preset.workload.requests[7]!.arrival, 9);
   });
 
+  it('a rate counts requests, every turn of a conversation being one', async () => {
+    const rate = { kind: 'perSecond', requests: 3 } as const;
+    for (const ref of ['chat', 'chat:arrivals=constant,rate=1', 'agent', 'sharegpt']) {
+      const { workload, description } = await load(ref, { rate, limit: 20_000 });
+      const { spanSeconds, rate: described } = description;
+      expect(described).toBeCloseTo(3, 12);
+      expect(20_000 / spanSeconds).toBeGreaterThan(2.85);
+      expect(20_000 / spanSeconds).toBeLessThan(3.15);
+      for (const { after, arrival } of workload.requests) {
+        if (after !== undefined) expect(arrival).toBe(workload.requests[after]!.arrival);
+      }
+    }
+    const ramp = await load('chat:arrivals=ramp,from=1,to=5,requests=9000');
+    expect([ramp.description.rate, 9000 / ramp.description.spanSeconds]).toEqual([
+      expect.closeTo(3, 9),
+      expect.closeTo(3, 0),
+    ]);
+  });
+
   it('a trace without arrivals needs a rate or a closed loop', async () => {
     const { diagnostics } = await refusal(load(fixture('vidur.csv')));
     expect(diagnostics[0]!.code).toBe('VRAM614');
