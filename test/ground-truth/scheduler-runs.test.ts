@@ -9,7 +9,10 @@ import { runVector } from '../../scripts/lib/vectors/index.ts';
 import { runFile, type SchedulerRunFile } from '../../src/load/run-config.ts';
 
 const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
-const { runs, engine } = JSON.parse(readFileSync(here('scheduler-runs/runs.json'), 'utf8')) as SchedulerRunFile;
+// fresh.json: small random configurations and workloads, run on vLLM's scheduler release by release; each rule that changed is in it.
+const files = ['runs.json', 'fresh.json'].map(
+  (name) => JSON.parse(readFileSync(here(`scheduler-runs/${name}`), 'utf8')) as SchedulerRunFile,
+);
 
 /**
  * Runs that vLLM itself does not repeat: which host blocks 0.24 gives up first follows the order of Python sets, so the process's
@@ -18,7 +21,7 @@ const { runs, engine } = JSON.parse(readFileSync(here('scheduler-runs/runs.json'
 const drawn = new Set(['b61-offload@0.24.0']);
 
 describe('scheduler runs', () => {
-  for (const run of runs) {
+  for (const { run, engine } of files.flatMap(({ runs, engine }) => runs.map((run) => ({ run, engine })))) {
     for (const version of run.engines ?? [engine]) {
       it.skipIf(drawn.has(run.id))(`${run.id} on ${version}`, async () => {
         const { counters } = await runFile(run, version, here(`scheduler-runs/${run.workload}`), { env: {} });
