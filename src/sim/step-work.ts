@@ -1,6 +1,6 @@
-// How one scheduled sequence adds to the work of a step, and the zeros a serving system starts from. Sums only: what a step costs
-// in time is a step-time model's business.
-import type { StepWork, SystemCounters } from './types.ts';
+// How one scheduled sequence adds to the work of a step, and the zeros that a serving system or who reads it starts from. Sums only:
+// what a step costs in time is a step-time model's business.
+import type { MemoryShares, QueueState, StepWork, SystemCounters } from './types.ts';
 
 export function emptyWork(): StepWork {
   return {
@@ -60,4 +60,12 @@ export function zeroCounters(): SystemCounters {
     diskReadBlocks: 0,
     diskWrittenBlocks: 0,
   };
+}
+
+export function zeroShares(): MemoryShares {
+  return { tokenStates: 0, reserved: 0, internal: 0, external: 0, free: 0 };
+}
+
+export function zeroQueues(): QueueState {
+  return { running: 0, waiting: 0, swapped: 0, usedBlocks: 0, cachedBlocks: 0 };
 }

@@ -1,39 +1,9 @@
-// The two orders that need one list: least recently used first, and first in first out.
+// The two orders that need one list: first in first out, and least recently used first, which differs in what a use does.
 import { createLinks, IdList } from './id-list.ts';
 import type { EvictionOrder } from './order.ts';
 
-export class LruOrder implements EvictionOrder {
-  private readonly list: IdList;
-
-  constructor(ids: number) {
-    this.list = new IdList(createLinks(ids));
-  }
-
-  get size(): number {
-    return this.list.size;
-  }
-
-  insert(id: number): void {
-    this.list.append(id);
-  }
-
-  touch(id: number): void {
-    if (this.list.tail === id) return;
-    this.list.remove(id);
-    this.list.append(id);
-  }
-
-  evict(_incoming: number): number {
-    return this.list.shift();
-  }
-
-  remove(id: number): void {
-    this.list.remove(id);
-  }
-}
-
 export class FifoOrder implements EvictionOrder {
-  private readonly list: IdList;
+  protected readonly list: IdList;
 
   constructor(ids: number) {
     this.list = new IdList(createLinks(ids));
@@ -55,5 +25,13 @@ export class FifoOrder implements EvictionOrder {
 
   remove(id: number): void {
     this.list.remove(id);
+  }
+}
+
+export class LruOrder extends FifoOrder {
+  override touch(id: number): void {
+    if (this.list.tail === id) return;
+    this.list.remove(id);
+    this.list.append(id);
   }
 }

@@ -1,6 +1,7 @@
 // The leaves of the radix tree that may be evicted, smallest first. SGLang builds a heap of all leaves for every eviction; here one
 // heap lives on, and what has changed since it was pushed is noticed when it comes up: an entry that is no longer a leaf is dropped,
 // one that has moved backwards is pushed again. The order of evictions is the same.
+import { heapPop, heapPush } from '../heap.ts';
 import { evictionClass, evictionTime, type LeafFacts, type RadixEviction } from './strategy.ts';
 
 export interface HeapLeaf extends LeafFacts {
@@ -29,47 +30,22 @@ export class LeafHeap<L extends HeapLeaf> {
 
   /** The leaf to evict next, taken out; undefined when there is none. */
   pop(): L | undefined {
-    for (let entry = this.shift(); entry !== undefined; entry = this.shift()) {
+    for (;;) {
+      const entry = heapPop(this.entries, before);
+      if (entry === undefined) return undefined;
       const { leaf, rank, time } = entry;
       leaf.queued--;
       if (!leaf.evictable) continue;
       if (rank === evictionClass(this.strategy, leaf) && time === evictionTime(this.strategy, leaf)) return leaf;
       if (leaf.queued === 0) this.push(leaf);
     }
-    return undefined;
   }
 
   private push(leaf: L): void {
-    const { entries, strategy } = this;
-    const entry = { leaf, rank: evictionClass(strategy, leaf), time: evictionTime(strategy, leaf) };
+    const { strategy } = this;
     leaf.queued++;
-    let at = entries.length;
-    entries.push(entry);
-    while (at > 0) {
-      const parent = (at - 1) >> 1;
-      if (!before(entry, entries[parent]!)) break;
-      entries[at] = entries[parent]!;
-      at = parent;
-    }
-    entries[at] = entry;
-  }
-
-  private shift(): Entry<L> | undefined {
-    const { entries } = this;
-    const first = entries[0];
-    const last = entries.pop();
-    if (first === undefined || last === undefined || entries.length === 0) return first;
-    let at = 0;
-    for (;;) {
-      let child = 2 * at + 1;
-      if (child >= entries.length) break;
-      if (child + 1 < entries.length && before(entries[child + 1]!, entries[child]!)) child++;
-      if (!before(entries[child]!, last)) break;
-      entries[at] = entries[child]!;
-      at = child;
-    }
-    entries[at] = last;
-    return first;
+    const entry = { leaf, rank: evictionClass(strategy, leaf), time: evictionTime(strategy, leaf) };
+    heapPush(this.entries, entry, before);
   }
 }
 

@@ -6,7 +6,8 @@ import { groupsRefusal } from '../paged/block-sizes.ts';
 import type { PagedConfig, PagedRules } from '../paged/config.ts';
 import type { PauseMode } from '../paged/scheduler.ts';
 import { PagedSystem } from '../paged/system.ts';
-import type { QueueState, SimRequest, Workload } from '../types.ts';
+import { zeroQueues } from '../step-work.ts';
+import type { SimRequest, Workload } from '../types.ts';
 import { Clock, type OutsideEvent, type StepObserver } from './clock.ts';
 import { crc32 } from './crc32.ts';
 
@@ -50,7 +51,7 @@ export function runConfigured({ config, rules, workload, fileOrder, trace, obser
     isBare: true,
   });
   const usage = { usedBlockSteps: 0, peakUsedBlocks: 0 };
-  const queues: QueueState = { running: 0, waiting: 0, swapped: 0, usedBlocks: 0, cachedBlocks: 0 };
+  const queues = zeroQueues();
   const observer = observe?.(system);
   clock.run(system, {
     events: outsideEvents(config.events ?? [], system, workload),

@@ -1,6 +1,7 @@
 // Summaries of what the clock measured: time-weighted means of memory and queues, a timeline of bounded length, percentiles.
 import type { LatencySummary, SharesResult, TimelinePoint } from '../result.ts';
-import type { MemoryShares, QueueState, ServingSystem } from '../types.ts';
+import { zeroQueues, zeroShares } from '../step-work.ts';
+import type { ServingSystem } from '../types.ts';
 import type { StepObserver } from './clock.ts';
 
 /** Points of a timeline at most; when there are more, every second one goes and the next are taken half as often. */
@@ -9,9 +10,9 @@ const maxPoints = 2048;
 export class Statistics implements StepObserver {
   readonly timeline: TimelinePoint[] = [];
   peakUtilization = 0;
-  private readonly shares: MemoryShares = { tokenStates: 0, reserved: 0, internal: 0, external: 0, free: 0 };
-  private readonly queues: QueueState = { running: 0, waiting: 0, swapped: 0, usedBlocks: 0, cachedBlocks: 0 };
-  private readonly sums: MemoryShares = { tokenStates: 0, reserved: 0, internal: 0, external: 0, free: 0 };
+  private readonly shares = zeroShares();
+  private readonly queues = zeroQueues();
+  private readonly sums = zeroShares();
   private usedSeconds = 0;
   private weight = 0;
   private sequences = 0;
