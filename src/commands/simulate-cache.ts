@@ -24,7 +24,10 @@ export async function simulateCache(args: SimulateArguments, io: Io): Promise<Si
   }
   // Arrivals do not matter here: a trace without them is as good.
   const { simulation } = args;
-  const loaded = await new Workloads(args.workload, io).of({ ...simulation, rate: undefined, concurrency: 1 });
+  const loaded = await new Workloads(args.workload, io).of(
+    { ...simulation, rate: undefined, concurrency: undefined },
+    { timeless: true },
+  );
   const { workload, description, diagnostics } = loaded;
   const own = description.blockTokens;
   const blockTokens = args.given.blockSize ?? own ?? defaultBlockTokens;
@@ -51,7 +54,7 @@ export async function simulateCache(args: SimulateArguments, io: Io): Promise<Si
     gpu: null,
     engine: { id: engine.id, name: engine.name, version: engine.version, release: engine.release, options: {} },
     parallel: null,
-    workload: { ...loaded.echo, concurrency: null, spanSeconds: 0 },
+    workload: loaded.echo,
     poolSource: 'none' as const,
     seed: simulation.seed ?? 0,
   };

@@ -2,7 +2,7 @@
 import { inputError } from '../diagnostics.ts';
 import type { Io } from '../io.ts';
 import { loadPresets } from '../load/presets.ts';
-import { type LoadedWorkload, parseWorkloadRef } from '../load/traces/reference.ts';
+import { type LoadedWorkload, parseWorkloadRef, type WorkloadOptions } from '../load/traces/reference.ts';
 import type { WorkloadEcho } from '../plan/simulate-output.ts';
 import { rateText, type SimulationOptions } from '../spec/simulation-options.ts';
 
@@ -19,12 +19,23 @@ export class Workloads {
     private readonly io: Io,
   ) {}
 
-  of(options: SimulationOptions): Promise<RunWorkload> {
+  of(options: SimulationOptions, { timeless }: Pick<WorkloadOptions, 'timeless'> = {}): Promise<RunWorkload> {
     const { ref } = this;
     if (ref === undefined) throw noWorkload();
     const { seed, rate, concurrency, limit, durationSeconds, repeat, samples, beamWidth, thinkSeconds, workloadModel } =
       options;
-    const shaped = { seed, rate, concurrency, limit, durationSeconds, repeat, samples, beamWidth, thinkSeconds };
+    const shaped = {
+      seed,
+      rate,
+      concurrency,
+      limit,
+      durationSeconds,
+      repeat,
+      samples,
+      beamWidth,
+      thinkSeconds,
+      timeless,
+    };
     const given = { ...definedOnly(shaped), ...(workloadModel === undefined ? {} : { model: workloadModel }) };
     const key = JSON.stringify(given);
     let loaded = this.known.get(key);

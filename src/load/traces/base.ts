@@ -21,6 +21,8 @@ export interface WorkloadOptions {
   thinkSeconds?: number;
   /** Only one model's rows of a trace with several. */
   model?: string;
+  /** Arrivals do not matter: a trace without them is as good. */
+  timeless?: boolean;
   option?: string;
 }
 

@@ -68,8 +68,8 @@ export async function parseWorkloadRef(
   else if (options.rate && base.format !== 'synthetic') {
     workload = withRate(workload, options.rate, { rate, seed });
     rate = options.rate.kind === 'perSecond' ? options.rate.requests : rate && rate * options.rate.factor;
-  } else if (!base.hasArrivals) {
-    throw inputError('VRAM614', `the ${base.title} has no arrival times`, {
+  } else if (!base.hasArrivals && !options.timeless) {
+    throw inputError('VRAM614', `there are no arrival times in the ${base.title}`, {
       hint: 'add --rate 4/s (Poisson arrivals) or --concurrency 32 (closed loop)',
       path: option,
     });

@@ -10,7 +10,7 @@ export interface WorkloadFigures {
   maxOutputTokens: number;
   promptTokens: number;
   outputTokens: number;
-  /** From time 0 to the last arrival; 0 in a closed loop. */
+  /** From the first to the last arrival; 0 in a closed loop. */
   spanSeconds: number;
   concurrency: number | null;
 }
@@ -20,13 +20,15 @@ export function workloadFigures({ requests, concurrency }: Workload): WorkloadFi
   let output = 0;
   let maxPrompt = 0;
   let maxOutput = 0;
-  let span = 0;
+  let first = Number.POSITIVE_INFINITY;
+  let last = Number.NEGATIVE_INFINITY;
   for (const { promptTokens, outputTokens, arrival } of requests) {
     prompt += promptTokens;
     output += outputTokens;
     if (promptTokens > maxPrompt) maxPrompt = promptTokens;
     if (outputTokens > maxOutput) maxOutput = outputTokens;
-    if (arrival > span) span = arrival;
+    if (arrival < first) first = arrival;
+    if (arrival > last) last = arrival;
   }
   const count = Math.max(1, requests.length);
   return {
@@ -37,7 +39,7 @@ export function workloadFigures({ requests, concurrency }: Workload): WorkloadFi
     maxOutputTokens: maxOutput,
     promptTokens: prompt,
     outputTokens: output,
-    spanSeconds: concurrency === undefined ? span : 0,
+    spanSeconds: concurrency === undefined && requests.length > 0 ? last - first : 0,
     concurrency: concurrency ?? null,
   };
 }

@@ -143,6 +143,28 @@ describe('options', () => {
     expect(workload.requests).toHaveLength(2);
   });
 
+  it('a span is from the first to the last arrival', async () => {
+    const row = (arrival: number) => ({ arrival, input: 5, output: 1 });
+    const { description } = await load('-', {}, lines(row(3.25), row(4), row(6.5)));
+    expect([description.spanSeconds, description.rate]).toEqual([3.25, 2 / 3.25]);
+    expect(description.line).toContain('3 requests in 3.3 s');
+  });
+
+  it('conversations of texts come at a rate of requests, all turns of one at its time', async () => {
+    const turns = (many: number) =>
+      Array.from({ length: many }, () => [
+        { from: 'human', value: 'why?' },
+        { from: 'gpt', value: 'because' },
+      ]).flat();
+    const text = JSON.stringify(Array.from({ length: 2000 }, (_, at) => ({ conversations: turns(1 + (at % 4)) })));
+    const { description } = await load('-', { rate: { kind: 'perSecond', requests: 10 } }, text);
+    expect([description.requests, description.rate]).toEqual([5000, 10]);
+    expect(Math.abs(description.spanSeconds / 500 - 1)).toBeLessThan(0.06);
+    const { message } = (await refusal(load('-', {}, text))).diagnostics[0]!;
+    expect(message).toBe('there are no arrival times in the ShareGPT conversations');
+    expect((await load('-', { timeless: true }, text)).description.spanSeconds).toBe(0);
+  });
+
   it('a duration keeps what arrives within it', async () => {
     const { workload } = await load(azure, { durationSeconds: 10 });
     expect(workload.requests.at(-1)!.arrival).toBeLessThanOrEqual(10);
