@@ -14,7 +14,7 @@ import type { PerRequest } from '../sim/result.ts';
 import { type RunConfig, runConfigured } from '../sim/run/run-config.ts';
 import { perRequestOf, resultOf } from '../sim/run/simulate.ts';
 import { Statistics } from '../sim/run/statistics.ts';
-import { writeOutput } from './plan-render.ts';
+import { writeOutput } from './output.ts';
 import type { SimulateArguments } from './simulate-arguments.ts';
 import { perRequestCsv } from './simulate-files.ts';
 import { type RunWorkload, Workloads } from './simulate-workload.ts';
@@ -159,14 +159,11 @@ async function readRunFile(path: string, io: Io): Promise<RunFile> {
     .map((part) => (typeof part === 'number' ? `[${part}]` : `.${String(part)}`))
     .join('')
     .replace(/^\./, '');
-  throw inputError(
-    'VRAM673',
-    `${printable(path)} is no file of scheduler runs: ${place ? `${place}: ` : ''}${printable(issue!.message, 200)}`,
-    {
-      hint: 'the format is vram-scheduler-runs/1.1',
-      path: option,
-    },
-  );
+  const what = issue!.message.endsWith('received undefined') ? 'is missing' : printable(issue!.message, 200);
+  throw inputError('VRAM673', `${printable(path)} is no file of scheduler runs: ${place ? `${place}: ` : ''}${what}`, {
+    hint: 'the format is vram-scheduler-runs/1.1',
+    path: option,
+  });
 }
 
 function runNamed({ runs }: RunFile, id: string): RunOfFile {

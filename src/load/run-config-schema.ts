@@ -1,17 +1,23 @@
 // What a file of scheduler runs may hold (format vram-scheduler-runs/1.1). A field that is not known would change the run without
-// saying so: it is refused.
+// saying so: it is refused, as is what no simulation can hold: more than 16,777,216 blocks in a pool (some forty bytes each).
 import { z } from 'zod';
-import { groupTypes } from '../sim/paged/config.ts';
+import { mostDraftTokens } from '../spec/simulation-options.ts';
 
-const count = z.int().nonnegative();
-const positive = z.int().positive();
+const mostBlocks = 2 ** 24;
+const mostTokens = 2 ** 31 - 1;
+const mostRanks = 1024;
 
-const group = z.strictObject({
-  type: z.enum(groupTypes),
-  blockSize: positive.optional(),
-  window: positive.optional(),
-  chunk: positive.optional(),
-});
+const count = z.int().nonnegative().max(mostTokens);
+const positive = z.int().positive().max(mostTokens);
+const blocks = z.int().positive().max(mostBlocks);
+
+const blockSize = positive.optional();
+const group = z.discriminatedUnion('type', [
+  z.strictObject({ type: z.literal('full'), blockSize }),
+  z.strictObject({ type: z.literal('sliding'), blockSize, window: positive }),
+  z.strictObject({ type: z.literal('chunked'), blockSize, chunk: positive }),
+  z.strictObject({ type: z.literal('mamba'), blockSize }),
+]);
 
 const event = z.discriminatedUnion('type', [
   z.strictObject({ at: count, type: z.literal('abort'), id: z.string() }),
@@ -21,12 +27,12 @@ const event = z.discriminatedUnion('type', [
 
 const spec = z.strictObject({
   method: z.enum(['ngram', 'eagle', 'draft_model']),
-  tokens: positive,
+  tokens: z.int().positive().max(mostDraftTokens),
   acceptance: z.literal('crc32').optional(),
 });
 
 const offload = z.strictObject({
-  cpuBlocks: positive,
+  cpuBlocks: blocks,
   blockSizeFactor: positive.optional(),
   policy: z.enum(['lru', 'arc']).optional(),
   storeThreshold: count.optional(),
@@ -34,7 +40,7 @@ const offload = z.strictObject({
 
 const config = z
   .strictObject({
-    numBlocks: z.int().min(2),
+    numBlocks: z.int().min(2).max(mostBlocks),
     blockSize: positive,
     maxNumSeqs: positive,
     maxNumBatchedTokens: positive,
@@ -55,7 +61,8 @@ const config = z
     longPrefillAdaptive: z.boolean().optional(),
     prefillScheduleInterval: positive.optional(),
     maxLoras: positive.optional(),
-    dcp: positive.optional(),
+    dcp: z.int().positive().max(mostRanks).optional(),
+    retentionInterval: count.optional(),
     offload: offload.optional(),
     events: z.array(event).optional(),
   })
@@ -67,14 +74,17 @@ const config = z
 const run = z.strictObject({
   id: z.string(),
   workload: z.string(),
-  engines: z.array(z.string()).min(1).optional(),
+  engines: z
+    .array(z.string().regex(/^\d+\.\d+/, 'not a release of vLLM, e.g. 0.24.0'))
+    .min(1)
+    .optional(),
   config,
   expect: z.record(z.string(), z.int()).optional(),
 });
 
 export const runFileSchema = z.strictObject({
   format: z.string().regex(/^vram-scheduler-runs\/1(\.\d+)?$/),
-  engine: z.string(),
+  engine: z.string().regex(/^vllm\b/i, 'only runs of vllm can be simulated'),
   runs: z.array(run).min(1),
 });
 

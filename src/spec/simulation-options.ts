@@ -13,6 +13,9 @@ export type KvGroupOption =
 /** --rate 2x scales the arrivals of the workload; --rate 4/s makes their mean rate so many requests a second. */
 export type Rate = { kind: 'scale'; factor: number } | { kind: 'perSecond'; requests: number };
 
+/** More drafts a step than any release can use. */
+export const mostDraftTokens = 64;
+
 export interface SimulationOptions {
   eviction?: string;
   pinPrefixTokens?: number;
