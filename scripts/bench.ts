@@ -18,7 +18,8 @@ const limits = { coldStartRatio: 1.6, plansPerSecond: 5000, planBundleKiB: 480 }
 
 const tracesAt = process.argv.indexOf('--traces');
 const traces = tracesAt < 0 ? undefined : process.argv[tracesAt + 1];
-const results = [coldStart(30), throughput(), bundles(), ...simulatorBenchmarks(traces)];
+// The simulator first: all plans together leave a heap behind that its loops would pay for.
+const results = [...simulatorBenchmarks(traces), coldStart(30), throughput(), bundles()];
 for (const { name, figure, holds } of results) console.log(`${holds ? 'ok  ' : 'MISS'} ${name}: ${figure}`);
 process.exitCode = results.every(({ holds }) => holds) ? 0 : 1;
 
