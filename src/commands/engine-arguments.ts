@@ -1,8 +1,10 @@
-// The engine's options on the command line of every planning command, by the table of spec/engine-options.ts: how they are
-// declared to commander, and how what was given is read back.
+// What the command lines of all planning commands have in common: the engine's options by the table of spec/engine-options.ts, how
+// they are declared to commander and read back, and the options that name what is planned.
 import type { Command } from 'commander';
+import { parseCount } from '../spec/count.ts';
 import { type EngineOptionEntry, engineOptionTable, negatable, takesValue } from '../spec/engine-options.ts';
 import type { EngineOptions } from '../spec/options.ts';
+import type { PlanArguments } from './plan-request.ts';
 
 export function addEngineOptions(command: Command): void {
   for (const entry of engineOptionTable) addEngineOption(command, entry, entry.group);
@@ -21,6 +23,28 @@ export function readEngineOptions(command: Command): Partial<EngineOptions> {
     }
   }
   return given;
+}
+
+/** What every planning command reads alike: model, devices, engine, requirements, where the answer goes. */
+export function readPlanArguments(command: Command): PlanArguments {
+  const raw = command.opts<Record<string, string | boolean | string[] | undefined>>();
+  const text = (key: string): string | undefined => (typeof raw[key] === 'string' ? (raw[key] as string) : undefined);
+  return {
+    model: text('model'),
+    gpu: text('gpu'),
+    gpuMemory: text('gpuMemory'),
+    freeMemory: text('freeMemory'),
+    engine: text('engine'),
+    context: raw.context === undefined ? undefined : parseCount(String(raw.context), '--context'),
+    fromCommand: text('fromCommand'),
+    require: (raw.require as string[] | undefined) ?? [],
+    matrix: raw.matrix === true,
+    explain: raw.explain === true,
+    assumeArchitecture: text('assumeArchitecture'),
+    format: raw.json === true ? 'json' : text('format'),
+    output: text('output'),
+    given: readEngineOptions(command),
+  };
 }
 
 /** For options that may be repeated. */

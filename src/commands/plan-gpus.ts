@@ -3,11 +3,12 @@
 import { type Diagnostic, inputError } from '../diagnostics.ts';
 import { planVllm } from '../engines/vllm/plan.ts';
 import { vllmRegistry } from '../load/flags.ts';
+import { envelope } from '../plan/output.ts';
 import type { PlanRequest } from '../plan/request.ts';
 import { type GpuListOutput, type GpuRow, gpuCsv, gpuMarkdown, gpuTable } from '../render/gpus.ts';
 import type { TableStyle } from '../render/table.ts';
 import type { GpuSpec } from '../spec/gpu.ts';
-import { version } from '../version.ts';
+import { dataText } from './output.ts';
 import type { Format } from './plan-render.ts';
 
 export interface GpuListRequest {
@@ -20,25 +21,19 @@ export interface GpuListRequest {
 export function gpuList({ base, engineName, gpus, diagnostics }: GpuListRequest): GpuListOutput {
   const { spec, scheme, options, release } = base;
   const { tensorParallelSize: tp, pipelineParallelSize: pp, dataParallelSize: dp } = options;
-  return {
-    schemaVersion: 1,
-    tool: { name: 'vram', version },
-    command: 'plan',
-    input: {
-      model: {
-        id: spec.id,
-        name: spec.name ?? spec.id,
-        hfId: spec.hfId ?? null,
-        architecture: spec.architecture,
-        scheme: scheme?.id ?? null,
-      },
-      gpu: null,
-      engine: { id: 'vllm', name: engineName, version: base.version, release },
-      parallel: { tp, pp, dp, ep: options.enableExpertParallel ? tp * dp : 1 },
+  const input: GpuListOutput['input'] = {
+    model: {
+      id: spec.id,
+      name: spec.name ?? spec.id,
+      hfId: spec.hfId ?? null,
+      architecture: spec.architecture,
+      scheme: scheme?.id ?? null,
     },
-    result: { gpus: gpuRows(base, gpus) },
-    diagnostics: [...diagnostics],
+    gpu: null,
+    engine: { id: 'vllm', name: engineName, version: base.version, release },
+    parallel: { tp, pp, dp, ep: options.enableExpertParallel ? tp * dp : 1 },
   };
+  return envelope('plan', input, { gpus: gpuRows(base, gpus) }, diagnostics);
 }
 
 /** Options that speak of one plan or one GPU and have no meaning for a list. */
@@ -65,11 +60,8 @@ export async function renderGpuList(output: GpuListOutput, format: Format, style
     case 'table':
       return gpuTable(output, style);
     case 'json':
-      return `${JSON.stringify(output, null, 2)}\n`;
-    case 'yaml': {
-      const { stringify } = await import('yaml');
-      return stringify(output, { lineWidth: 0 });
-    }
+    case 'yaml':
+      return dataText(format, output);
     case 'markdown':
       return gpuMarkdown(output);
     case 'csv':

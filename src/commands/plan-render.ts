@@ -1,8 +1,4 @@
-// Picks the form of a plan and writes it: to standard output, or to a file that is complete or not there.
-import { inputError, VramError } from '../diagnostics.ts';
-import type { Io } from '../io.ts';
-import { nearestNames } from '../load/names.ts';
-import { writeWhole } from '../load/write.ts';
+// A plan in each of its forms. What the forms hold is in src/render; here one is picked, and what is large is loaded only then.
 import type { PlanOutput } from '../plan/output.ts';
 import type { RequirementOutcome } from '../plan/require.ts';
 import { commandText, composeYaml, dockerText, flagsLine, kubernetesYaml, vllmYaml } from '../render/deploy.ts';
@@ -10,6 +6,7 @@ import { explainTable } from '../render/explain.ts';
 import { planCsv, planGithub, planJunit } from '../render/flat.ts';
 import { planMarkdown } from '../render/markdown.ts';
 import { planTable, type TableStyle } from '../render/table.ts';
+import { dataText } from './output.ts';
 
 export const formats = [
   'table',
@@ -29,22 +26,14 @@ export const formats = [
   'svg',
 ] as const;
 export type Format = (typeof formats)[number];
+/** Forms that hold the diagnostics themselves. */
+export const planCarriesDiagnostics: ReadonlySet<Format> = new Set(['json', 'yaml', 'html', 'github', 'markdown']);
 
 export interface RenderOptions {
   format: Format;
   outcomes: readonly RequirementOutcome[];
   style: TableStyle;
   explain: boolean;
-}
-
-export function formatOf({ format }: { format?: string }): Format {
-  if (format === undefined) return 'table';
-  const known = formats.find((name) => name === format.toLowerCase());
-  if (known) return known;
-  throw inputError('VRAM154', `there is no format ${JSON.stringify(format)}`, {
-    hint: `did you mean ${nearestNames(format, formats, 1)[0] ?? 'table'}? (${formats.join(', ')})`,
-    path: '--format',
-  });
 }
 
 export async function renderPlan(
@@ -55,11 +44,8 @@ export async function renderPlan(
     case 'table':
       return planTable(output, style) + (explain ? `\n${explainTable(output, style)}` : '');
     case 'json':
-      return `${JSON.stringify(output, null, 2)}\n`;
-    case 'yaml': {
-      const { stringify } = await import('yaml');
-      return stringify(output, { lineWidth: 0 });
-    }
+    case 'yaml':
+      return dataText(format, output);
     case 'markdown':
       return planMarkdown(output, outcomes);
     case 'csv':
@@ -84,24 +70,5 @@ export async function renderPlan(
       return (await import('../render/html.ts')).planHtml(output);
     case 'svg':
       return (await import('../render/chart.ts')).planSvg(output);
-  }
-}
-
-export async function writeOutput(text: string, file: string | undefined, io: Io): Promise<void> {
-  if (file === undefined || file === '-') {
-    io.out(text);
-    return;
-  }
-  if (file === '')
-    throw inputError('VRAM167', '--output names no file', { hint: 'e.g. -o plan.json', path: '--output' });
-  try {
-    writeWhole(file, text);
-  } catch (error) {
-    throw new VramError(
-      'VRAM301',
-      `cannot write ${file}: ${(error as NodeJS.ErrnoException).code ?? (error as Error).message}`,
-      'check that the directory exists and can be written',
-      { cause: error },
-    );
   }
 }

@@ -3,12 +3,12 @@
 import type { Command } from 'commander';
 import type { Io } from '../io.ts';
 import { checkRequirement, parseRequirement } from '../plan/require.ts';
-import { diagnosticLines } from '../render/diagnostics.ts';
 import { parseCount } from '../spec/count.ts';
 import { makeCommand, parseCommand } from './command.ts';
-import { addEngineOptions, collect, readEngineOptions } from './engine-arguments.ts';
+import { addEngineOptions, collect, readPlanArguments } from './engine-arguments.ts';
+import { formNamed, styleFor, tellDiagnostics, tellFailedRequirements, writeOutput } from './output.ts';
 import { renderGpuList } from './plan-gpus.ts';
-import { formatOf, renderPlan, writeOutput } from './plan-render.ts';
+import { formats, planCarriesDiagnostics, renderPlan } from './plan-render.ts';
 import { type PlanArguments, planArguments } from './plan-request.ts';
 
 const examples = [
@@ -27,33 +27,23 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
   const args = readArguments(command);
   if (separator >= 0) args.commandWords = argv.slice(separator + 1);
   const requirements = args.require.map(parseRequirement);
-  const format = formatOf(args);
+  const format = formNamed(args.format, formats);
+  const style = styleFor(args.output, io);
   const planned = await planArguments(args, io);
   if (planned.kind === 'gpus') {
     const list = planned.output;
-    const text = await renderGpuList(list, format, {
-      colour: io.colour && args.output === undefined,
-      columns: io.columns,
-    });
-    await writeOutput(text, args.output, io);
-    if (!carriesDiagnostics.has(format) || format === 'markdown')
-      io.err(diagnosticLines(list.diagnostics, { colour: io.errColour, columns: io.columns }));
+    await writeOutput(await renderGpuList(list, format, style), args.output, io);
+    if (!planCarriesDiagnostics.has(format) || format === 'markdown') tellDiagnostics(list.diagnostics, io);
     return list.result.gpus.some((row) => row.fits) ? 0 : 1;
   }
   const { output } = planned;
   const outcomes = requirements.map((requirement) => checkRequirement(requirement, output.result));
-  const style = { colour: io.colour && args.output === undefined, columns: io.columns };
   await writeOutput(await renderPlan(output, { format, outcomes, style, explain: args.explain }), args.output, io);
-  if (!carriesDiagnostics.has(format))
-    io.err(diagnosticLines(output.diagnostics, { colour: io.errColour, columns: io.columns }));
-  for (const { requirement, holds, actual } of outcomes)
-    if (!holds) io.err(`requirement failed: ${requirement} (it is ${JSON.stringify(actual)})\n`);
+  if (!planCarriesDiagnostics.has(format)) tellDiagnostics(output.diagnostics, io);
+  tellFailedRequirements(outcomes, io);
   const { verdict, workload } = output.result;
   return verdict.fits && workload?.fits !== false && outcomes.every(({ holds }) => holds) ? 0 : 1;
 }
-
-/** Forms that hold the diagnostics themselves. */
-const carriesDiagnostics = new Set(['json', 'yaml', 'html', 'github', 'markdown']);
 
 function planCommand(io: Io): Command {
   const command = makeCommand(
@@ -86,23 +76,9 @@ function planCommand(io: Io): Command {
 }
 
 function readArguments(command: Command): PlanArguments {
-  const raw = command.opts<Record<string, string | boolean | string[] | undefined>>();
-  const text = (key: string): string | undefined => (typeof raw[key] === 'string' ? (raw[key] as string) : undefined);
+  const { concurrency } = command.opts<{ concurrency?: string }>();
   return {
-    model: text('model'),
-    gpu: text('gpu'),
-    gpuMemory: text('gpuMemory'),
-    freeMemory: text('freeMemory'),
-    engine: text('engine'),
-    context: raw.context === undefined ? undefined : parseCount(String(raw.context), '--context'),
-    concurrency: raw.concurrency === undefined ? undefined : parseCount(String(raw.concurrency), '--concurrency'),
-    fromCommand: text('fromCommand'),
-    require: (raw.require as string[] | undefined) ?? [],
-    matrix: raw.matrix === true,
-    explain: raw.explain === true,
-    assumeArchitecture: text('assumeArchitecture'),
-    format: raw.json === true ? 'json' : text('format'),
-    output: text('output'),
-    given: readEngineOptions(command),
+    ...readPlanArguments(command),
+    concurrency: concurrency === undefined ? undefined : parseCount(concurrency, '--concurrency'),
   };
 }

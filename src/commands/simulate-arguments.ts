@@ -13,7 +13,7 @@ import {
   simulationOptionTable,
 } from '../spec/simulation-options.ts';
 import { makeCommand } from './command.ts';
-import { addEngineOptions, collect, readEngineOptions } from './engine-arguments.ts';
+import { addEngineOptions, collect, readPlanArguments } from './engine-arguments.ts';
 import type { PlanArguments } from './plan-request.ts';
 import { repetitionNotes } from './simulate-checks.ts';
 import { type Sweep, sweepsOf } from './simulate-sweep.ts';
@@ -104,20 +104,7 @@ export function readSimulateArguments(command: Command, repeated: ReadonlySet<st
   const text = (key: string): string | undefined => (typeof raw[key] === 'string' ? (raw[key] as string) : undefined);
   const list = (key: string): string[] => (raw[key] as string[] | undefined) ?? [];
   return {
-    model: text('model'),
-    gpu: text('gpu'),
-    gpuMemory: text('gpuMemory'),
-    freeMemory: text('freeMemory'),
-    engine: text('engine'),
-    context: raw.context === undefined ? undefined : parseCount(String(raw.context), '--context'),
-    fromCommand: text('fromCommand'),
-    require: list('require'),
-    matrix: false,
-    explain: false,
-    assumeArchitecture: text('assumeArchitecture'),
-    format: raw.json === true ? 'json' : text('format'),
-    output: text('output'),
-    given: readEngineOptions(command),
+    ...readPlanArguments(command),
     workload: text('workload'),
     policies: named(text('policy'), '--policy'),
     evictions: named(text('eviction'), '--eviction'),

@@ -13,7 +13,7 @@ import {
 import { type Policy, policies } from '../sim/policies.ts';
 import { servingEvictions, workloadRefusal } from '../sim/serving.ts';
 import type { Run } from '../sim/simulate.ts';
-import { writeOutput } from './plan-render.ts';
+import { writeOutput } from './output.ts';
 import { adviceFor, adviceLimit, workOf } from './simulate-advice.ts';
 import { choose, type SimulateArguments } from './simulate-arguments.ts';
 import { EventFile, perRequestCsv } from './simulate-files.ts';

@@ -11,7 +11,7 @@ import { titleOf } from '../render/simulate-text.ts';
 import type { SimEvent } from '../sim/events.ts';
 import type { PerRequest } from '../sim/result.ts';
 import type { Workload } from '../sim/types.ts';
-import { writeOutput } from './plan-render.ts';
+import { writeOutput } from './output.ts';
 
 const timelineForms = ['.csv', '.svg', '.html'] as const;
 

@@ -1,6 +1,5 @@
-// Picks the form of a simulation's result.
-import { inputError } from '../diagnostics.ts';
-import { nearestNames, printable } from '../load/names.ts';
+// A simulation in each of its forms: one run, several, or a hit-rate curve. What the forms hold is in src/render; here one is
+// picked, and what is large is loaded only then.
 import type { RequirementOutcome } from '../plan/require.ts';
 import { runsOf, type SimulateOutput, type SingleRun } from '../plan/simulate-output.ts';
 import { simulateCsv, simulateGithub, simulateJunit, simulateMarkdown } from '../render/simulate-flat.ts';
@@ -8,19 +7,10 @@ import { curveTable, runsTable } from '../render/simulate-runs.ts';
 import { simulateTable } from '../render/simulate-table.ts';
 import { titleOf } from '../render/simulate-text.ts';
 import type { TableStyle } from '../render/table.ts';
+import { dataText } from './output.ts';
 
 export const simulateForms = ['table', 'json', 'yaml', 'markdown', 'csv', 'github', 'junit', 'html', 'svg'] as const;
 export type SimulateForm = (typeof simulateForms)[number];
-
-export function simulateForm(format: string | undefined): SimulateForm {
-  if (format === undefined) return 'table';
-  const known = simulateForms.find((name) => name === format.toLowerCase());
-  if (known) return known;
-  throw inputError('VRAM154', `a simulation has no format ${JSON.stringify(printable(format))}`, {
-    hint: `did you mean ${nearestNames(format, simulateForms, 1)[0] ?? 'table'}? (${simulateForms.join(', ')})`,
-    path: '--format',
-  });
-}
 
 export interface SimulateLook {
   form: SimulateForm;
@@ -39,11 +29,8 @@ export async function renderSimulation(
       if ('runs' in result) return runsTable({ ...output, result }, style);
       return simulateTable({ ...output, result: result as SingleRun }, style);
     case 'json':
-      return `${JSON.stringify(output, null, 2)}\n`;
-    case 'yaml': {
-      const { stringify } = await import('yaml');
-      return stringify(output, { lineWidth: 0 });
-    }
+    case 'yaml':
+      return dataText(form, output);
     case 'markdown':
       return simulateMarkdown(output);
     case 'csv':

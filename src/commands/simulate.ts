@@ -3,22 +3,15 @@
 import type { Io } from '../io.ts';
 import { checkRequirement, parseRequirement } from '../plan/require.ts';
 import { runsOf, type SimulateOutput } from '../plan/simulate-output.ts';
-import { diagnosticLines } from '../render/diagnostics.ts';
 import { visible } from '../render/text.ts';
 import { parseCommand } from './command.ts';
-import { writeOutput } from './plan-render.ts';
+import { formNamed, styleFor, tellDiagnostics, tellFailedRequirements, writeOutput } from './output.ts';
 import { readSimulateArguments, type SimulateArguments, simulateCommand } from './simulate-arguments.ts';
 import { simulateCache } from './simulate-cache.ts';
 import { cacheOnlyNotes, checkOutputs, idleNotes, repeatedOptions } from './simulate-checks.ts';
 import { simulateEngine } from './simulate-engine.ts';
 import { checkTimeline, writeTimeline } from './simulate-files.ts';
-import {
-  carriesDiagnostics,
-  renderSimulation,
-  type SimulateForm,
-  simulateForm,
-  simulateForms,
-} from './simulate-render.ts';
+import { carriesDiagnostics, renderSimulation, type SimulateForm, simulateForms } from './simulate-render.ts';
 import { simulateRunConfig } from './simulate-run-config.ts';
 
 export async function run(argv: readonly string[], io: Io): Promise<number> {
@@ -29,20 +22,18 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
   const args = readSimulateArguments(command, repeated);
   if (separator >= 0) args.commandWords = argv.slice(separator + 1);
   const requirements = args.require.map(parseRequirement);
-  const form = simulateForm(args.format);
+  const form = formNamed(args.format, simulateForms);
   checkTimeline(args.timeline);
   checkOutputs(args);
   const { output, exact } = withNotes(await answer(args, form, io), args);
   const outcomes = requirements.map((requirement) => checkRequirement(requirement, output.result));
   if (args.timeline !== undefined) await writeTimeline(args.timeline, output, io);
-  const style = { colour: io.colour && args.output === undefined, columns: io.columns };
+  const style = styleFor(args.output, io);
   await writeOutput(await renderSimulation(output, { form, outcomes, style }), args.output, io);
-  if (!carriesDiagnostics.has(form))
-    io.err(diagnosticLines(output.diagnostics, { colour: io.errColour, columns: io.columns }));
+  if (!carriesDiagnostics.has(form)) tellDiagnostics(output.diagnostics, io);
   if (!tellsRefusals.has(form) && 'refused' in output.result)
     for (const { policy, reason } of output.result.refused) io.err(`not run: ${visible(policy)}: ${visible(reason)}\n`);
-  for (const { requirement, holds, actual } of outcomes)
-    if (!holds) io.err(`requirement failed: ${requirement} (it is ${JSON.stringify(actual)})\n`);
+  tellFailedRequirements(outcomes, io);
   return exact && served(output) && outcomes.every(({ holds }) => holds) ? 0 : 1;
 }
 

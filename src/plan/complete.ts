@@ -13,7 +13,7 @@ import type { EngineOptions } from '../spec/options.ts';
 import type { QuantizationScheme } from '../spec/quantization.ts';
 import { flagWords } from './flag-words.ts';
 import { planMatrix } from './matrix.ts';
-import { type PlanInputEcho, type PlanOutput, planOutput } from './output.ts';
+import { envelope, type PlanInputEcho, type PlanOutput } from './output.ts';
 import { pitfalls } from './pitfalls.ts';
 import type { QualityFigure } from './quality.ts';
 import type { PlanRequest } from './request.ts';
@@ -63,7 +63,7 @@ export function completePlan(input: CompleteInput): PlanOutput {
     ...emitted.diagnostics,
     ...pitfalls({ request, resolved, architecture, plan, quality: input.quality }),
   ];
-  return planOutput(echo(input, planned), plan, diagnostics);
+  return envelope('plan', echo(input, planned), plan, diagnostics);
 }
 
 /** What the plan rests on although nobody said it: the length and the utilization, so that another default cannot move them. */

@@ -1,4 +1,4 @@
-// The JSON envelope of the contract: what was asked (resolved), the result, the diagnostics. No timestamps; the same input
+// The JSON envelope of the contract, the same for every command, and what a plan tells of its input. No timestamps; the same input
 // gives byte-identical output.
 import type { Diagnostic } from '../diagnostics.ts';
 import { version } from '../version.ts';
@@ -31,20 +31,28 @@ export interface PlanInputEcho {
   parallel: { tp: number; pp: number; dp: number; ep: number };
 }
 
-export interface PlanOutput {
+/** What every command answers with: what was asked (resolved), the result, the diagnostics. */
+export interface Envelope<Command extends string, Input, Result> {
   schemaVersion: 1;
   tool: { name: 'vram'; version: string };
-  command: 'plan';
-  input: PlanInputEcho;
-  result: Plan;
+  command: Command;
+  input: Input;
+  result: Result;
   diagnostics: Diagnostic[];
 }
 
-export function planOutput(input: PlanInputEcho, result: Plan, diagnostics: readonly Diagnostic[]): PlanOutput {
+export type PlanOutput = Envelope<'plan', PlanInputEcho, Plan>;
+
+export function envelope<Command extends string, Input, Result>(
+  command: Command,
+  input: Input,
+  result: Result,
+  diagnostics: readonly Diagnostic[],
+): Envelope<Command, Input, Result> {
   return {
     schemaVersion: 1,
     tool: { name: 'vram', version },
-    command: 'plan',
+    command,
     input,
     result,
     diagnostics: [...diagnostics],

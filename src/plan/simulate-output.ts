@@ -2,8 +2,7 @@
 // to a RunResult only what says which run it is and what running it again with one change would give.
 import type { Diagnostic } from '../diagnostics.ts';
 import type { CurvePoint, RunResult } from '../sim/result.ts';
-import { version } from '../version.ts';
-import type { PlanInputEcho } from './output.ts';
+import { type Envelope, envelope, type PlanInputEcho } from './output.ts';
 
 /** Options of a run that a sweep may vary, by their name on the command line without the dashes. */
 export type Settings = Readonly<Record<string, number | string>>;
@@ -34,7 +33,7 @@ export interface WorkloadEcho {
 export interface SimulateInputEcho {
   model: PlanInputEcho['model'] | null;
   gpu: PlanInputEcho['gpu'] | null;
-  engine: { id: string; name: string; version: string; release: string; options: Record<string, unknown> };
+  engine: PlanInputEcho['engine'];
   parallel: PlanInputEcho['parallel'] | null;
   workload: WorkloadEcho;
   /** Where the number of blocks comes from. */
@@ -59,6 +58,8 @@ export interface NamedRun extends RunResult {
   policy: string;
   eviction: string;
   settings: Settings;
+  /** What a run of a file states that `counters` should be. */
+  expected?: Readonly<Record<string, number>>;
 }
 
 /** A run that the engine would not start, or that cannot be simulated. */
@@ -99,34 +100,31 @@ export interface CurveResult {
 }
 export type SimulateResult = SingleRun | SeveralRuns | CurveResult;
 
-export interface SimulateOutput<Result extends SimulateResult = SimulateResult> {
-  schemaVersion: 1;
-  tool: { name: 'vram'; version: string };
-  command: 'simulate';
-  input: SimulateInputEcho;
-  result: Result;
-  diagnostics: Diagnostic[];
-}
+export type SimulateOutput<Result extends SimulateResult = SimulateResult> = Envelope<
+  'simulate',
+  SimulateInputEcho,
+  Result
+>;
 
 export function simulateOutput(
   input: SimulateInputEcho,
   result: SimulateResult,
   diagnostics: readonly Diagnostic[],
 ): SimulateOutput {
-  return {
-    schemaVersion: 1,
-    tool: { name: 'vram', version },
-    command: 'simulate',
-    input,
-    result,
-    diagnostics: [...diagnostics],
-  };
+  return envelope('simulate', input, result, diagnostics);
 }
 
 /** Every run of a result, in order; none for a curve. */
 export function runsOf(result: SimulateResult): readonly NamedRun[] {
   if ('runs' in result) return result.runs;
   return 'curve' in result ? [] : [result];
+}
+
+/** Each integer that is not what a run states it should be, in words. */
+export function differencesOf({ counters = {}, expected = {} }: NamedRun): string[] {
+  return Object.entries(expected)
+    .filter(([name, value]) => counters[name] !== value)
+    .map(([name, value]) => `${name} ${counters[name] ?? 'not counted'} instead of ${value}`);
 }
 
 /** What sets runs apart: the names of what differs between them, and each run's values of it. */

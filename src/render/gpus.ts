@@ -1,7 +1,6 @@
 // The forms of the list of GPUs that a deployment fits on. The figures are those of the plans; nothing is computed here.
-import type { Diagnostic } from '../diagnostics.ts';
 import { gib, thousands, times } from '../numbers.ts';
-import type { PlanInputEcho } from '../plan/output.ts';
+import type { Envelope, PlanInputEcho } from '../plan/output.ts';
 import { csvField } from './flat.ts';
 import { grid } from './grid.ts';
 import { paintFor } from './paint.ts';
@@ -20,19 +19,16 @@ export interface GpuRow {
 }
 
 /** The envelope of a plan, with the GPUs tried in place of one. */
-export interface GpuListOutput {
-  schemaVersion: 1;
-  tool: { name: 'vram'; version: string };
-  command: 'plan';
-  input: {
+export type GpuListOutput = Envelope<
+  'plan',
+  {
     model: { id: string; name: string; hfId: string | null; architecture: string; scheme: string | null };
     gpu: null;
     engine: { id: string; name: string; version: string; release: string };
     parallel: PlanInputEcho['parallel'];
-  };
-  result: { gpus: GpuRow[] };
-  diagnostics: Diagnostic[];
-}
+  },
+  { gpus: GpuRow[] }
+>;
 
 const head = ['fits on', 'memory', 'KV cache', 'tokens', 'sequences'];
 
