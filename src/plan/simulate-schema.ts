@@ -88,7 +88,13 @@ const run = {
 };
 
 const settings = z.record(z.string(), z.union([z.number(), z.string()]));
-const named = { policy: z.string(), eviction: z.string(), settings, ...run };
+const named = {
+  policy: z.string(),
+  eviction: z.string(),
+  settings,
+  expected: z.record(z.string(), z.number()).optional(),
+  ...run,
+};
 
 const single = z.strictObject({
   ...named,

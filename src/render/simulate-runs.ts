@@ -3,6 +3,7 @@
 import { percent, thousands } from '../numbers.ts';
 import {
   type CurveResult,
+  differencesOf,
   distinctions,
   type NamedRun,
   type SeveralRuns,
@@ -12,7 +13,7 @@ import type { CurvePoint } from '../sim/result.ts';
 import { grid } from './grid.ts';
 import { type Paint, paintFor } from './paint.ts';
 import { simulateHeading } from './simulate-table.ts';
-import { estimateText, rate, seconds, tokens } from './simulate-text.ts';
+import { estimateText, exactLine, rate, seconds, tokens } from './simulate-text.ts';
 import type { TableStyle } from './table.ts';
 import { visible, wrap } from './text.ts';
 
@@ -20,6 +21,7 @@ export function runsTable({ input, result }: SimulateOutput<SeveralRuns>, style:
   const paint = paintFor(style.colour);
   const width = Math.min(style.columns, 80);
   const { runs, refused } = result;
+  if (input.poolSource === 'run-config') return configuredTable(runs, { paint, width });
   const names = rowNames(runs);
   const parts = [
     simulateHeading(input, paint, width),
@@ -31,8 +33,31 @@ export function runsTable({ input, result }: SimulateOutput<SeveralRuns>, style:
   return `${parts.filter(Boolean).join('\n\n')}\n`;
 }
 
+/** Runs of a file, each with its own release and workload: what was counted, and whether that is what the file states. */
+function configuredTable(runs: readonly NamedRun[], { paint, width }: Look): string {
+  const rows = runs.map((run) => [
+    runName(run),
+    visible(String(run.settings.workload)),
+    thousands(run.steps),
+    ...(run.expected ? [differencesOf(run).length === 0 ? paint.good('exact') : paint.bad('differs')] : ['']),
+  ]);
+  const table = grid(['run', 'workload', 'steps', ''], ['left', 'left', 'right', 'left'], rows);
+  const title = wrap(
+    `${thousands(runs.length)} runs of vLLM's scheduler from a file, each on the release it names`,
+    width,
+  );
+  return `${[paint.bold(title), table, exactLine(runs)].filter(Boolean).join('\n\n')}\n`;
+}
+
+/** id@release, as a file names a run; an id that ends with its release says it already. */
+function runName({ settings: { run, engine } }: NamedRun): string {
+  const id = visible(String(run));
+  return id.endsWith(`@${engine}`) ? id : `${id}@${engine}`;
+}
+
 /** One name a run: what sets it apart, with the name of the setting where the value alone says nothing. */
 export function namesOf(runs: readonly NamedRun[]): string[] {
+  if (runs.every(({ settings }) => settings.run !== undefined)) return runs.map(runName);
   const { keys, values } = distinctions(runs);
   return values.map((row) =>
     visible(

@@ -7,6 +7,7 @@ import { grid } from './grid.ts';
 import { type Paint, paintFor } from './paint.ts';
 import {
   estimateText,
+  exactLine,
   latencyNames,
   modelText,
   offloadText,
@@ -44,6 +45,7 @@ export function simulateTable({ input, result }: SimulateOutput<SingleRun>, styl
       : []),
     maxRate(result, paint, width),
     advice(result, paint, width),
+    input.poolSource === 'run-config' ? exactLine([result]) : '',
   ];
   return `${parts.filter(Boolean).join('\n\n')}\n`;
 }

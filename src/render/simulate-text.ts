@@ -1,6 +1,6 @@
 // Words that every form of a simulation shares: durations, what was simulated, names of the memory shares and of the figures.
 import { gib, parameters, percent, thousands } from '../numbers.ts';
-import type { SimulateInputEcho, SimulateOutput } from '../plan/simulate-output.ts';
+import { differencesOf, type NamedRun, type SimulateInputEcho, type SimulateOutput } from '../plan/simulate-output.ts';
 import type { RunResult, SharesResult } from '../sim/result.ts';
 import type { ShareId } from './paint.ts';
 import { visible } from './text.ts';
@@ -144,4 +144,12 @@ export function estimateText({ latency }: RunResult): string {
   const { prefill, decode } = latency.bound ?? {};
   const bounds = [prefill ? `prefill is bound by ${prefill}` : '', decode ? `decode by ${decode}` : ''];
   return [estimate, bounds.filter((text) => text !== '').join(', ')].filter((text) => text !== '').join('; ');
+}
+
+/** "12 of 13 runs exact"; empty where nothing is expected. */
+export function exactLine(runs: readonly NamedRun[]): string {
+  const stated = runs.filter(({ expected }) => expected !== undefined);
+  if (stated.length === 0) return '';
+  const exact = stated.filter((run) => differencesOf(run).length === 0).length;
+  return `${thousands(exact)} of ${thousands(stated.length)} runs exact`;
 }
