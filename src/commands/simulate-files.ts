@@ -1,6 +1,6 @@
 // Files beside the result: the timeline as CSV, SVG or HTML, one CSV line a request, events as JSON lines. Each is complete or not
 // there: written to a neighbour first, then renamed.
-import { closeSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, openSync, readSync, renameSync, rmSync, writeSync } from 'node:fs';
 import { extname } from 'node:path';
 import { inputError, VramError } from '../diagnostics.ts';
 import type { Io } from '../io.ts';
@@ -85,7 +85,10 @@ function inOrder<Row>(rows: readonly Row[], fileOrder: readonly number[]): Row[]
     .map(({ row }) => row);
 }
 
-/** Writes event by event; `end` puts the file in its place, `abandon` leaves nothing. */
+/**
+ * Writes event by event; `end` puts the file in its place, `abandon` leaves nothing. Until then it has no name, so that a run that
+ * is interrupted leaves nothing either: a run is one long computation, in which no signal is heard.
+ */
 export class EventFile {
   private readonly path: string;
   private readonly temporary: string | undefined;
@@ -98,7 +101,8 @@ export class EventFile {
     const target = this.guarded(() => writeTarget(file));
     this.path = target.path;
     this.temporary = target.temporary;
-    this.handle = this.guarded(() => openSync(target.temporary ?? target.path, target.temporary ? 'wx' : 'w'));
+    this.handle = this.guarded(() => openSync(target.temporary ?? target.path, target.temporary ? 'wx+' : 'w'));
+    this.abandon();
   }
 
   readonly add = (event: SimEvent): void => {
@@ -109,8 +113,13 @@ export class EventFile {
   end(): void {
     this.flush();
     this.guarded(() => {
+      if (this.temporary) {
+        const named = openSync(this.temporary, 'wx');
+        copyAll(this.handle, named);
+        closeSync(named);
+        renameSync(this.temporary, this.path);
+      }
       closeSync(this.handle);
-      if (this.temporary) renameSync(this.temporary, this.path);
     });
   }
 
@@ -123,8 +132,7 @@ export class EventFile {
     const text = `${this.lines.join('\n')}\n`;
     this.lines = [];
     this.guarded(() => {
-      const bytes = Buffer.from(text);
-      for (let at = 0; at < bytes.length; ) at += writeSync(this.handle, bytes, at);
+      writeAll(this.handle, Buffer.from(text));
     });
   }
 
@@ -141,5 +149,19 @@ export class EventFile {
         { cause: error },
       );
     }
+  }
+}
+
+function writeAll(handle: number, bytes: Uint8Array): void {
+  for (let at = 0; at < bytes.length; ) at += writeSync(handle, bytes, at);
+}
+
+function copyAll(from: number, to: number): void {
+  const buffer = Buffer.alloc(2 ** 20);
+  for (let at = 0; ; ) {
+    const count = readSync(from, buffer, 0, buffer.length, at);
+    if (count === 0) return;
+    writeAll(to, buffer.subarray(0, count));
+    at += count;
   }
 }
