@@ -18,11 +18,14 @@ const beginnings: readonly (readonly [bytes: string, what: string, hint: string]
 ];
 
 /** JSON lines, a JSON array, or CSV; throws for an empty file and for what is recognized as something else. */
-export function containerOf(head: Buffer, file: string): Container {
+export function containerOf(head: Buffer, file: string, blankLines = 0): Container {
   const text = head.subarray(0, 4096).toString('latin1');
   const trimmed = text.replace(/^\xef\xbb\xbf/, '').trimStart();
   const path = printable(file);
-  if (trimmed === '') throw inputError('VRAM601', `${path} is empty`, { path, hint: 'a trace has one request a line' });
+  if (trimmed === '') {
+    const what = blankLines > 0 ? 'holds nothing but blank lines' : 'is empty';
+    throw inputError('VRAM601', `${path} ${what}`, { path, hint: 'a trace has one request a line' });
+  }
   for (const [bytes, what, hint] of beginnings) {
     if (text.startsWith(bytes) || trimmed.startsWith(bytes)) {
       throw inputError('VRAM602', `${path} is ${what}, not a trace`, { path, hint });

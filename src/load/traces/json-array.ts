@@ -2,7 +2,7 @@
 // of them is small. Only brackets and strings are looked at; each element is parsed by itself.
 import { inputError } from '../../diagnostics.ts';
 import { printable } from '../names.ts';
-import { lineTooLong, maxLineBytes } from './lines.ts';
+import { lineTooLong, maxLineBytes, tooManyBlankLines } from './lines.ts';
 
 const quote = 0x22;
 const backslash = 0x5c;
@@ -12,11 +12,12 @@ export async function forEachElement(
   chunks: AsyncIterable<Buffer>,
   file: string,
   take: (text: string, line: number) => boolean,
+  blankLines = 0,
 ): Promise<void> {
-  const state = { depth: 0, inString: false, escaped: false, line: 1 };
+  const state = { depth: 0, inString: false, escaped: false, line: blankLines + 1 };
   let pieces: Buffer[] = [];
   let bytes = 0;
-  let startLine = 1;
+  let startLine = state.line;
   let begun = false;
   let closed = false;
   const emit = (): boolean => {
@@ -62,7 +63,7 @@ export async function forEachElement(
     if (state.depth > 0) {
       pieces.push(chunk.subarray(from));
       bytes += chunk.length - from;
-      if (bytes > maxLineBytes) throw lineTooLong(file, startLine);
+      if (bytes > maxLineBytes) throw begun ? lineTooLong(file, startLine) : tooManyBlankLines(file, state.line);
     }
   }
   // What is left over belongs to an element that was cut short.

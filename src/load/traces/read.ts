@@ -13,7 +13,7 @@ import { forEachElement } from './json-array.ts';
 import { jsonFormats } from './json-formats.ts';
 import { forEachLine } from './lines.ts';
 import { counted, RowProblem, TraceReport } from './report.ts';
-import { openSource, type TraceContext } from './source.ts';
+import { openSource, type TraceContext, type TraceSource } from './source.ts';
 
 export interface TraceOptions {
   /** Only the first so many requests of the file. */
@@ -52,10 +52,9 @@ export async function readTrace(path: string, context: TraceContext, options: Tr
   const source = await openSource(path, context, options.option ?? '--workload');
   try {
     const reading = new Reading(file, options);
-    const container = containerOf(source.head, file);
-    if (container === 'csv') await readCsv(source.chunks, file, reading);
-    else if (container === 'jsonl') await readJson(source.chunks, file, reading, forEachLine);
-    else await readJson(source.chunks, file, reading, forEachElement);
+    const container = containerOf(source.head, file, source.blankLines);
+    if (container === 'csv') await readCsv(source, file, reading);
+    else await readJson(source, file, reading, container === 'json' ? forEachElement : forEachLine);
     return reading.finish();
   } finally {
     source.close();
@@ -64,7 +63,7 @@ export async function readTrace(path: string, context: TraceContext, options: Tr
 
 type Cutter = typeof forEachLine;
 
-async function readCsv(chunks: AsyncIterable<Buffer>, file: string, reading: Reading): Promise<void> {
+async function readCsv({ chunks, blankLines }: TraceSource, file: string, reading: Reading): Promise<void> {
   const { parse } = await import('csv-parse/sync');
   // A line of a trace is a record; csv-parse is asked where quotes are, a plain line is split.
   const cellsOf = (text: string): string[] => {
@@ -76,20 +75,25 @@ async function readCsv(chunks: AsyncIterable<Buffer>, file: string, reading: Rea
     }
   };
   let reader: RowReader<readonly string[]> | undefined;
-  await forEachLine(chunks, file, (raw, line) => {
-    const text = raw.endsWith('\r') ? raw.slice(0, -1) : raw;
-    if (text.trim() === '') return true;
-    if (reader) {
-      const ready = reader;
-      return reading.row(line, () => ready.row(cellsOf(text), line));
-    }
-    const header = headerOf(text, cellsOf);
-    const format = formatOf(csvFormats, header, file);
-    const places = header.map((name) => name.toLowerCase());
-    reader = format.reader(reading.begin(format), (name) => places.indexOf(name.toLowerCase()));
-    reading.done = reader.done;
-    return true;
-  });
+  await forEachLine(
+    chunks,
+    file,
+    (raw, line) => {
+      const text = raw.endsWith('\r') ? raw.slice(0, -1) : raw;
+      if (text.trim() === '') return true;
+      if (reader) {
+        const ready = reader;
+        return reading.row(line, () => ready.row(cellsOf(text), line));
+      }
+      const header = headerOf(text, cellsOf);
+      const format = formatOf(csvFormats, header, file);
+      const places = header.map((name) => name.toLowerCase());
+      reader = format.reader(reading.begin(format), (name) => places.indexOf(name.toLowerCase()));
+      reading.done = reader.done;
+      return true;
+    },
+    blankLines,
+  );
 }
 
 function headerOf(text: string, cellsOf: (text: string) => string[]): string[] {
@@ -101,21 +105,31 @@ function headerOf(text: string, cellsOf: (text: string) => string[]): string[] {
   }
 }
 
-async function readJson(chunks: AsyncIterable<Buffer>, file: string, reading: Reading, cut: Cutter): Promise<void> {
+async function readJson(
+  { chunks, blankLines }: TraceSource,
+  file: string,
+  reading: Reading,
+  cut: Cutter,
+): Promise<void> {
   let reader: RowReader<JsonRow> | undefined;
-  await cut(chunks, file, (raw, line) => {
-    const text = line === 1 ? raw.replace(/^\ufeff/, '') : raw;
-    if (text.trim() === '') return true;
-    return reading.row(line, () => {
-      const row = objectOf(text);
-      if (!reader) {
-        const format = formatOf(jsonFormats, Object.keys(row), file);
-        reader = format.reader(reading.begin(format));
-        reading.done = reader.done;
-      }
-      reader.row(row, line);
-    });
-  });
+  await cut(
+    chunks,
+    file,
+    (raw, line) => {
+      const text = line === 1 ? raw.replace(/^\ufeff/, '') : raw;
+      if (text.trim() === '') return true;
+      return reading.row(line, () => {
+        const row = objectOf(text);
+        if (!reader) {
+          const format = formatOf(jsonFormats, Object.keys(row), file);
+          reader = format.reader(reading.begin(format));
+          reading.done = reader.done;
+        }
+        reader.row(row, line);
+      });
+    },
+    blankLines,
+  );
   if (!reader) reading.refuseUnknown();
 }
 

@@ -2,6 +2,7 @@
 // before they are read, to find the format.
 import { createReadStream } from 'node:fs';
 import { absolute, fileError, type LoadContext } from '../context.ts';
+import { maxBlankBytes, tooManyBlankLines } from './lines.ts';
 
 export interface TraceContext extends LoadContext {
   /** Standard input in pieces, for tests. */
@@ -9,17 +10,20 @@ export interface TraceContext extends LoadContext {
 }
 
 export interface TraceSource {
-  /** The first bytes, more than white space unless there is nothing else. */
+  /** The first bytes, from the first line that is not blank; empty where there is nothing else. */
   head: Buffer;
+  /** Blank lines before the head; they are not among the chunks. */
+  blankLines: number;
   chunks: AsyncIterable<Buffer>;
   close(): void;
 }
 
+const newline = 0x0a;
+/** What some programs write before UTF-8 text. */
+const byteOrderMark = [0xef, 0xbb, 0xbf];
 const chunkBytes = 2 ** 18;
 /** Enough to know a format by. */
 const headBytes = 4096;
-/** So much white space at the start is no trace. */
-const maxBlankHead = 2 ** 20;
 
 export async function openSource(path: string, context: TraceContext, option: string): Promise<TraceSource> {
   const { stream, close } = rawStream(path, context);
@@ -32,20 +36,19 @@ export async function openSource(path: string, context: TraceContext, option: st
       throw fileError(error, path, option);
     }
   };
-  const heads: Buffer[] = [];
-  let length = 0;
-  let seen = false;
-  for (;;) {
+  const { first, blankLines } = await skipBlankLines(next, path === '-' ? 'standard input' : path);
+  const heads = first ? [first] : [];
+  let length = first?.length ?? 0;
+  while (first && length < headBytes) {
     const piece = await next();
     if (piece === undefined) break;
     heads.push(piece);
     length += piece.length;
-    seen ||= piece.some((byte) => !isBlank(byte));
-    if (length >= (seen ? headBytes : maxBlankHead)) break;
   }
   const head = Buffer.concat(heads, length);
   return {
     head,
+    blankLines,
     close,
     chunks: (async function* () {
       if (head.length > 0) yield head;
@@ -56,6 +59,30 @@ export async function openSource(path: string, context: TraceContext, option: st
       }
     })(),
   };
+}
+
+/** The first piece with something in it, from the line on in which that stands. */
+async function skipBlankLines(
+  next: () => Promise<Buffer | undefined>,
+  file: string,
+): Promise<{ first: Buffer | undefined; blankLines: number }> {
+  let blankLines = 0;
+  let skipped = 0;
+  for (;;) {
+    const piece = await next();
+    if (piece === undefined) return { first: undefined, blankLines };
+    let start = 0;
+    let at = 0;
+    for (; at < piece.length; at++) {
+      const isMark = piece[at] === byteOrderMark[skipped + at];
+      if (!isMark && !isBlank(piece[at]!)) break;
+      if (piece[at] === newline) blankLines++;
+      if (isMark || piece[at] === newline) start = at + 1;
+    }
+    if (at < piece.length) return { first: piece.subarray(start), blankLines };
+    skipped += piece.length;
+    if (skipped > maxBlankBytes) throw tooManyBlankLines(file, blankLines + 1);
+  }
 }
 
 function rawStream(path: string, context: TraceContext): { stream: AsyncIterable<Uint8Array>; close: () => void } {

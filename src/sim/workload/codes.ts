@@ -3,7 +3,7 @@ export const workloadCodes = {
   VRAM601: 'the trace is empty: refused',
   VRAM602: 'the format of the trace is not known (binary, compressed, a pointer to the data, no header): refused',
   VRAM603: 'columns or keys are missing: refused, with what is missing and what was found',
-  VRAM604: 'a line or a JSON value is longer than the limit: refused with its line',
+  VRAM604: 'a line, a JSON value or a stretch of blank lines is longer than 16 MiB: refused with its line',
   VRAM605: 'a row is not JSON, not an object, or has too few columns: the row is rejected',
   VRAM606: 'a value is missing, negative, fractional, not a number or above 2^24 tokens: the row is rejected',
   VRAM607: 'more than half of the rows are bad, or none is left: refused',

@@ -187,6 +187,45 @@ describe('noted', () => {
   });
 });
 
+describe('blank lines', () => {
+  const many = '\n'.repeat(3_000_000);
+
+  it.each([
+    ['CSV', `${many}${azure}\n${good[0]}\n${many}${good[1]}\nx,1,1\n`, 6_000_004],
+    ['a byte order mark and CSV', `\ufeff${many}${azure}\n${good[0]}\n${many}${good[1]}\nx,1,1\n`, 6_000_004],
+    [
+      'JSON lines',
+      `${many}{"input":1,"output":1}\n \r\n${many}{"input":2,"output":1}\n{"input":-1,"output":1}`,
+      6_000_004,
+    ],
+    ['a list', `${many}[{"input":1,"output":1},${many}{"input":2,"output":1},\n{"input":-1,"output":1}]`, 6_000_002],
+  ])('before and between the rows of %s are skipped, and counted as lines', async (_, text, line) => {
+    for (const pieceBytes of [2 ** 18, 999_983]) {
+      const trace = await readText(text, {}, pieceBytes);
+      expect(trace.workload.requests).toHaveLength(2);
+      expect(trace.diagnostics.map(({ path }) => path)).toEqual([`standard input:${line}`]);
+    }
+  });
+
+  it.each([
+    ['at the start', ''],
+    ['after a header', `${azure}\n`],
+    ['in a list', '[{"conversations":[]},\n'],
+  ])('without end %s are refused', async (_, start) => {
+    async function* endless(): AsyncIterable<Buffer> {
+      yield Buffer.from(start);
+      for (;;) yield Buffer.alloc(2 ** 20, '\n');
+    }
+    const { diagnostics } = await refusal(readTrace('-', { stdinChunks: endless() }));
+    expect(diagnostics[0]).toMatchObject({ code: 'VRAM604', message: 'there are more than 16 MiB of blank lines' });
+  });
+
+  it('alone are no trace', async () => {
+    const { diagnostics } = await refusal(readText(many));
+    expect(diagnostics[0]).toMatchObject({ code: 'VRAM601', message: 'standard input holds nothing but blank lines' });
+  });
+});
+
 it('reads in pieces of one byte', async () => {
   const text = Buffer.from([azure, ...good].join('\r\n'));
   const trace = await readTrace('-', { stdinChunks: pieces(text, 1) });
