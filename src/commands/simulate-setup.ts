@@ -9,7 +9,7 @@ import { resolveEngineRef } from '../load/engine.ts';
 import { plannedFlags, vllmRegistry } from '../load/flags.ts';
 import { schedulerRules, schedulerV0Rules } from '../load/scheduler-rules.ts';
 import type { PlanRequest } from '../plan/request.ts';
-import type { Settings } from '../plan/simulate-output.ts';
+import type { Settings, SimulateInputEcho } from '../plan/simulate-output.ts';
 import { nothingLoaded } from '../plan/types.ts';
 import type { PagedConfig } from '../sim/paged/config.ts';
 import type { Policy } from '../sim/policies.ts';
@@ -28,10 +28,7 @@ import { withSettings } from './simulate-sweep.ts';
 export type MadeSetup = { ok: true; setup: SimSetup; options: SimulationOptions } | { ok: false; reason: string };
 
 export interface SetupSource {
-  echo: Pick<
-    import('../plan/simulate-output.ts').SimulateInputEcho,
-    'model' | 'gpu' | 'engine' | 'parallel' | 'poolSource'
-  >;
+  echo: Pick<SimulateInputEcho, 'model' | 'gpu' | 'engine' | 'parallel' | 'poolSource'>;
   /** The policy that stands for this release when none is named. */
   defaultPolicy: Policy;
   diagnostics: Diagnostic[];
@@ -179,32 +176,16 @@ function blockSource(args: SimulateArguments): SetupSource {
     defaultPolicy: hasV0Only ? 'v0' : 'paged',
     diagnostics,
     make(settings, policy, eviction) {
-      const { given: options, simulation: own } = withSettings(given, settings);
-      const { maxModelLen } = options;
-      const limits = {
-        numBlocks: own.numGpuBlocks ?? 2,
-        blockSize: options.blockSize ?? 16,
-        groups: groupsGiven(own.kvGroups ?? [{ type: 'full' }]),
-        maxNumSeqs: options.maxNumSeqs ?? tier.sequences,
-        maxNumBatchedTokens: options.maxNumBatchedTokens ?? tier.batchedTokens,
-        maxModelLen: typeof maxModelLen === 'number' ? maxModelLen : 131_072,
-        chunkedPrefill: options.enableChunkedPrefill ?? true,
-        // V0 caches prefixes only when asked to.
-        prefixCaching: options.enablePrefixCaching ?? !hasV0Only,
-        asyncScheduling: options.asyncScheduling ?? false,
-        mambaCacheMode: (options.mambaCacheMode as PagedConfig['mambaCacheMode']) ?? ('none' as const),
-        ...(options.maxLoras === undefined ? {} : { maxLoras: options.maxLoras }),
-        ...((options.decodeContextParallelSize ?? 1) > 1 ? { dcp: options.decodeContextParallelSize! } : {}),
-        ...speculation(options, Number(options.speculativeConfig?.num_speculative_tokens ?? 0)),
-      };
+      const changed = withSettings(given, settings);
+      const own = changed.simulation;
       const setup: SimSetup = {
         policy,
         eviction,
         seed: own.seed ?? 0,
-        paged: pagedConfig(limits, own, rules, undefined),
+        paged: pagedConfig(blockLimits(changed, tier, hasV0Only), own, rules, undefined),
         rules,
         cpuBlocks: 0,
-        v0: { ...schedulerV0Rules(engine.profile), chunkedPrefill: options.enableChunkedPrefill === true },
+        v0: { ...schedulerV0Rules(engine.profile), chunkedPrefill: changed.given.enableChunkedPrefill === true },
         nullBlock: true,
         replicas: 1,
         acceptanceRate: own.acceptanceRate ?? 0.7,
@@ -213,6 +194,31 @@ function blockSource(args: SimulateArguments): SetupSource {
       };
       return checked(setup, own);
     },
+  };
+}
+
+/** The limits that are given, and those of the release's smallest devices in place of the others. */
+function blockLimits(
+  { given: options, simulation: own }: { given: SimulateArguments['given']; simulation: SimulationOptions },
+  tier: BatchTier,
+  hasV0Only: boolean,
+): Parameters<typeof pagedConfig>[0] {
+  const { maxModelLen } = options;
+  return {
+    numBlocks: own.numGpuBlocks ?? 2,
+    blockSize: options.blockSize ?? 16,
+    groups: groupsGiven(own.kvGroups ?? [{ type: 'full' }]),
+    maxNumSeqs: options.maxNumSeqs ?? tier.sequences,
+    maxNumBatchedTokens: options.maxNumBatchedTokens ?? tier.batchedTokens,
+    maxModelLen: typeof maxModelLen === 'number' ? maxModelLen : 131_072,
+    chunkedPrefill: options.enableChunkedPrefill ?? true,
+    // V0 caches prefixes only when asked to.
+    prefixCaching: options.enablePrefixCaching ?? !hasV0Only,
+    asyncScheduling: options.asyncScheduling ?? false,
+    mambaCacheMode: (options.mambaCacheMode as PagedConfig['mambaCacheMode']) ?? 'none',
+    ...(options.maxLoras === undefined ? {} : { maxLoras: options.maxLoras }),
+    ...((options.decodeContextParallelSize ?? 1) > 1 ? { dcp: options.decodeContextParallelSize! } : {}),
+    ...speculation(options, Number(options.speculativeConfig?.num_speculative_tokens ?? 0)),
   };
 }
 

@@ -122,20 +122,8 @@ function panel({ timeline, pool }: NamedRun, index: number, offset: number, name
       { left: 56, right: 24, top: top + 188, height: 68 },
     ],
     xAxis: [
-      {
-        type: 'value',
-        gridIndex: axes.memory,
-        max: end / unit.per,
-        axisLabel: { show: false },
-        splitLine: { show: false },
-      },
-      {
-        type: 'value',
-        gridIndex: axes.queue,
-        max: end / unit.per,
-        axisLabel: { formatter: `{value} ${unit.name}`, showMaxLabel: false },
-        splitLine: { show: false },
-      },
+      timeAxis(axes.memory, end / unit.per, { show: false }),
+      timeAxis(axes.queue, end / unit.per, { formatter: `{value} ${unit.name}`, showMaxLabel: false }),
     ],
     yAxis: [
       { type: 'value', gridIndex: axes.memory, max: 100, axisLabel: { formatter: '{value} %' } },
@@ -145,20 +133,31 @@ function panel({ timeline, pool }: NamedRun, index: number, offset: number, name
       ...layers.map(([label, colour], i) => area(label, colour, stacked[i]!)),
       area('cached', cachedColour, stacked[layers.length]!),
       area('free', freeColour, stacked[layers.length + 1]!),
-      {
-        name: legendName('preemptions'),
-        type: 'scatter',
-        symbol: 'path://M0 0L10 0L5 8Z',
-        symbolSize: [8, 7],
-        z: 5,
-        xAxisIndex: axes.memory,
-        yAxisIndex: axes.memory,
-        itemStyle: { color: preemptionColour },
-        data: preemptionMarks(timeline).map((t) => [t / unit.per, 97]),
-      },
+      preemptionSeries(
+        axes.memory,
+        preemptionMarks(timeline).map((t) => t / unit.per),
+      ),
       line('running', '#3b6fb6', ({ running }) => running),
       line('waiting', '#d9822b', ({ waiting, swapped }) => waiting + swapped),
     ],
+  };
+}
+
+function timeAxis(gridIndex: number, max: number, axisLabel: object): object {
+  return { type: 'value', gridIndex, max, axisLabel, splitLine: { show: false } };
+}
+
+function preemptionSeries(axis: number, times: readonly number[]): object {
+  return {
+    name: legendName('preemptions'),
+    type: 'scatter',
+    symbol: 'path://M0 0L10 0L5 8Z',
+    symbolSize: [8, 7],
+    z: 5,
+    xAxisIndex: axis,
+    yAxisIndex: axis,
+    itemStyle: { color: preemptionColour },
+    data: times.map((t) => [t, 97]),
   };
 }
 

@@ -12,7 +12,7 @@ export function refusal(request: SimRequest, maxModelLen: number): Refusal {
   return `${request.promptTokens} prompt tokens leave no room for output in a model length of ${maxModelLen}`;
 }
 
-/** Sequences that a request decodes side by side: its beams, else its samples. */
+/** Sequences that a request decodes side by side, and answers that it gets: its beams, else its samples. */
 export function sequencesOf({ samples = 1, beamWidth = 1 }: Pick<SimRequest, 'samples' | 'beamWidth'>): number {
   return beamWidth > 1 ? beamWidth : samples;
 }

@@ -1,5 +1,6 @@
 // One simulation from start to end: a workload, a serving system, a step time; out comes the result of the JSON contract. Times are
 // counted from the first arrival.
+import { sequencesOf } from '../requests.ts';
 import type { PerRequest, Rejection, RunResult } from '../result.ts';
 import type { RequestListener, ServingSystem, SimRequest, StepWork, SystemCounters, Workload } from '../types.ts';
 import { Clock, type ClockOptions, type StepObserver } from './clock.ts';
@@ -76,7 +77,6 @@ export function resultOf(
   { times, totals }: Clock,
   { system, statistics }: { system: ServingSystem; statistics: Statistics },
 ): RunResult {
-  const { counters } = system;
   const generated = generatedTokens(workload, maxModelLen);
   const latency = latencies(workload, times, generated);
   const start = firstArrival(times.arrival);
@@ -100,6 +100,27 @@ export function resultOf(
       peakUtilization: statistics.peakUtilization,
       shares: statistics.result(),
     },
+    ...countedOf(system.counters),
+    latency: {
+      ...latency.summaries,
+      estimate: stepTime?.estimate ?? 'fixed',
+      uncertainty: stepTime?.uncertainty ?? 'every step lasts one second',
+      ...(stepTime?.bounds ? { bound: stepTime.bounds() } : {}),
+    },
+    throughput: {
+      requestsPerSecond: perSecond(totals.finished),
+      outputTokensPerSecond: perSecond(latency.outputTokens),
+      meanBatch: statistics.meanBatch,
+    },
+    timeline: statistics.timeline,
+  };
+}
+
+/** What the serving system counted. */
+function countedOf(
+  counters: Readonly<SystemCounters>,
+): Pick<RunResult, 'prefixCache' | 'preemptions' | 'copyOnWrite' | 'offload'> {
+  return {
     prefixCache: {
       queriedTokens: counters.queriedTokens,
       hitTokens: counters.hitTokens,
@@ -121,18 +142,6 @@ export function resultOf(
       savedBlocksShare: ratio(counters.savedBlockSteps, counters.unsharedBlockSteps),
     },
     ...(counters.storedBlocks > 0 ? { offload: offloadOf(counters) } : {}),
-    latency: {
-      ...latency.summaries,
-      estimate: stepTime?.estimate ?? 'fixed',
-      uncertainty: stepTime?.uncertainty ?? 'every step lasts one second',
-      ...(stepTime?.bounds ? { bound: stepTime.bounds() } : {}),
-    },
-    throughput: {
-      requestsPerSecond: perSecond(totals.finished),
-      outputTokensPerSecond: perSecond(latency.outputTokens),
-      meanBatch: statistics.meanBatch,
-    },
-    timeline: statistics.timeline,
   };
 }
 
@@ -182,11 +191,6 @@ function cutRequests({ requests }: Workload, finish: Float64Array, generated: Fl
     if (!Number.isNaN(finish[i] as number) && (generated[i] as number) < (requests[i] as SimRequest).outputTokens)
       cut++;
   return cut;
-}
-
-/** Answers of one request: parallel samples; a beam search returns one per beam. */
-function sequencesOf({ samples, beamWidth }: SimRequest): number {
-  return beamWidth ?? samples ?? 1;
 }
 
 function firstArrival(arrival: Float64Array): number {
