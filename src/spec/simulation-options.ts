@@ -1,20 +1,7 @@
 // The options of `vram simulate` that describe what is simulated, as one table: how each is spelled, what it means, how its value
 // is read. Scheduler options are spelled as vLLM's own. What decides where results go is not here.
 import { inputError } from '../diagnostics.ts';
-import { parseCount, parseNumber } from './count.ts';
-
-/** One group of KV layers: --kv-group full, sliding:4096, chunked:8192. */
-export type KvGroupOption =
-  | { type: 'full' }
-  | { type: 'sliding'; window: number }
-  | { type: 'chunked'; chunk: number }
-  | { type: 'mamba' };
-
-/** --rate 2x scales the arrivals of the workload; --rate 4/s makes their mean rate so many requests a second. */
-export type Rate = { kind: 'scale'; factor: number } | { kind: 'perSecond'; requests: number };
-
-/** More drafts a step than any release can use. */
-export const mostDraftTokens = 64;
+import { parseNumber, parseCount as parseWhole } from './count.ts';
 
 export interface SimulationOptions {
   eviction?: string;
@@ -246,7 +233,7 @@ export const simulationOptionTable: readonly SimulationOptionEntry[] = [
     group: 'Scheduler',
     key: 'acceptanceRate',
     flags: '--acceptance-rate <fraction>',
-    description: 'of draft tokens, with --speculative-config',
+    description: 'of draft tokens, with --speculative-config (default 0.7)',
     read: parseShare,
   },
   {
@@ -258,72 +245,13 @@ export const simulationOptionTable: readonly SimulationOptionEntry[] = [
   },
 ];
 
-/** "2x", "4/s", "4". */
-export function parseRate(raw: string, option: string): Rate {
-  const match = /^\s*(\d+\.?\d*|\.\d+)\s*(x|\/s|)\s*$/i.exec(raw);
-  const value = match ? Number(match[1]) : Number.NaN;
-  if (!(value > 0 && value <= 1e6)) {
-    throw inputError('VRAM651', `${option} takes a rate above 0, not ${JSON.stringify(raw)}`, {
-      hint: '2x doubles the rate of the workload, 4/s makes it 4 requests a second',
-      path: option,
-    });
-  }
-  return match![2]!.toLowerCase() === 'x' ? { kind: 'scale', factor: value } : { kind: 'perSecond', requests: value };
+/** Whole numbers, with an exponent too: 1e6. */
+function parseCount(raw: string, option: string, limits: { min?: number; max?: number } = {}): number {
+  if (!/^\s*\d+(\.\d+)?e\+?\d+\s*$/i.test(raw)) return parseWhole(raw, option, limits);
+  const value = Number(raw);
+  const { max = Number.MAX_SAFE_INTEGER } = limits;
+  if (value > max) throw inputError('VRAM142', `${option} must be at most ${max}, not ${raw.trim()}`, { path: option });
+  return parseWhole(String(value), option, limits);
 }
 
-export function rateText(rate: Rate): string {
-  return rate.kind === 'scale' ? `${rate.factor}x` : `${rate.requests}/s`;
-}
-
-function parseKvGroup(raw: string, option: string): KvGroupOption {
-  const [kind = '', size] = raw.trim().split(':');
-  const tokens = (): number => parseCount(size ?? '', `${option} ${kind}:`);
-  switch (kind.toLowerCase()) {
-    case 'full':
-      if (size === undefined) return { type: 'full' };
-      break;
-    case 'mamba':
-      if (size === undefined) return { type: 'mamba' };
-      break;
-    case 'sliding':
-      if (size !== undefined) return { type: 'sliding', window: tokens() };
-      break;
-    case 'chunked':
-      if (size !== undefined) return { type: 'chunked', chunk: tokens() };
-      break;
-  }
-  throw inputError('VRAM652', `${option} takes full, sliding:W, chunked:C or mamba, not ${JSON.stringify(raw)}`, {
-    hint: 'e.g. --kv-group full --kv-group sliding:4096',
-    path: option,
-  });
-}
-
-function parseSchedulingPolicy(raw: string, option: string): 'fcfs' | 'priority' {
-  const policy = raw.trim().toLowerCase();
-  if (policy === 'fcfs' || policy === 'priority') return policy;
-  throw inputError('VRAM652', `${option} takes fcfs or priority, not ${JSON.stringify(raw)}`, { path: option });
-}
-
-function parseShare(raw: string, option: string): number {
-  const value = parseNumber(raw, option);
-  if (value <= 1) return value;
-  throw inputError('VRAM652', `${option} must be between 0 and 1, not ${raw}`, { path: option });
-}
-
-function parseWatermark(raw: string, option: string): number {
-  const value = parseShare(raw, option);
-  if (value < 1) return value;
-  throw inputError('VRAM652', `${option} must be below 1, not ${raw}: nothing would be admitted`, { path: option });
-}
-
-function parsePositive(raw: string, option: string): number {
-  const value = parseNumber(raw, option);
-  if (value > 0) return value;
-  throw inputError('VRAM652', `${option} must be above 0, not ${raw}`, { path: option });
-}
-
-function parseStepTime(raw: string, option: string): number {
-  const value = parseNumber(raw, option);
-  if (value > 0 && value <= 3600) return value;
-  throw inputError('VRAM652', `${option} must be above 0 and at most 3600 seconds, not ${raw}`, { path: option });
-}
+const highestRate = 1e6;
