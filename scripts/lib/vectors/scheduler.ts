@@ -94,7 +94,7 @@ class SchedulerVector {
       scheduled_tokens: tokens,
       running: this.scheduler.running.map(({ request }) => request.id),
       running_count: this.scheduler.running.length,
-      waiting: [...this.scheduler.waiting].map(({ request }) => request.id),
+      waiting: [...this.scheduler.line.queue].map(({ request }) => request.id),
       preempted: this.preempted,
       free_count: this.kv.pool.free,
       block_counts: Object.fromEntries(Object.keys(counts).map((id) => [id, this.of(id).tables[0]?.length])),
@@ -116,7 +116,7 @@ class SchedulerVector {
     const sequence = this.of(id);
     const place = this.scheduler.running.indexOf(sequence);
     if (place >= 0) this.scheduler.running.splice(place, 1);
-    else this.scheduler.removeWaiting(sequence);
+    else this.scheduler.line.remove(sequence);
     sequence.state = 'finished';
     this.kv.free(sequence);
     return {};
@@ -138,7 +138,7 @@ class SchedulerVector {
       total_tokens: each((_, sequence) => sequence.known),
       last_token: each((id, { request }) => this.outputs.get(id)?.at(-1) ?? (request.prompt.at(-1) ?? 0) - 1),
       running: this.scheduler.running.map(({ request }) => request.id),
-      waiting: [...this.scheduler.waiting].map(({ request }) => request.id),
+      waiting: [...this.scheduler.line.queue].map(({ request }) => request.id),
       free_count: this.kv.pool.free,
     };
   }

@@ -44,8 +44,8 @@ export function checkLaws(system: PagedSystem, sequences: Iterable<Sequence>): v
     assert(refs === holders[block], `law P2: block ${block} counts ${refs} holders, ${holders[block]} tables hold it`);
     assert(free.has(block) === (refs === 0), `law P1: block ${block} is either held or free`);
   }
-  const { running, waitingCount } = system.scheduler;
+  const { running, line } = system.scheduler;
   assert(running.length <= system.config.maxNumSeqs, 'law P6: RUNNING within max_num_seqs');
-  assert(running.length + waitingCount === system.unfinished, 'law P4: no request is lost');
+  assert(running.length + line.length === system.unfinished, 'law P4: no request is lost');
   for (const sequence of running) assert(seen.has(sequence), 'law P4: a running request is known');
 }

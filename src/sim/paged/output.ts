@@ -151,7 +151,7 @@ export class OutputProcessor {
   }
 
   private finish(sequence: Sequence): number {
-    if (sequence.state !== 'running') this.scheduler.removeWaiting(sequence);
+    if (sequence.state !== 'running') this.scheduler.line.remove(sequence);
     sequence.state = 'finished';
     if (!this.scheduler.connector?.end(sequence)) this.kv.free(sequence);
     sequence.keys = undefined;

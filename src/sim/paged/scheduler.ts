@@ -2,13 +2,17 @@
 // recompute, head-of-line waiting. It knows a request's max_tokens, never when it will really end (output.ts plays the model).
 // Law: vllm/v1/core/sched/scheduler.py and async_scheduler.py; where releases differ, PagedRules.
 import { assert } from '../../assert.ts';
-import { admittedFlag, Batch, samplesFlag } from './batch.ts';
+import { type AdmissionChunk, admissionChunk, type ChunkSplit } from './admission-chunk.ts';
+import { admittedFlag, Batch } from './batch.ts';
 import type { PagedConfig, PagedRules } from './config.ts';
 import type { AllocateOptions, KvManager } from './kv-manager.ts';
 import { lookaheadTokens } from './lookahead.ts';
 import { askAgain, type OffloadConnector } from './offload/connector.ts';
-import { makeQueue, type WaitingQueue } from './queue.ts';
+import { PrefillCadence } from './prefill-cadence.ts';
+import type { WaitingQueue } from './queue.ts';
 import type { Sequence } from './sequence.ts';
+import { type SettleOptions, type StepSums, settleStep, zeroSums } from './step-sums.ts';
+import { WaitingLine } from './waiting-line.ts';
 
 export interface SchedulerStats {
   preemptions: number;
@@ -20,27 +24,12 @@ export interface SchedulerStats {
   queriedBlocks: number;
 }
 
-/** Sums over the sequences of the step being built (StepWork of types.ts). */
-export interface StepSums {
-  tokens: number;
-  sequences: number;
-  prefillTokens: number;
-  prefillSequences: number;
-  decodeContext: number;
-  prefillAttention: number;
-  rows: number;
-}
-
 export const pauseModes = ['none', 'new', 'all'] as const;
 export type PauseMode = (typeof pauseModes)[number];
 
 export class Scheduler {
   running: Sequence[] = [];
-  readonly waiting: WaitingQueue;
-  /** Waiting requests that were passed over, where the release keeps them apart. */
-  private readonly passedOver: WaitingQueue | undefined;
-  /** Waiting requests that hold blocks (a connector loads into them), where the release lets them go first. */
-  private readonly holding: WaitingQueue | undefined;
+  readonly line: WaitingLine;
   paused: PauseMode = 'none';
   readonly stats: SchedulerStats = {
     preemptions: 0,
@@ -50,19 +39,9 @@ export class Scheduler {
     hitBlocks: 0,
     queriedBlocks: 0,
   };
-  readonly sums: StepSums = {
-    tokens: 0,
-    sequences: 0,
-    prefillTokens: 0,
-    prefillSequences: 0,
-    decodeContext: 0,
-    prefillAttention: 0,
-    rows: 0,
-  };
+  readonly sums: StepSums = zeroSums();
   onPreempt: ((sequence: Sequence, computed: number) => void) | undefined;
-  /** Cuts a prefill chunk to where a Mamba state has to be kept (align mode). */
-  split: ((sequence: Sequence, tokens: number, hitTokens: number) => number) | undefined;
-
+  split: ChunkSplit | undefined;
   /** Brings KV from elsewhere, and takes it there. */
   connector: OffloadConnector | undefined;
 
@@ -76,17 +55,13 @@ export class Scheduler {
   private threshold = 0;
   private prefillScheduled = false;
   private prefillAdmitted = false;
-  private deferPrefills = false;
-  private executedSteps = 0;
-  private lastPrefillStep: number;
-  private readonly prefillInterval: number;
-  private capacityBound = false;
+  private readonly cadence: PrefillCadence;
   private readonly loras = new Set<number>();
   private readonly byPriority: boolean;
   private readonly lookahead: number;
   /** Of an allocation for a running request. */
   private readonly stepOptions: AllocateOptions;
-  private readonly draftTokens: number;
+  private readonly settleOptions: SettleOptions;
   private readonly slotsPerSequence: number;
   private readonly watermarkBlocks: number;
 
@@ -97,36 +72,22 @@ export class Scheduler {
   ) {
     const { spec } = config;
     this.byPriority = config.policy === 'priority' && rules.priorityPolicy;
-    const policy = this.byPriority ? 'priority' : 'fcfs';
-    this.waiting = makeQueue(policy);
-    this.passedOver = rules.skippedQueue === 'own' ? makeQueue(policy) : undefined;
-    this.holding = config.offload && rules.offload?.loadsGoFirst ? makeQueue(policy) : undefined;
-    this.draftTokens = spec?.tokens ?? 0;
+    const loadsGoFirst = config.offload !== undefined && rules.offload?.loadsGoFirst === true;
+    this.line = new WaitingLine(this.byPriority, rules, loadsGoFirst);
+    this.cadence = new PrefillCadence(rules.prefillInterval ? (config.prefillScheduleInterval ?? 1) : 1);
+    this.settleOptions = {
+      asynchronous: config.asyncScheduling === true,
+      draftTokens: spec?.tokens ?? 0,
+      samplesAtKnown: rules.sampledFrom === 'known',
+    };
     this.lookahead = lookaheadTokens(config, rules);
     this.stepOptions = { lookahead: this.lookahead };
     this.slotsPerSequence = spec?.method === 'draft_model' && rules.draftSlots !== 'none' ? 1 : 0;
     this.watermarkBlocks = rules.watermark ? Math.floor((config.watermark ?? 0) * config.numBlocks) : 0;
-    this.prefillInterval = rules.prefillInterval ? (config.prefillScheduleInterval ?? 1) : 1;
-    this.lastPrefillStep = -this.prefillInterval;
-  }
-
-  /** The waiting request that is tried first. */
-  get head(): Sequence {
-    return this.nextQueue().peek();
-  }
-
-  get waitingCount(): number {
-    return this.waiting.length + (this.passedOver?.length ?? 0) + (this.holding?.length ?? 0);
   }
 
   add(sequence: Sequence): void {
-    this.waiting.add(sequence);
-  }
-
-  /** Takes a waiting sequence out of its queue. */
-  removeWaiting(sequence: Sequence): void {
-    if (this.waiting.remove(sequence) || this.passedOver?.remove(sequence)) return;
-    this.holding?.remove(sequence);
+    this.line.queue.add(sequence);
   }
 
   /** Fills `batch` with the next step; the caller keeps it until the step's output. */
@@ -134,36 +95,28 @@ export class Scheduler {
     this.begin(batch);
     this.scheduleRunning();
     if (!this.preempted && this.paused === 'none') this.scheduleWaiting();
-    const scheduled = this.finishStep();
-    return scheduled;
+    return this.finishStep();
   }
 
   private begin(batch: Batch): void {
-    const { config, rules, sums } = this;
+    const { config, rules } = this;
     batch.clear();
     this.batch = batch;
     this.preempted = false;
     this.outgrown = undefined;
     this.prefillScheduled = false;
     this.prefillAdmitted = false;
-    sums.tokens = sums.sequences = sums.prefillTokens = sums.prefillSequences = 0;
-    sums.decodeContext = sums.prefillAttention = sums.rows = 0;
     const off = rules.draftSlots === 'perSequenceLimit' ? this.slotsPerSequence * config.maxNumSeqs : 0;
     this.budget = this.paused === 'all' ? 0 : config.maxNumBatchedTokens - off;
     this.inputBudget = rules.draftSlots === 'perScheduled' ? config.maxNumBatchedTokens : Number.MAX_SAFE_INTEGER;
     this.threshold = config.longPrefillTokenThreshold;
     if (this.threshold > 0) {
-      const eligible = this.running.length + this.waitingCount;
+      const eligible = this.running.length + this.line.length;
       if (rules.longPrefillScope === 'unlessAlone' && eligible <= 1) this.threshold = 0;
       else if (config.longPrefillAdaptive && rules.longPrefillAdaptive)
         this.threshold = Math.max(this.threshold, Math.floor(config.maxNumBatchedTokens / eligible));
     }
-    const interval = this.prefillInterval;
-    this.deferPrefills =
-      interval > 1 &&
-      !this.capacityBound &&
-      this.executedSteps + 1 - this.lastPrefillStep < interval &&
-      this.running.some((sequence) => !sequence.isPrefillChunk);
+    this.cadence.begin(this.running);
     this.kv.newStep();
   }
 
@@ -172,14 +125,14 @@ export class Scheduler {
   }
 
   private scheduleRunning(): void {
-    const { config, rules, threshold, split, slots } = this;
+    const { config, rules, threshold, split, slots, cadence } = this;
     const requestEnd = rules.lengthCap === 'requestEnd';
     const modelEnd = config.maxModelLen - (rules.lengthCap === 'length' ? 0 : 1);
     for (let i = 0; i < this.running.length && this.budget > 0; ) {
       const sequence = this.running[i] as Sequence;
       if (this.inputBudget <= slots) break;
       const { computed } = sequence;
-      if ((sequence.placeholders > 0 || this.deferPrefills) && this.passesOver(sequence)) {
+      if ((sequence.placeholders > 0 || cadence.defers) && this.passesOver(sequence)) {
         i++;
         continue;
       }
@@ -216,7 +169,7 @@ export class Scheduler {
   /** Asynchronous: all remaining output is in flight; or the step is kept free of prefills. */
   private passesOver({ placeholders, computed, prompt, maxTokens, isPrefillChunk }: Sequence): boolean {
     if (placeholders > 0 && this.rules.skipFinishing && computed + 2 - placeholders >= prompt + maxTokens) return true;
-    return this.deferPrefills && isPrefillChunk;
+    return this.cadence.defers && isPrefillChunk;
   }
 
   /** Of the tokens scheduled, those behind the known ones are drafts to verify. */
@@ -283,18 +236,18 @@ export class Scheduler {
       sequence.stale = sequence.inFlight;
       sequence.placeholders = 0;
     }
-    this.waiting.putBack(sequence);
+    this.line.queue.putBack(sequence);
   }
 
   private scheduleWaiting(): void {
-    const { config, rules } = this;
+    const { config, rules, line, cadence } = this;
     const slots = this.slots;
     this.collectLoras();
     const skipped: Sequence[] = [];
     const skip = (queue: WaitingQueue): void => void skipped.push(queue.pop());
-    while (this.waitingCount > 0 && this.budget > 0 && this.inputBudget > slots) {
+    while (line.length > 0 && this.budget > 0 && this.inputBudget > slots) {
       if (this.running.length >= config.maxNumSeqs) break;
-      const queue = this.nextQueue();
+      const queue = line.next;
       const sequence = queue.peek();
       if (sequence.state === 'loading' && !this.resumeLoaded(sequence)) {
         skip(queue);
@@ -328,9 +281,9 @@ export class Scheduler {
         }
       }
       if (fresh) sequence.sharedPrefixBoundary = this.kv.longestKindHit > hit ? this.kv.longestKindHit : 0;
-      if (this.deferPrefills && hit < sequence.known - 1) break;
+      if (cadence.defers && hit < sequence.known - 1) break;
       const room = Math.min(this.budget, this.inputBudget - slots);
-      const chunk = this.admissionChunk(sequence, hit, room);
+      const chunk = this.chunkOf(sequence, hit, room);
       if (chunk === 'stop') break;
       if (chunk === 'skip') {
         skip(queue);
@@ -343,16 +296,12 @@ export class Scheduler {
         gate: config.reserveFullPrompt && rules.promptGate,
         watermark: this.running.length > 0 ? this.watermarkBlocks : 0,
       });
-      if (!admitted) {
-        break;
-      }
+      if (!admitted) break;
       queue.pop();
       this.admit(sequence, hit, chunk.tokens, chunk.padding, slots);
     }
-    this.putBackSkipped(skipped);
-    if (!this.deferPrefills)
-      this.capacityBound =
-        rules.prefillCapacity === 'queue' ? this.waiting.length > 0 : this.waitingCount > skipped.length;
+    line.putBack(skipped);
+    cadence.released(rules.prefillCapacity === 'queue' ? line.queue.length > 0 : line.length > skipped.length);
   }
 
   /** Takes blocks for what a connector brings; the request holds them and is not scheduled before the load is done. */
@@ -389,50 +338,10 @@ export class Scheduler {
     return true;
   }
 
-  /** How much of a waiting request goes into this step. */
-  private admissionChunk(
-    sequence: Sequence,
-    hit: number,
-    room: number,
-  ): { tokens: number; padding: number } | 'skip' | 'stop' {
-    const { config, rules } = this;
-    let tokens = sequence.known - hit;
-    let padding = 0;
-    if (tokens === 1 && this.draftTokens > 0 && this.paddingApplies(hit)) {
-      const padded = 1 + this.draftTokens;
-      const strict = rules.padDrafts === 'besideDecodes';
-      const fits = hit + padded + (strict ? 0 : 1) <= config.maxModelLen;
-      if (strict ? padded > room || !fits : fits && padded > room) return 'stop';
-      if (fits) {
-        tokens = padded;
-        padding = this.draftTokens;
-      }
-    }
-    if (this.threshold > 0 && tokens > this.threshold) tokens = this.threshold;
-    if (!config.chunkedPrefill && tokens > room && rules.unchunkedPrompt !== 'cut') return rules.unchunkedPrompt;
-    tokens = Math.min(tokens, room);
-    if (this.split) {
-      tokens = this.split(sequence, tokens, hit);
-      if (tokens === 0) return 'stop';
-      if (padding > 0 && tokens !== 1 + padding && rules.padDrafts !== 'besideDecodes') {
-        tokens = 1;
-        padding = 0;
-      }
-    }
-    return { tokens, padding };
-  }
-
-  /** A request with one token left is padded to the width of the decodes it joins, so that their graph serves it too. */
-  private paddingApplies(hit: number): boolean {
-    const besideRunning = this.batch.count > this.batch.removed && this.runningScheduled();
-    switch (this.rules.padDrafts) {
-      case 'never':
-        return false;
-      case 'decodesIfRoom':
-        return !this.prefillScheduled && (besideRunning || hit > 0);
-      default:
-        return !this.prefillScheduled && besideRunning;
-    }
+  private chunkOf(sequence: Sequence, hit: number, room: number): AdmissionChunk {
+    const { config, rules, threshold, prefillScheduled, batch, split } = this;
+    const besideRunning = config.spec !== undefined && batch.count > batch.removed && this.runningScheduled();
+    return admissionChunk({ sequence, hit, room, threshold, prefillScheduled, besideRunning }, config, rules, split);
   }
 
   private runningScheduled(): boolean {
@@ -463,24 +372,6 @@ export class Scheduler {
     this.batch.add(sequence, tokens, padding, admittedFlag);
   }
 
-  private nextQueue(): WaitingQueue {
-    const { passedOver, waiting, holding } = this;
-    if (holding !== undefined && holding.length > 0) return holding;
-    if (!passedOver || passedOver.length === 0) return waiting;
-    if (waiting.length === 0 || !this.byPriority) return passedOver;
-    return passedOver.peek().goesBefore(waiting.peek()) ? passedOver : waiting;
-  }
-
-  private putBackSkipped(skipped: readonly Sequence[]): void {
-    const queue = this.passedOver ?? this.waiting;
-    const last = skipped.length - 1;
-    const reversed = this.rules.skippedOrder === 'reversed';
-    for (let i = 0; i <= last; i++) {
-      const sequence = skipped[reversed ? i : last - i] as Sequence;
-      (sequence.computed > 0 ? (this.holding ?? queue) : queue).putBack(sequence);
-    }
-  }
-
   /** Adapters in use: of the running requests scheduled in this step, or of all of them. */
   private collectLoras(): void {
     if (!this.config.maxLoras) return;
@@ -490,53 +381,12 @@ export class Scheduler {
         this.loras.add(sequence.lora);
   }
 
-  /** Counts the step's tokens as computed, before their forward pass; asynchronous: output tokens to come as placeholders. */
   private finishStep(): number {
     this.kv.endStep();
-    const { batch, config, sums } = this;
-    const { sequences, tokens, drafts, flags, count } = batch;
-    const asynchronous = config.asyncScheduling === true;
-    this.connector?.decide(batch);
-    let total = 0;
-    let decodeContext = 0;
-    let rows = 0;
-    for (let i = 0; i < count; i++) {
-      const sequence = sequences[i];
-      if (sequence === undefined) continue;
-      const n = tokens[i] as number;
-      const before = sequence.computed;
-      const known = sequence.known + sequence.placeholders;
-      const computed = before + n;
-      sequence.computed = computed;
-      sequence.scheduled = 0;
-      total += n;
-      const chunk = computed < known;
-      sequence.isPrefillChunk = chunk;
-      if (before < known - 1) {
-        sums.prefillTokens += n;
-        sums.prefillSequences++;
-        sums.prefillAttention += n * before + (n * n) / 2;
-      } else decodeContext += computed;
-      if (asynchronous) sequence.inFlight += n;
-      if (chunk) {
-        if (this.rules.sampledFrom === 'known' && computed >= sequence.known)
-          flags[i] = (flags[i] as number) | samplesFlag;
-        continue;
-      }
-      rows += 1 + (drafts[i] as number);
-      flags[i] = (flags[i] as number) | samplesFlag;
-      if (asynchronous) {
-        sequence.placeholders += 1 + (drafts[i] as number);
-        sequence.drafts = this.draftTokens;
-      }
-    }
-    sums.decodeContext = decodeContext;
-    sums.rows = rows;
-    sums.tokens = total;
-    sums.sequences = count - batch.removed;
-    assert(this.budget >= 0 && this.running.length <= config.maxNumSeqs, 'the step exceeds its budget');
-    if (total > 0) this.executedSteps++;
-    if (this.prefillScheduled || this.prefillAdmitted) this.lastPrefillStep = this.executedSteps;
+    this.connector?.decide(this.batch);
+    const total = settleStep(this.batch, this.sums, this.settleOptions);
+    assert(this.budget >= 0 && this.running.length <= this.config.maxNumSeqs, 'law P6: the step exceeds its budget');
+    this.cadence.end(total, this.prefillScheduled || this.prefillAdmitted);
     return total;
   }
 }

@@ -200,7 +200,7 @@ export class PagedSystem implements ServingSystem {
     const { running } = scheduler;
     if (!this.countable || this.inFlight.length > 0 || scheduler.paused !== 'none' || running.length === 0) return 0;
     if (running.length > config.maxNumBatchedTokens) return 0;
-    if (scheduler.waitingCount > 0 && running.length < config.maxNumSeqs) return 0;
+    if (scheduler.line.length > 0 && running.length < config.maxNumSeqs) return 0;
     let steps = Number.MAX_SAFE_INTEGER;
     let context = 0;
     for (const sequence of running) {
@@ -248,7 +248,7 @@ export class PagedSystem implements ServingSystem {
     const { running } = this.scheduler;
     const place = running.indexOf(sequence);
     if (place >= 0) running.splice(place, 1);
-    else this.scheduler.removeWaiting(sequence);
+    else this.scheduler.line.remove(sequence);
     sequence.state = 'finished';
     if (!this.scheduler.connector?.end(sequence)) this.kv.free(sequence);
     this.outside.aborted++;
@@ -301,7 +301,7 @@ export class PagedSystem implements ServingSystem {
 
   queues(into: QueueState): void {
     into.running = this.scheduler.running.length;
-    into.waiting = this.scheduler.waitingCount;
+    into.waiting = this.scheduler.line.length;
     into.swapped = 0;
     into.usedBlocks = this.kv.pool.used;
     into.cachedBlocks = this.kv.pool.cachedFree;
@@ -317,11 +317,11 @@ export class PagedSystem implements ServingSystem {
   private rejectStuck(): void {
     const { scheduler } = this;
     const idle = this.inFlight.length === 0 && !scheduler.preempted && scheduler.connector?.moving !== true;
-    if (scheduler.running.length > 0 || scheduler.waitingCount === 0 || scheduler.paused !== 'none') return;
+    if (scheduler.running.length > 0 || scheduler.line.length === 0 || scheduler.paused !== 'none') return;
     if (!idle && !scheduler.outgrown) return;
-    const stuck = scheduler.outgrown ?? scheduler.head;
+    const stuck = scheduler.outgrown ?? scheduler.line.next.peek();
     if (stuck.state === 'loading') return;
-    scheduler.removeWaiting(stuck);
+    scheduler.line.remove(stuck);
     stuck.state = 'finished';
     if (!scheduler.connector?.end(stuck)) this.kv.free(stuck);
     this.sequences.delete(stuck.index);

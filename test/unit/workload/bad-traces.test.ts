@@ -6,6 +6,7 @@ import { workloadCodes } from '../../../src/sim/workload/codes.ts';
 import { lines, pieces, readText, refusal } from './helpers.ts';
 
 const azure = 'TIMESTAMP,ContextTokens,GeneratedTokens';
+const burst = 'Timestamp,Model,Request tokens,Response tokens';
 const at = (second: number): string => `2023-11-16 18:15:${String(second).padStart(2, '0')}.0000000`;
 const good = Array.from({ length: 20 }, (_, second) => `${at(second)},100,10`);
 
@@ -29,6 +30,28 @@ describe('refused as a whole', () => {
     const { diagnostics } = await refusal(readText(text));
     expect(diagnostics[0]).toMatchObject({ severity: 'error', code });
     expect(workloadCodes).toHaveProperty(code);
+  });
+
+  const answered = [
+    { from: 'human', value: 'why?' },
+    { from: 'gpt', value: 'because' },
+  ];
+  it.each([
+    ['a header alone', `\n${azure}\n`, {}, 'there is a header and no row', 2],
+    ['an empty list', '\n[\n]', {}, 'the list is empty', 1],
+    ['answers alone', `[\n{"conversations":${JSON.stringify(answered.slice(1))}}]`, {}, /a question and its answer/, 2],
+    ['other models alone', `${burst}\n1,A,5,5\n2,B,5,5`, { model: 'C' }, 'no row is of the model that is asked for', 2],
+    ['failures alone', `${burst}\n1,A,5,0\n`, {}, 'every request failed (response 0)', 2],
+  ])('%s, with the line and what to do', async (_, text, options, why, line) => {
+    const { diagnostics } = await refusal(readText(text, options));
+    expect(diagnostics).toHaveLength(1);
+    expect(diagnostics[0]!.message.replace('standard input: ', '')).toMatch(why);
+    expect(diagnostics[0]).toMatchObject({ path: `standard input:${line}`, hint: expect.any(String) });
+  });
+
+  it('names the models there are', async () => {
+    const { diagnostics } = await refusal(readText(`${burst}\n1,A,5,5\n2,B,5,5`, { model: 'C' }));
+    expect(diagnostics[0]!.hint).toBe('models of the trace: A, B');
   });
 
   it('gzip, whatever it is called', async () => {
@@ -104,6 +127,21 @@ describe('bad rows', () => {
     const trace = await readText(`${row}\n${row}\n${row.slice(0, -8)}`);
     expect(trace.workload.requests.length).toBe(2);
     expect(trace.diagnostics[0]).toMatchObject({ code: 'VRAM605', path: 'standard input:3' });
+  });
+
+  it.each([
+    [[-1, 'x'], /hash_ids holds -1 \(/],
+    [[1e300, 2], /hash_ids holds 1e\+300 \(/],
+    [[0, 1.5], /hash_ids holds 1\.5 \(/],
+    [['', 2], /hash_ids holds "" \(/],
+    [[[1], 2], /hash_ids holds a list or an object \(/],
+    [[null, 2], /hash_ids holds a list or an object \(/],
+  ])('hash ids %j', async (hash_ids, message) => {
+    const row = { timestamp: 0, input_length: 600, output_length: 2, hash_ids: [0, 1] };
+    const trace = await readText(lines(row, { ...row, hash_ids }));
+    expect(trace.rejected).toBe(1);
+    expect(trace.diagnostics[0]).toMatchObject({ code: 'VRAM606', path: 'standard input:2' });
+    expect(trace.diagnostics[0]!.message).toMatch(message);
   });
 
   it('names the first ten and counts the rest', async () => {

@@ -1,5 +1,7 @@
 // What a workload can be called, and what the options do to it.
+
 import { describe, expect, it } from 'vitest';
+import { standardInputOnce } from '../../../src/load/context.ts';
 import { loadPresets } from '../../../src/load/presets.ts';
 import { parseWorkloadRef, type WorkloadOptions } from '../../../src/load/traces/reference.ts';
 import { withRate } from '../../../src/sim/workload/transform.ts';
@@ -131,6 +133,15 @@ describe('options', () => {
     expect(
       (await refusal(load(fixture('vidur.csv'), { rate: { kind: 'scale', factor: 2 } }))).diagnostics[0]!.code,
     ).toBe('VRAM614');
+  });
+
+  it('standard input is read for one option only', async () => {
+    const both = async () => standardInputOnce({ '--model': '-', '--gpu': 'l4', '--workload': ' -' });
+    expect((await refusal(both())).diagnostics[0]).toMatchObject({
+      message: 'standard input (-) can be read only once, and --model and --workload want it',
+      path: '--workload',
+    });
+    expect(() => standardInputOnce({ '--model': 'm', '--gpu': undefined, '--workload': '-' })).not.toThrow();
   });
 
   it('rate and closed loop exclude each other', async () => {
