@@ -1,6 +1,7 @@
 // `vram simulate`: reads the command line, gets the answer of an engine, a cache or a configured run, writes it in the form asked
 // for. Glue only: what a run consists of is simulate-setup.ts, how runs are made simulate-engine.ts, forms simulate-render.ts.
 import type { Io } from '../io.ts';
+import { standardInputOnce } from '../load/context.ts';
 import { checkRequirement, parseRequirement } from '../plan/require.ts';
 import { runsOf, type SimulateOutput } from '../plan/simulate-output.ts';
 import { visible } from '../render/text.ts';
@@ -48,6 +49,8 @@ async function answer(
   form: SimulateForm,
   io: Io,
 ): Promise<{ output: SimulateOutput; exact: boolean }> {
+  const { model, gpu, workload, runConfig } = args;
+  standardInputOnce({ '--model': model, '--gpu': gpu, '--workload': workload, '--run-config': runConfig });
   if (args.runConfig !== undefined) return simulateRunConfig(args, io);
   const output = args.cacheOnly ? await simulateCache(args, io) : await simulateEngine(args, form, io);
   return { output, exact: true };

@@ -95,3 +95,13 @@ export function fileError(error: unknown, path: string, option: string): unknown
       return error;
   }
 }
+
+/** Refuses a command line that reads standard input for several options: the second would find it empty. */
+export function standardInputOnce(refs: Readonly<Record<string, string | undefined>>): void {
+  const options = Object.keys(refs).filter((option) => refs[option]?.trim() === '-');
+  if (options.length < 2) return;
+  throw inputError('VRAM617', `standard input (-) can be read only once, and ${options.join(' and ')} want it`, {
+    hint: 'save one of them to a file',
+    path: options.at(-1)!,
+  });
+}

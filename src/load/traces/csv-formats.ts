@@ -39,7 +39,7 @@ const burstGpt: CsvFormat = {
     const inner = lengthsReader(context, columns, (cells) => seconds(cells[columns.time], 'Timestamp'));
     return {
       row(cells, line) {
-        if (!isWanted(context.model, cells[model])) return report.tally('otherModel', line);
+        if (!isWanted(context, cells[model], line)) return;
         if (tokenCount(cells[columns.output], columns.outputName) === 0) return report.tally('failed', line);
         inner.row(cells, line);
       },
@@ -76,7 +76,7 @@ const prism: CsvFormat = {
     const inner = lengthsReader(context, columns, (cells) => seconds(cells[columns.time], 'arrived_at_s'));
     return {
       row(cells, line) {
-        if (!isWanted(context.model, cells[model])) return context.report.tally('otherModel', line);
+        if (!isWanted(context, cells[model], line)) return;
         inner.row(cells, line);
       },
     };
@@ -109,6 +109,11 @@ function lengthsReader(
   };
 }
 
-function isWanted(wanted: string | undefined, model: string | undefined): boolean {
-  return wanted === undefined || model?.trim() === wanted;
+/** Rows of other models are counted. */
+function isWanted({ model: wanted, report }: ReadContext, model: string | undefined, line: number): boolean {
+  const name = model?.trim();
+  if (wanted === undefined || name === wanted) return true;
+  report.tally('otherModel', line);
+  if (name && report.otherModels.size < 10) report.otherModels.add(name);
+  return false;
 }

@@ -2,6 +2,7 @@
 
 import type { WorkloadBuilder } from '../../sim/workload/builder.ts';
 import { HashBlocks } from '../../sim/workload/hash-blocks.ts';
+import { printable } from '../names.ts';
 import { atLeastOne, type JsonFormat, type JsonRow, type ReadContext } from './format.ts';
 import { own } from './own-format.ts';
 import { RowProblem } from './report.ts';
@@ -139,10 +140,17 @@ function hashRow(row: JsonRow): { input: number; output: number; ids: readonly H
   const ids = row.hash_ids;
   if (!Array.isArray(ids)) throw new RowProblem('VRAM606', 'hash_ids is not a list');
   for (const id of ids) {
-    if (typeof id !== 'string' && !Number.isInteger(id))
-      throw new RowProblem('VRAM606', 'hash_ids holds something else than ids');
+    if (!isHashId(id)) {
+      const shown = typeof id === 'object' && id !== null ? 'a list or an object' : printable(JSON.stringify(id), 40);
+      throw new RowProblem('VRAM606', `hash_ids holds ${shown} (ids are whole numbers from 0 to 2^64, or texts)`);
+    }
   }
   return { input, output, ids };
+}
+
+function isHashId(id: unknown): id is HashId {
+  if (typeof id === 'string') return id.trim() !== '';
+  return Number.isInteger(id) && (id as number) >= 0 && (id as number) <= 2 ** 64;
 }
 
 /** Tokens of the blocks; what they do not cover is private. */

@@ -88,7 +88,9 @@ async function readCsv({ chunks, blankLines }: TraceSource, file: string, readin
       const header = headerOf(text, cellsOf);
       const format = formatOf(csvFormats, header, file);
       const places = header.map((name) => name.toLowerCase());
-      reader = format.reader(reading.begin(format), (name) => places.indexOf(name.toLowerCase()));
+      const begun = reading.begin(format);
+      begun.report.empty = { why: 'there is a header and no row', line, hint: 'a request is a line below the header' };
+      reader = format.reader(begun, (name) => places.indexOf(name.toLowerCase()));
       reading.done = reader.done;
       return true;
     },

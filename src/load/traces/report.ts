@@ -25,12 +25,26 @@ interface Tally {
   lines: number[];
 }
 
+interface Emptiness {
+  why: string;
+  line: number;
+  hint: string;
+}
+
 export class TraceReport {
   rows = 0;
   rejected = 0;
   readonly #named: Diagnostic[] = [];
   readonly #notes: Diagnostic[] = [];
   readonly #tallies = new Map<string, Tally>();
+  /** What there is to say when no row comes. */
+  empty: Emptiness = {
+    why: 'the list is empty',
+    line: 1,
+    hint: 'conversations stand in a list: [{"conversations": [...]}, ...]',
+  };
+  /** Models of rows that were left out because another one was asked for. */
+  readonly otherModels = new Set<string>();
 
   constructor(readonly file: string) {}
 
@@ -83,24 +97,36 @@ export class TraceReport {
   }
 
   #refuse(requests: number): never {
+    const file = printable(this.file);
+    const nothing = this.rows === 0 ? this.empty : this.rejected === 0 ? this.#allLeftOut() : undefined;
     const bad = `${thousands(this.rejected)} of ${counted(this.rows, 'row')} bad`;
-    const why =
-      this.rejected > 0
-        ? `${bad}: a trace is refused when more than half are, or nothing is left`
-        : this.rows === 0
-          ? 'there is a header and no row'
-          : 'no row holds a request';
+    const why = nothing?.why ?? `${bad}: a trace is refused when more than half are, or nothing is left`;
+    const cut = this.#named.length > 0 && this.#named.every(({ code }) => code === 'VRAM605');
     const summary: Diagnostic = {
       severity: 'error',
       code: this.rows === 0 ? 'VRAM601' : 'VRAM607',
-      message: `${printable(this.file)}: ${why}`,
-      path: printable(this.file),
-      ...(this.#named.length > 0 && this.#named.every(({ code }) => code === 'VRAM605')
-        ? { hint: 'a trace has one request a line: a line of CSV, or one JSON object' }
-        : {}),
+      message: `${file}: ${why}`,
+      path: nothing ? `${file}:${nothing.line}` : file,
+      hint: nothing?.hint ?? (cut ? oneRequestALine : 'correct these rows, or leave them out'),
     };
     const named = this.#named.map((diagnostic) => ({ ...diagnostic, severity: 'error' as const }));
-    throw new InputError([summary, ...named, ...(requests === 0 ? this.#notes : [])]);
+    throw new InputError([summary, ...named, ...(requests === 0 && !nothing ? this.#notes : [])]);
+  }
+
+  /** Good rows, none of which is a request. */
+  #allLeftOut(): Emptiness {
+    const line = (what: string): number => this.#tallies.get(what)?.lines[0] ?? 1;
+    const models = [...this.otherModels].map((name) => printable(name, 40)).join(', ');
+    if (this.tallied('otherModel') > 0) {
+      const hint = models === '' ? 'leave the model out' : `models of the trace: ${models}`;
+      return { why: 'no row is of the model that is asked for', line: line('otherModel'), hint };
+    }
+    if (this.tallied('failed') > 0) {
+      const hint = 'take a trace with requests that were answered';
+      return { why: 'every request failed (response 0)', line: line('failed'), hint };
+    }
+    const hint = 'a turn "from" human or user comes first, then one "from" gpt or assistant';
+    return { why: 'no conversation has a question and its answer', line: line('unanswered'), hint };
   }
 
   #more(): Diagnostic[] {
@@ -109,6 +135,8 @@ export class TraceReport {
     return [{ severity: 'warning', code: 'VRAM606', message, path: printable(this.file) }];
   }
 }
+
+const oneRequestALine = 'a trace has one request a line: a line of CSV, or one JSON object';
 
 /** 1 row, 2 rows. */
 export function counted(count: number, noun: string): string {

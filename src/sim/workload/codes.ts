@@ -16,7 +16,7 @@ export const workloadCodes = {
   VRAM614: 'the trace has no arrival times: a rate or a closed loop is needed',
   VRAM615: 'there is no such workload (preset, file or inline form)',
   VRAM616: 'an inline workload cannot be read',
-  VRAM617: 'an option of the workload is out of range',
+  VRAM617: 'an option of the workload is out of range, or standard input is wanted twice',
   VRAM618: 'more rows or tokens than a simulation can hold: refused',
   VRAM619: 'a follow-up turn whose earlier turn is not in the trace: it stands alone',
 } as const;

@@ -135,7 +135,7 @@ describe('bad rows', () => {
     [[0, 1.5], /hash_ids holds 1\.5 \(/],
     [['', 2], /hash_ids holds "" \(/],
     [[[1], 2], /hash_ids holds a list or an object \(/],
-    [[null, 2], /hash_ids holds a list or an object \(/],
+    [[null, 2], /hash_ids holds null \(/],
   ])('hash ids %j', async (hash_ids, message) => {
     const row = { timestamp: 0, input_length: 600, output_length: 2, hash_ids: [0, 1] };
     const trace = await readText(lines(row, { ...row, hash_ids }));
