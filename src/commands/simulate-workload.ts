@@ -4,7 +4,8 @@ import type { Io } from '../io.ts';
 import { loadPresets } from '../load/presets.ts';
 import { type LoadedWorkload, parseWorkloadRef, type WorkloadOptions } from '../load/traces/reference.ts';
 import type { WorkloadEcho } from '../plan/simulate-output.ts';
-import { rateText, type SimulationOptions } from '../spec/simulation-options.ts';
+import type { SimulationOptions } from '../spec/simulation-options.ts';
+import { rateText } from '../spec/simulation-values.ts';
 
 export interface RunWorkload extends LoadedWorkload {
   echo: WorkloadEcho;

@@ -1,7 +1,7 @@
 // What a file of scheduler runs may hold (format vram-scheduler-runs/1.1). A field that is not known would change the run without
 // saying so: it is refused, as is what no simulation can hold: more than 16,777,216 blocks in a pool (some forty bytes each).
 import { z } from 'zod';
-import { mostDraftTokens } from '../spec/simulation-options.ts';
+import { mostDraftTokens } from '../spec/simulation-values.ts';
 
 const mostBlocks = 2 ** 24;
 const mostTokens = 2 ** 31 - 1;

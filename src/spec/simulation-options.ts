@@ -1,7 +1,18 @@
 // The options of `vram simulate` that describe what is simulated, as one table: how each is spelled, what it means, how its value
 // is read. Scheduler options are spelled as vLLM's own. What decides where results go is not here.
-import { inputError } from '../diagnostics.ts';
-import { parseNumber, parseCount as parseWhole } from './count.ts';
+import { parseNumber } from './count.ts';
+import {
+  type KvGroupOption,
+  parseKvGroup,
+  parsePositive,
+  parseRate,
+  parseSchedulingPolicy,
+  parseShare,
+  parseStepTime,
+  parseWatermark,
+  parseWhole,
+  type Rate,
+} from './simulation-values.ts';
 
 export interface SimulationOptions {
   eviction?: string;
@@ -47,7 +58,7 @@ export interface SimulationOptionEntry {
 }
 
 const bool = (raw: string): boolean => raw !== 'false';
-const positive = (raw: string, option: string): number => parseCount(raw, option);
+const positive = (raw: string, option: string): number => parseWhole(raw, option);
 
 export const simulationOptionTable: readonly SimulationOptionEntry[] = [
   {
@@ -83,21 +94,21 @@ export const simulationOptionTable: readonly SimulationOptionEntry[] = [
     key: 'repeat',
     flags: '--repeat <n>',
     description: 'the workload n times in a row',
-    read: (raw, option) => parseCount(raw, option, { max: 10_000 }),
+    read: (raw, option) => parseWhole(raw, option, { max: 10_000 }),
   },
   {
     group: 'Workload',
     key: 'samples',
     flags: '--samples <n>',
     description: 'parallel samples of every prompt',
-    read: (raw, option) => parseCount(raw, option, { max: 1000 }),
+    read: (raw, option) => parseWhole(raw, option, { max: 1000 }),
   },
   {
     group: 'Workload',
     key: 'beamWidth',
     flags: '--beam-width <n>',
     description: 'beam search of this width for every prompt',
-    read: (raw, option) => parseCount(raw, option, { max: 1000 }),
+    read: (raw, option) => parseWhole(raw, option, { max: 1000 }),
   },
   {
     group: 'Workload',
@@ -118,14 +129,14 @@ export const simulationOptionTable: readonly SimulationOptionEntry[] = [
     key: 'seed',
     flags: '--seed <n>',
     description: 'of everything drawn (default 0)',
-    read: (raw, option) => parseCount(raw, option, { min: 0, max: 2 ** 31 - 1 }),
+    read: (raw, option) => parseWhole(raw, option, { min: 0, max: 2 ** 31 - 1 }),
   },
   {
     group: 'Memory',
     key: 'numGpuBlocks',
     flags: '--num-gpu-blocks <n>',
     description: 'blocks of the pool, the null block included; default: the plan',
-    read: (raw, option) => parseCount(raw, option, { min: 2, max: 2 ** 24 }),
+    read: (raw, option) => parseWhole(raw, option, { min: 2, max: 2 ** 24 }),
   },
   {
     group: 'Memory',
@@ -192,7 +203,7 @@ export const simulationOptionTable: readonly SimulationOptionEntry[] = [
     key: 'longPrefillTokenThreshold',
     flags: '--long-prefill-token-threshold <n>',
     description: 'most tokens of one prompt in a step',
-    read: (raw, option) => parseCount(raw, option, { min: 0 }),
+    read: (raw, option) => parseWhole(raw, option, { min: 0 }),
     ofEngine: true,
   },
   {
@@ -244,14 +255,3 @@ export const simulationOptionTable: readonly SimulationOptionEntry[] = [
     read: parseStepTime,
   },
 ];
-
-/** Whole numbers, with an exponent too: 1e6. */
-function parseCount(raw: string, option: string, limits: { min?: number; max?: number } = {}): number {
-  if (!/^\s*\d+(\.\d+)?e\+?\d+\s*$/i.test(raw)) return parseWhole(raw, option, limits);
-  const value = Number(raw);
-  const { max = Number.MAX_SAFE_INTEGER } = limits;
-  if (value > max) throw inputError('VRAM142', `${option} must be at most ${max}, not ${raw.trim()}`, { path: option });
-  return parseWhole(String(value), option, limits);
-}
-
-const highestRate = 1e6;

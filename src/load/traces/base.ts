@@ -1,7 +1,7 @@
 // A workload as it comes from a trace, a preset or an inline form, before the command's rate, duration and repetition act on it.
 import type { Diagnostic } from '../../diagnostics.ts';
 import type { Workload } from '../../sim/types.ts';
-import type { Rate } from '../../spec/simulation-options.ts';
+import type { Rate } from '../../spec/simulation-values.ts';
 import type { TraceFormatId } from './format.ts';
 
 export interface WorkloadOptions {

@@ -6,7 +6,7 @@ import type { Distribution } from '../../sim/workload/distribution.ts';
 import { generateWorkload } from '../../sim/workload/generate.ts';
 import { readSpec, type SyntheticFields, type SyntheticSpec } from '../../sim/workload/spec.ts';
 import { closedLoopHasNoRate } from '../../sim/workload/transform.ts';
-import type { Rate } from '../../spec/simulation-options.ts';
+import type { Rate } from '../../spec/simulation-values.ts';
 import type { Base, Given } from './base.ts';
 import { readOnce } from './read-once.ts';
 import type { TraceContext } from './source.ts';

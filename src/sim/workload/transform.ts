@@ -1,7 +1,7 @@
 // What can be done to a workload before it runs: other rates, repetition, a limited duration, a closed loop. The requests that
 // come in are left as they are; prompts are shared between the old and the new ones.
 import { inputError } from '../../diagnostics.ts';
-import type { Rate } from '../../spec/simulation-options.ts';
+import type { Rate } from '../../spec/simulation-values.ts';
 import type { SimRequest, TokenRuns, Workload } from '../types.ts';
 import { arrivalTimes, spreadConversations } from './arrivals.ts';
 import { randomStream } from './random.ts';

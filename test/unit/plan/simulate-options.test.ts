@@ -2,7 +2,8 @@
 import { describe, expect, it } from 'vitest';
 import { combinations, parseSweep, withSettings } from '../../../src/commands/simulate-sweep.ts';
 import { objectivesHold, parseObjectives } from '../../../src/plan/slo.ts';
-import { parseRate, rateText, simulationOptionTable } from '../../../src/spec/simulation-options.ts';
+import { simulationOptionTable } from '../../../src/spec/simulation-options.ts';
+import { parseRate, rateText } from '../../../src/spec/simulation-values.ts';
 import { run } from '../render/simulate-fixture.ts';
 
 function read(key: string, raw: string): unknown {
