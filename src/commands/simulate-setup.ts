@@ -17,6 +17,7 @@ import { setupRefusal } from '../sim/serving.ts';
 import type { SimSetup, StepTimeSetup } from '../sim/setup.ts';
 import { longNames } from '../spec/engine-options.ts';
 import type { SimulationOptions } from '../spec/simulation-options.ts';
+import { defaultAcceptance } from '../spec/simulation-values.ts';
 import { checkChoices } from './plan-checks.ts';
 import { completeRequest, type ResolvedArguments, resolveArguments } from './plan-request.ts';
 import type { SimulateArguments } from './simulate-arguments.ts';
@@ -135,7 +136,7 @@ function plannedSetup({ plan, resolved, kv }: VllmPlanned, request: PlanRequest,
     // V0 has none, but the option counts one whatever the engine.
     nullBlock: !isV0 || options.numGpuBlocks !== undefined,
     replicas: resolved.dataParallelSize,
-    acceptanceRate: options.acceptanceRate ?? 0.7,
+    acceptanceRate: options.acceptanceRate ?? defaultAcceptance,
     bytesPerBlock: kvCache.bytesPerBlock,
     time,
   };
@@ -188,7 +189,7 @@ function blockSource(args: SimulateArguments): SetupSource {
         v0: { ...schedulerV0Rules(engine.profile), chunkedPrefill: changed.given.enableChunkedPrefill === true },
         nullBlock: true,
         replicas: 1,
-        acceptanceRate: own.acceptanceRate ?? 0.7,
+        acceptanceRate: own.acceptanceRate ?? defaultAcceptance,
         bytesPerBlock: null,
         time: { kind: 'fixed', seconds: own.stepTime ?? 1 },
       };

@@ -2,6 +2,7 @@
 // is read. Scheduler options are spelled as vLLM's own. What decides where results go is not here.
 import { parseNumber } from './count.ts';
 import {
+  defaultAcceptance,
   type KvGroupOption,
   parseKvGroup,
   parsePositive,
@@ -244,7 +245,7 @@ export const simulationOptionTable: readonly SimulationOptionEntry[] = [
     group: 'Scheduler',
     key: 'acceptanceRate',
     flags: '--acceptance-rate <fraction>',
-    description: 'of draft tokens, with --speculative-config (default 0.7)',
+    description: `of draft tokens, with --speculative-config (default ${defaultAcceptance})`,
     read: parseShare,
   },
   {

@@ -16,12 +16,13 @@ describe('rates', () => {
     ['.5X', { kind: 'scale', factor: 0.5 }, '0.5x'],
     ['4/s', { kind: 'perSecond', requests: 4 }, '4/s'],
     ['10', { kind: 'perSecond', requests: 10 }, '10/s'],
+    ['1e-3x', { kind: 'scale', factor: 0.001 }, '0.001x'],
   ])('%s', (raw, rate, text) => {
     expect(parseRate(raw, '--rate')).toEqual(rate);
     expect(rateText(parseRate(raw, '--rate'))).toBe(text);
   });
 
-  it.each(['', '0x', '-1', '1e3', 'inf', '2y', 'x', '0x10'])('%j is none', (raw) => {
+  it.each(['', '0x', '-1', '1e', 'inf', '2y', 'x', '0x10'])('%j is none', (raw) => {
     expect(() => parseRate(raw, '--rate')).toThrow(/takes a rate above 0/);
   });
 });
