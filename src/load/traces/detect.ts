@@ -40,17 +40,18 @@ export function formatOf<Format extends TraceFormat>(
   formats: readonly Format[],
   found: readonly string[],
   file: string,
+  line: number,
 ): Format {
   const present = keysOf(formats, found);
   const complete = formats.find((format) => missing(format, present).length === 0);
   if (complete) return complete;
-  throw noFormat(formats, found, file);
+  throw noFormat(formats, found, file, line);
 }
 
-const knownFormats =
+export const knownFormats =
   'traces: Azure, BurstGPT, vidur and Prism CSV; Mooncake, Bailian, measured-run and vram JSON lines; ShareGPT JSON';
 
-function noFormat(formats: readonly TraceFormat[], found: readonly string[], file: string): InputError {
+function noFormat(formats: readonly TraceFormat[], found: readonly string[], file: string, line: number): InputError {
   const present = keysOf(formats, found);
   const near = [...formats].sort(
     (a, b) => missing(a, present).length - missing(b, present).length || b.required.length - a.required.length,
@@ -68,7 +69,7 @@ function noFormat(formats: readonly TraceFormat[], found: readonly string[], fil
   const path = printable(file);
   if (lacking.length === near.required.length) {
     return inputError('VRAM602', `${path} is no known trace; ${what} found: ${shown}${more}`, {
-      path: `${path}:1`,
+      path: `${path}:${line}`,
       hint: /[;\t]/.test(found.join('')) ? 'columns are separated by commas' : knownFormats,
     });
   }
@@ -77,7 +78,7 @@ function noFormat(formats: readonly TraceFormat[], found: readonly string[], fil
     'VRAM603',
     `${path}: not a complete ${near.title}, missing ${lacking.join(', ')}; ${what} found: ${shown}${more}`,
     {
-      path: `${path}:1`,
+      path: `${path}:${line}`,
       hint: typos.length > 0 ? `is ${typos.map((name) => printable(name, 40)).join(', ')} meant?` : knownFormats,
     },
   );

@@ -71,5 +71,8 @@ export async function forEachElement(
 }
 
 function trailing(file: string, line: number): Error {
-  return inputError('VRAM602', 'something follows the end of the JSON list', { path: `${printable(file)}:${line}` });
+  return inputError('VRAM602', 'something follows the end of the JSON list', {
+    path: `${printable(file)}:${line}`,
+    hint: 'a trace is one list, or one JSON object a line',
+  });
 }

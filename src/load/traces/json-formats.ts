@@ -5,7 +5,7 @@ import { HashBlocks } from '../../sim/workload/hash-blocks.ts';
 import { printable } from '../names.ts';
 import { atLeastOne, type JsonFormat, type JsonRow, type ReadContext } from './format.ts';
 import { own } from './own-format.ts';
-import { RowProblem } from './report.ts';
+import { counted, RowProblem } from './report.ts';
 import { conversationLine } from './sharegpt.ts';
 import { promptTokens, seconds, tokenCount } from './values.ts';
 
@@ -102,10 +102,12 @@ const measured: JsonFormat = {
         if (missing > 0) {
           report.note(
             'VRAM606',
-            `${missing} rows without arrival_time among rows without queued_ts: they arrive first`,
+            `${counted(missing, 'row')} without arrival_time, where not all have queued_ts: taken as the first to arrive`,
+            'give every row the one or the other',
           );
         }
-        const first = Math.min(...arrivals.filter((time) => !Number.isNaN(time)));
+        let first = Number.POSITIVE_INFINITY;
+        for (const time of arrivals) if (time < first) first = time;
         for (let at = 0; at < arrivals.length; at++) {
           builder.requests[at]!.arrival = Number.isNaN(arrivals[at]!) ? first : arrivals[at]!;
         }

@@ -7,7 +7,7 @@ import type { Workload } from '../../sim/types.ts';
 import { WorkloadBuilder } from '../../sim/workload/builder.ts';
 import { printable } from '../names.ts';
 import { csvFormats } from './csv-formats.ts';
-import { containerOf, formatOf } from './detect.ts';
+import { containerOf, formatOf, knownFormats } from './detect.ts';
 import type { JsonRow, ReadContext, RowReader, TraceFormat, TraceFormatId } from './format.ts';
 import { forEachElement } from './json-array.ts';
 import { jsonFormats } from './json-formats.ts';
@@ -86,7 +86,7 @@ async function readCsv({ chunks, blankLines }: TraceSource, file: string, readin
         return reading.row(line, () => ready.row(cellsOf(text), line));
       }
       const header = headerOf(text, cellsOf);
-      const format = formatOf(csvFormats, header, file);
+      const format = formatOf(csvFormats, header, file, line);
       const places = header.map((name) => name.toLowerCase());
       const begun = reading.begin(format);
       begun.report.empty = { why: 'there is a header and no row', line, hint: 'a request is a line below the header' };
@@ -123,7 +123,7 @@ async function readJson(
       return reading.row(line, () => {
         const row = objectOf(text);
         if (!reader) {
-          const format = formatOf(jsonFormats, Object.keys(row), file);
+          const format = formatOf(jsonFormats, Object.keys(row), file, line);
           reader = format.reader(reading.begin(format));
           reading.done = reader.done;
         }
@@ -198,7 +198,10 @@ class Reading {
   /** No row told what the file is. */
   refuseUnknown(): never {
     this.#report.finish(0);
-    throw inputError('VRAM602', `${printable(this.file)} is no known trace`, { path: printable(this.file) });
+    throw inputError('VRAM602', `${printable(this.file)} is no known trace`, {
+      path: printable(this.file),
+      hint: knownFormats,
+    });
   }
 
   finish(): Trace {

@@ -74,7 +74,10 @@ async function readLengths(spec: SyntheticSpec, { option }: Given, context: Trac
   if (spec.conversation) spec.conversation.followup = await filled(spec.conversation.followup, 'inputs');
   for (const other of [spec.conversation?.turns, spec.conversation?.think, spec.prefix?.tokens]) {
     if (other?.kind === 'trace') {
-      throw inputError('VRAM616', 'only input, output, followup and lengths can come from a trace', { path: option });
+      throw inputError('VRAM616', 'only input, output, followup and lengths can come from a trace', {
+        hint: 'give turns, think and prefixes as numbers, e.g. turns=uniform(1,8)',
+        path: option,
+      });
     }
   }
   return diagnostics;

@@ -222,6 +222,9 @@ describe('noted', () => {
     expect(both.workload.requests.map(({ arrival }) => arrival)).toEqual([0, 2]);
     const one = await readText(lines(row(1000, 5), row(1001)));
     expect(one.workload.requests.map(({ arrival }) => arrival)).toEqual([0, 1]);
+    // More rows than a call has room for arguments.
+    const many = Array.from({ length: 200_000 }, (_, at) => JSON.stringify(row(1000 + at, at > 0 ? 5 : undefined)));
+    expect((await readText(many.join('\n'))).workload.requests.at(-1)!.arrival).toBe(199_999);
   });
 });
 
