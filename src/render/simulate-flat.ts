@@ -1,6 +1,5 @@
 // Forms of a simulation for other programs: CSV of the figures (one row a run), of the timeline and of the requests; Markdown.
 // They carry the same figures as the JSON and compute nothing.
-import { percent, thousands } from '../numbers.ts';
 import type { RequirementOutcome } from '../plan/require.ts';
 import { type CurveResult, type NamedRun, runsOf, type SimulateOutput } from '../plan/simulate-output.ts';
 import { annotation, csvField, githubLevel, type JunitCase, junitText } from './flat.ts';
@@ -8,17 +7,21 @@ import { escaped } from './markdown.ts';
 import { capacityText, curveGrid, namesOf } from './simulate-runs.ts';
 import {
   estimateText,
+  latencyHeads,
   latencyNames,
+  latencyTexts,
   poolText,
   preemptionText,
   prefixText,
-  rate,
   seconds,
+  servedText,
   shareIds,
   shareNames,
   sharePercent,
   sharingText,
+  throughputText,
   titleOf,
+  usedText,
   workloadText,
 } from './simulate-text.ts';
 
@@ -77,9 +80,7 @@ function figureColumns(): Column[] {
     ['copyOnWrite.copies', (run) => run.copyOnWrite.copies],
     ['copyOnWrite.savedBlocksShare', (run) => run.copyOnWrite.savedBlocksShare],
     ...latencyNames.flatMap(([key]) =>
-      (['mean', 'p50', 'p90', 'p99'] as const).map(
-        (statistic): Column => [`latency.${key}.${statistic}`, (run) => run.latency[key][statistic]],
-      ),
+      latencyHeads.map((statistic): Column => [`latency.${key}.${statistic}`, (run) => run.latency[key][statistic]]),
     ),
     ['throughput.requestsPerSecond', (run) => run.throughput.requestsPerSecond],
     ['throughput.outputTokensPerSecond', (run) => run.throughput.outputTokensPerSecond],
@@ -152,24 +153,17 @@ function runsMarkdown({ input, result }: SimulateOutput): string[] {
   const names = namesOf(runs);
   const line = (name: string, value: (run: NamedRun) => string): string[] => [name, ...runs.map(value)];
   const rows = [
-    line('requests served', ({ requests }) => `${thousands(requests.finished)} of ${thousands(requests.total)}`),
+    line('requests served', servedText),
     line('blocks', (run) => poolText(run, input)),
     ...shareIds.map((id) => line(shareNames[id], ({ memory }) => sharePercent(memory.shares, id))),
-    line('blocks used', ({ memory }) => `${percent(memory.meanUtilization)}, peak ${percent(memory.peakUtilization)}`),
+    line('blocks used', usedText),
     line('prefix cache', prefixText),
     line('preemptions', preemptionText),
     line('sharing', (run) => sharingText(run) ?? 'none'),
     ...latencyNames.map(([key, name]) =>
-      line(`${name} mean / p50 / p90 / p99`, ({ latency }) => {
-        const { mean, p50, p90, p99 } = latency[key];
-        return [mean, p50, p90, p99].map(seconds).join(' / ');
-      }),
+      line(`${name} ${latencyHeads.join(' / ')}`, (run) => latencyTexts(run, key).join(' / ')),
     ),
-    line(
-      'throughput',
-      ({ throughput }) =>
-        `${rate(throughput.requestsPerSecond)} requests/s, ${rate(throughput.outputTokensPerSecond)} output tokens/s`,
-    ),
+    line('throughput', throughputText),
     line('times', estimateText),
   ];
   const parts = [table(['', ...names], rows)];
@@ -219,9 +213,9 @@ function casesOf({ result }: SimulateOutput): JunitCase[] {
   if ('curve' in result) return [];
   const runs = runsOf(result);
   const names = namesOf(runs);
-  const served = runs.map(({ requests, latency }, i) => ({
-    name: `${names[i]}: ${thousands(requests.finished)} of ${thousands(requests.total)} requests, TTFT p99 ${seconds(latency.ttftSeconds.p99)}`,
-    failure: requests.finished === 0 ? 'nothing could be served' : null,
+  const served = runs.map((run, i) => ({
+    name: `${names[i]}: ${servedText(run)} requests, TTFT p99 ${seconds(run.latency.ttftSeconds.p99)}`,
+    failure: run.requests.finished === 0 ? 'nothing could be served' : null,
   }));
   const refused =
     'refused' in result ? result.refused.map(({ policy, reason }) => ({ name: policy, failure: reason })) : [];

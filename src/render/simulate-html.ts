@@ -1,6 +1,6 @@
 // A simulation as one HTML file that works offline and runs no script: memory over time, shares, what the requests saw, ways to do
 // better. Every word from outside is escaped.
-import { percent, thousands } from '../numbers.ts';
+import { thousands } from '../numbers.ts';
 import {
   type CurveResult,
   type NamedRun,
@@ -13,20 +13,23 @@ import { timelineSvg } from './simulate-chart.ts';
 import { capacityText, curveGrid, namesOf } from './simulate-runs.ts';
 import {
   estimateText,
+  latencyHeads,
   latencyNames,
+  latencyTexts,
   modelText,
   placeText,
   poolText,
   preemptionText,
   prefixText,
-  rate,
-  seconds,
+  servedText,
   shareIds,
   shareNames,
   sharePercent,
   sharingText,
   span,
+  throughputText,
   titleOf,
+  usedText,
   workloadText,
 } from './simulate-text.ts';
 import { escapeXml } from './text.ts';
@@ -90,12 +93,12 @@ function memoryRows(input: SimulateInputEcho): Row[] {
   return [
     ['pool', (run) => poolText(run, input)],
     ...shareIds.map((id): Row => [shareNames[id], ({ memory }) => sharePercent(memory.shares, id)]),
-    ['blocks used', ({ memory }) => `${percent(memory.meanUtilization)}, peak ${percent(memory.peakUtilization)}`],
+    ['blocks used', usedText],
   ];
 }
 
 const requestRows: readonly Row[] = [
-  ['served', ({ requests }) => `${thousands(requests.finished)} of ${thousands(requests.total)}`],
+  ['served', servedText],
   [
     'rejected',
     ({ requests }) =>
@@ -107,11 +110,7 @@ const requestRows: readonly Row[] = [
   ['prefix cache', prefixText],
   ['preemptions', preemptionText],
   ['sharing', (run) => sharingText(run) ?? 'none'],
-  [
-    'throughput',
-    ({ throughput }) =>
-      `${rate(throughput.requestsPerSecond)} requests/s, ${rate(throughput.outputTokensPerSecond)} output tokens/s`,
-  ],
+  ['throughput', throughputText],
 ];
 
 function figures(names: readonly string[], runs: readonly NamedRun[], rows: readonly Row[]): string {
@@ -124,12 +123,11 @@ function figures(names: readonly string[], runs: readonly NamedRun[], rows: read
 }
 
 function latency(names: readonly string[], runs: readonly NamedRun[]): string {
-  const head = ['', 'mean', 'p50', 'p90', 'p99'].map((text) => `<th class="n">${text}</th>`).join('');
+  const head = ['', ...latencyHeads].map((text) => `<th class="n">${text}</th>`).join('');
   const rows = runs.flatMap((run, i) =>
     latencyNames.map(([key, name]) => {
-      const { mean, p50, p90, p99 } = run.latency[key];
-      const cells = [mean, p50, p90, p99].map((value) => `<td class="n">${seconds(value)}</td>`).join('');
-      return `<tr><th>${escapeXml([names[i], name].filter(Boolean).join(', '))}</th>${cells}</tr>`;
+      const cells = latencyTexts(run, key).map((text) => `<td class="n">${text}</td>`);
+      return `<tr><th>${escapeXml([names[i], name].filter(Boolean).join(', '))}</th>${cells.join('')}</tr>`;
     }),
   );
   const notes = [...new Set(runs.map(estimateText))].map((text) => `<p class="dim">${escapeXml(text)}</p>`);

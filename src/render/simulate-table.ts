@@ -1,6 +1,6 @@
 // One simulated run for a person: what was simulated, where the memory went, how it moved over time, what the prefix cache gave,
 // latency and throughput, and what another run with one change gave. 80 columns, readable without colour; it computes nothing.
-import { percent, thousands } from '../numbers.ts';
+import { thousands } from '../numbers.ts';
 import type { SimulateInputEcho, SimulateOutput, SingleRun } from '../plan/simulate-output.ts';
 import { barCells } from './bar.ts';
 import { grid } from './grid.ts';
@@ -8,7 +8,9 @@ import { type Paint, paintFor } from './paint.ts';
 import {
   estimateText,
   exactLine,
+  latencyHeads,
   latencyNames,
+  latencyTexts,
   modelText,
   offloadText,
   placeText,
@@ -23,6 +25,8 @@ import {
   sharePercent,
   sharingText,
   span,
+  throughputText,
+  usedText,
   workloadText,
 } from './simulate-text.ts';
 import { sparkline } from './spark.ts';
@@ -93,7 +97,7 @@ function memory(run: SingleRun, input: SimulateInputEcho, paint: Paint, width: n
 }
 
 function overTime(run: SingleRun, paint: Paint, width: number): string {
-  const { timeline, pool, memory: use } = run;
+  const { timeline, pool } = run;
   if (timeline.length < 2) return '';
   const columns = width - 38;
   const usable = Math.max(1, pool.numBlocks - 1, ...timeline.map((point) => point.usedBlocks));
@@ -106,7 +110,7 @@ function overTime(run: SingleRun, paint: Paint, width: number): string {
     row(
       'blocks used',
       sparkline(timeline, (point) => point.usedBlocks, usable, columns),
-      `${percent(use.meanUtilization)}, peak ${percent(use.peakUtilization)}`,
+      usedText(run),
       (text) => paint.share('tokenStates', text),
     ),
     row(
@@ -134,10 +138,7 @@ function facts(run: SingleRun, paint: Paint, width: number): string {
     ...(offload ? [['Offloaded', offload] as const] : []),
     ['Preemptions', preemptionText(run)],
     ...(sharing ? [['Sharing', sharing] as const] : []),
-    [
-      'Throughput',
-      `${rate(run.throughput.requestsPerSecond)} requests/s, ${rate(run.throughput.outputTokensPerSecond)} output tokens/s, ${rate(run.throughput.meanBatch)} sequences a step`,
-    ],
+    ['Throughput', `${throughputText(run)}, ${rate(run.throughput.meanBatch)} sequences a step`],
   ];
   return entries
     .map(
@@ -148,11 +149,8 @@ function facts(run: SingleRun, paint: Paint, width: number): string {
 }
 
 function latency(run: SingleRun, paint: Paint, width: number): string {
-  const rows = latencyNames.map(([key, name]) => {
-    const { mean, p50, p90, p99 } = run.latency[key];
-    return [name, ...[mean, p50, p90, p99].map(seconds)];
-  });
-  const head = ['', 'mean', 'p50', 'p90', 'p99'];
+  const rows = latencyNames.map(([key, name]) => [name, ...latencyTexts(run, key)]);
+  const head = ['', ...latencyHeads];
   const table = grid(head, ['left', 'right', 'right', 'right', 'right'], rows);
   return `${paint.bold('Latency')}  ${paint.dim(wrap(estimateText(run), width - 9, 2))}\n${table}`;
 }

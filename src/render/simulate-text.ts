@@ -94,6 +94,27 @@ export function poolText({ pool }: RunResult, { poolSource, parallel }: Simulate
   return `${thousands(pool.numBlocks)} ${size}${bytes}${replicas}${source[poolSource]}`;
 }
 
+/** "19,366 of 19,366". */
+export function servedText({ requests }: RunResult): string {
+  return `${thousands(requests.finished)} of ${thousands(requests.total)}`;
+}
+
+/** Share of the blocks in use, averaged over time and at most. */
+export function usedText({ memory }: RunResult): string {
+  return `${percent(memory.meanUtilization)}, peak ${percent(memory.peakUtilization)}`;
+}
+
+export function throughputText({ throughput }: RunResult): string {
+  return `${rate(throughput.requestsPerSecond)} requests/s, ${rate(throughput.outputTokensPerSecond)} output tokens/s`;
+}
+
+/** What is said of each latency, in this order. */
+export const latencyHeads = ['mean', 'p50', 'p90', 'p99'] as const;
+
+export function latencyTexts({ latency }: RunResult, figure: (typeof latencyNames)[number][0]): string[] {
+  return latencyHeads.map((statistic) => seconds(latency[figure][statistic]));
+}
+
 export function titleOf({ input, result }: SimulateOutput): string {
   if ('curve' in result)
     return `Prefix cache: ${visible(input.workload.name)}, ${thousands(input.workload.requests)} requests`;
