@@ -21,6 +21,7 @@ import { type JobOptions, type JobResult, runJobs } from './simulate-jobs.ts';
 import { formsForPeople, type SimulateForm } from './simulate-render.ts';
 import { findMaxRate } from './simulate-search.ts';
 import { type SetupSource, setupSource } from './simulate-setup.ts';
+import { speculationNotes } from './simulate-speculation.ts';
 import { combinations } from './simulate-sweep.ts';
 import { type RunWorkload, Workloads } from './simulate-workload.ts';
 
@@ -38,7 +39,11 @@ export async function simulateEngine(args: SimulateArguments, form: SimulateForm
   const first = await workloads.of(args.simulation);
   const source = await setupSource(args, io);
   const { planned, refused, echo } = await plannedRuns(args, source, workloads);
-  const diagnostics = [...source.diagnostics, ...workloadNotes(planned, first)];
+  const diagnostics = [
+    ...source.diagnostics,
+    ...speculationNotes(planned, args.simulation),
+    ...workloadNotes(planned, first),
+  ];
   const input = {
     ...source.echo,
     workload: echo ?? first.echo,

@@ -23,6 +23,7 @@ import { completeRequest, type ResolvedArguments, resolveArguments } from './pla
 import type { SimulateArguments } from './simulate-arguments.ts';
 import { commandOptions, optionNotes, requirementNote, writtenOptions } from './simulate-notes.ts';
 import { blocksIn, groupOf, groupsGiven, pagedConfig, speculation } from './simulate-paged.ts';
+import { asyncRefusal, checkSpeculation } from './simulate-speculation.ts';
 import { withSettings } from './simulate-sweep.ts';
 
 /** A run that can be made, or why the engine would not start. */
@@ -54,9 +55,11 @@ function modelSource(args: SimulateArguments, asked: ResolvedArguments): SetupSo
   }
   const registry = vllmRegistry();
   const given = { given: asked.given, simulation: args.simulation };
+  checkSpeculation(asked.given);
   const plan = (settings: Settings): { planned: VllmPlanned; request: PlanRequest; simulation: SimulationOptions } => {
     const changed = withSettings(given, settings);
     checkChoices(changed.given, plannedFlags());
+    checkSpeculation(changed.given);
     const request = { ...devices.request, options: { ...devices.request.options, ...changed.given } };
     return { planned: planVllm(request, registry), request, simulation: changed.simulation };
   };
@@ -76,6 +79,8 @@ function modelSource(args: SimulateArguments, asked: ResolvedArguments): SetupSo
       const refused = verdict.engineError ?? (verdict.fits ? null : verdict.reason);
       // Blocks that are given need not fit; what the engine refuses before it loads anything stays refused.
       const mayRun = simulation.numGpuBlocks !== undefined && !nothingLoaded(planned.plan);
+      const reason = asyncRefusal(request.options, request.profile, request.release);
+      if (reason !== undefined) return { ok: false, reason };
       if (refused !== null && !mayRun) return { ok: false, reason: refused };
       const setup = plannedSetup(planned, request, simulation);
       return checked({ ...setup, policy, eviction }, simulation);
@@ -179,6 +184,9 @@ function blockSource(args: SimulateArguments): SetupSource {
     make(settings, policy, eviction) {
       const changed = withSettings(given, settings);
       const own = changed.simulation;
+      checkSpeculation(changed.given);
+      const refused = asyncRefusal(changed.given, engine.profile, engine.release);
+      if (refused !== undefined) return { ok: false, reason: refused };
       const setup: SimSetup = {
         policy,
         eviction,
@@ -219,7 +227,10 @@ function blockLimits(
     mambaCacheMode: (options.mambaCacheMode as PagedConfig['mambaCacheMode']) ?? 'none',
     ...(options.maxLoras === undefined ? {} : { maxLoras: options.maxLoras }),
     ...((options.decodeContextParallelSize ?? 1) > 1 ? { dcp: options.decodeContextParallelSize! } : {}),
-    ...speculation(options, Number(options.speculativeConfig?.num_speculative_tokens ?? 0)),
+    ...speculation(
+      options,
+      Number(options.speculativeConfig?.num_speculative_tokens ?? (options.speculativeConfig ? 1 : 0)),
+    ),
   };
 }
 
