@@ -6,7 +6,7 @@ import { BlockKeys } from '../paged/block-keys.ts';
 import type { SimRequest, TokenRuns, Workload } from '../types.ts';
 import { type BlockRefs, blockRefs, blockRefsOfPairs } from './block-refs.ts';
 
-/** References that are replayed at most: a billion tokens in blocks of 16, and two gigabytes of memory. */
+/** References that are replayed at most: a billion tokens in blocks of 16, which take three gigabytes of memory. */
 const maxReferences = 2 ** 26;
 
 /** `hashed`: the trace gave one id for every `blockTokens` tokens, equal ids being equal prefixes already. */
