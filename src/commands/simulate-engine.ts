@@ -16,8 +16,10 @@ import type { Run } from '../sim/simulate.ts';
 import { writeOutput } from './output.ts';
 import { adviceFor, adviceLimit, workOf } from './simulate-advice.ts';
 import { choose, type SimulateArguments } from './simulate-arguments.ts';
+import { withoutEffect } from './simulate-checks.ts';
 import { EventFile, perRequestCsv } from './simulate-files.ts';
 import { type JobOptions, type JobResult, runJobs } from './simulate-jobs.ts';
+import { sweepNotes } from './simulate-notes.ts';
 import { formsForPeople, type SimulateForm } from './simulate-render.ts';
 import { findMaxRate } from './simulate-search.ts';
 import { type SetupSource, setupSource } from './simulate-setup.ts';
@@ -41,6 +43,8 @@ export async function simulateEngine(args: SimulateArguments, form: SimulateForm
   const { planned, refused, echo } = await plannedRuns(args, source, workloads);
   const diagnostics = [
     ...source.diagnostics,
+    ...sweepNotes(args),
+    ...conversationNotes(args, first),
     ...speculationNotes(planned, args.simulation),
     ...workloadNotes(planned, first),
   ];
@@ -180,6 +184,11 @@ function workloadNotes(planned: readonly Planned[], first: RunWorkload): Diagnos
       seen.add(key);
       return true;
     });
+}
+
+function conversationNotes({ simulation }: SimulateArguments, { workload }: RunWorkload): Diagnostic[] {
+  if (simulation.thinkSeconds === undefined || workload.requests.some(({ after }) => after !== undefined)) return [];
+  return [withoutEffect(['--think'], 'the workload has no conversations', '--think')];
 }
 
 function nameOf({ policy, settings }: Planned): { policy: string; settings: Settings } {

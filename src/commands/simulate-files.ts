@@ -4,6 +4,7 @@ import { closeSync, openSync, readSync, renameSync, rmSync, writeSync } from 'no
 import { extname } from 'node:path';
 import { inputError, VramError } from '../diagnostics.ts';
 import type { Io } from '../io.ts';
+import { printable } from '../load/names.ts';
 import { writeTarget } from '../load/write.ts';
 import { runsOf, type SimulateOutput } from '../plan/simulate-output.ts';
 import { csvText, timelineCsv } from '../render/simulate-flat.ts';
@@ -40,6 +41,9 @@ export async function writeTimeline(file: string, output: SimulateOutput, io: Io
   }
 }
 
+/** Longer ids are cut. */
+const longestId = 200;
+
 /** One line a request in the order of the file; times in seconds, empty where they never came. */
 export function perRequestCsv(
   { requests }: Workload,
@@ -48,7 +52,7 @@ export function perRequestCsv(
 ): string {
   const time = (value: number): number | string => (Number.isNaN(value) ? '' : value);
   const rows = requests.map((request, i) => [
-    request.id,
+    printable(request.id, longestId),
     time(arrival[i]!),
     request.promptTokens,
     generated[i]!,

@@ -21,7 +21,14 @@ import { defaultAcceptance } from '../spec/simulation-values.ts';
 import { checkChoices } from './plan-checks.ts';
 import { completeRequest, type ResolvedArguments, resolveArguments } from './plan-request.ts';
 import type { SimulateArguments } from './simulate-arguments.ts';
-import { commandOptions, optionNotes, requirementNote, writtenOptions } from './simulate-notes.ts';
+import {
+  commandOptions,
+  countedOverReplicas,
+  optionNotes,
+  requirementNote,
+  unusedGpus,
+  writtenOptions,
+} from './simulate-notes.ts';
 import { blocksIn, groupOf, groupsGiven, pagedConfig, speculation } from './simulate-paged.ts';
 import { asyncRefusal, checkSpeculation } from './simulate-speculation.ts';
 import { withSettings } from './simulate-sweep.ts';
@@ -69,7 +76,10 @@ function modelSource(args: SimulateArguments, asked: ResolvedArguments): SetupSo
     echo: { model, gpu, engine, parallel, poolSource: args.simulation.numGpuBlocks === undefined ? 'plan' : 'option' },
     defaultPolicy: engine.options.engine === 'v0' ? 'v0' : 'paged',
     diagnostics: [
-      ...output.diagnostics.filter(({ code }) => !planOnly.has(code)),
+      ...output.diagnostics
+        .filter(({ code }) => !planOnly.has(code))
+        .map((one) => countedOverReplicas(one, parallel.dp)),
+      ...unusedGpus(devices.count, devices.request.options),
       ...requirementNote(output.result),
       ...optionNotes(args, devices.request.release, true),
     ],

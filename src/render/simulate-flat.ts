@@ -214,7 +214,7 @@ function casesOf({ result }: SimulateOutput): JunitCase[] {
   const runs = runsOf(result);
   const names = namesOf(runs);
   const served = runs.map((run, i) => ({
-    name: `${names[i]}: ${servedText(run)} requests, TTFT p99 ${seconds(run.latency.ttftSeconds.p99)}`,
+    name: `${names[i]}: ${servedText(run)} ${run.requests.total === 1 ? 'request' : 'requests'}, TTFT p99 ${seconds(run.latency.ttftSeconds.p99)}`,
     failure: run.requests.finished === 0 ? 'nothing could be served' : null,
   }));
   const refused =

@@ -13,6 +13,7 @@ import { timelineSvg } from './simulate-chart.ts';
 import { capacityText, curveGrid, namesOf } from './simulate-runs.ts';
 import {
   estimateText,
+  idText,
   latencyHeads,
   latencyNames,
   latencyTexts,
@@ -104,7 +105,9 @@ const requestRows: readonly Row[] = [
     ({ requests }) =>
       requests.rejected === 0
         ? '0'
-        : requests.rejections.map(({ count, reason, first }) => `${thousands(count)}: ${reason} (${first})`).join('; '),
+        : requests.rejections
+            .map(({ count, reason, first }) => `${thousands(count)}: ${reason} (${idText(first)})`)
+            .join('; '),
   ],
   ['makespan', ({ makespanSeconds, steps }) => `${span(makespanSeconds)}, ${thousands(steps)} steps`],
   ['prefix cache', prefixText],

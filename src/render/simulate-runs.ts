@@ -13,7 +13,7 @@ import type { CurvePoint } from '../sim/result.ts';
 import { grid } from './grid.ts';
 import { type Paint, paintFor } from './paint.ts';
 import { simulateHeading } from './simulate-table.ts';
-import { estimateText, exactLine, rate, seconds, tokens } from './simulate-text.ts';
+import { estimateText, exactLine, rate, requestsText, seconds, tokens } from './simulate-text.ts';
 import type { TableStyle } from './table.ts';
 import { visible, wrap } from './text.ts';
 
@@ -176,7 +176,7 @@ export function curveTable({ input, result }: SimulateOutput<CurveResult>, style
   const queried = first ? `${thousands(first.queriedBlocks)} blocks looked up. ` : '';
   const best = Math.max(0, ...result.curve.map(({ blockHitRate }) => blockHitRate));
   return `${[
-    `${paint.bold(visible(input.workload.name))}: ${thousands(input.workload.requests)} requests`,
+    `${paint.bold(visible(input.workload.name))}: ${requestsText(input.workload.requests)}`,
     `${paint.bold('Block hit rate')} by capacity in blocks\n${table}`,
     paint.dim(wrap(`${queried}${result.counting} Best of these: ${percent(best)}.`, width)),
   ].join('\n\n')}\n`;

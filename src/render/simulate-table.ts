@@ -8,6 +8,7 @@ import { type Paint, paintFor } from './paint.ts';
 import {
   estimateText,
   exactLine,
+  idText,
   latencyHeads,
   latencyNames,
   latencyTexts,
@@ -18,6 +19,7 @@ import {
   preemptionText,
   prefixText,
   rate,
+  requestsText,
   seconds,
   shareGlyphs,
   shareIds,
@@ -65,13 +67,13 @@ export function simulateHeading(input: SimulateInputEcho, paint: Paint, width: n
 function outcome(run: SingleRun, paint: Paint, width: number): string {
   const { total, finished, rejected, cut, rejections } = run.requests;
   const who = `${visible(run.policy)}${run.eviction === 'lru' ? '' : `, eviction ${visible(run.eviction)}`}`;
-  const text = `${thousands(finished)} of ${thousands(total)} requests in ${span(run.makespanSeconds)}, ${thousands(run.steps)} steps (${who})`;
+  const text = `${thousands(finished)} of ${requestsText(total)} in ${span(run.makespanSeconds)}, ${thousands(run.steps)} steps (${who})`;
   const label =
     finished === 0 ? paint.bad('NOTHING SERVED') : rejected > 0 ? paint.warn('SERVED') : paint.good('SERVED');
   const indent = finished === 0 ? 16 : 8;
   const lines = [`${label}  ${wrap(text, width - indent, 2)}`];
   for (const { reason, count, first } of rejections) {
-    const named = count === 1 ? visible(first) : `first ${visible(first)}`;
+    const named = count === 1 ? idText(first) : `first ${idText(first)}`;
     lines.push(wrap(`${thousands(count)} rejected: ${visible(reason)} (${named})`, width - 2, 2));
   }
   if (cut > 0) {

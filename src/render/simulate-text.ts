@@ -82,7 +82,7 @@ export function workloadText({ workload }: SimulateInputEcho): string {
         ? ` over ${span(spanSeconds)}`
         : ', all at once';
   return visible(
-    `${workload.name}${at}: ${thousands(requests)} ${requests === 1 ? 'request' : 'requests'}, ${tokens(promptTokens)} prompt and ${tokens(outputTokens)} output tokens${arrivals}`,
+    `${workload.name}${at}: ${requestsText(requests)}, ${tokens(promptTokens)} prompt and ${tokens(outputTokens)} output tokens${arrivals}`,
   );
 }
 
@@ -93,6 +93,19 @@ export function poolText({ pool }: RunResult, { poolSource, parallel }: Simulate
   const replicas = (parallel?.dp ?? 1) > 1 ? ` on ${thousands(parallel!.dp)} replicas` : '';
   return `${thousands(pool.numBlocks)} ${size}${bytes}${replicas}${source[poolSource]}`;
 }
+
+/** "1 request", "19,366 requests". */
+export function requestsText(count: number): string {
+  return `${thousands(count)} ${count === 1 ? 'request' : 'requests'}`;
+}
+
+/** Names of requests come from files: shown harmless, and cut. */
+export function idText(id: string): string {
+  const shown = visible(id.slice(0, longestId + 1));
+  return shown.length > longestId ? `${shown.slice(0, longestId)}…` : shown;
+}
+
+const longestId = 60;
 
 /** "19,366 of 19,366". */
 export function servedText({ requests }: RunResult): string {
@@ -117,7 +130,7 @@ export function latencyTexts({ latency }: RunResult, figure: (typeof latencyName
 
 export function titleOf({ input, result }: SimulateOutput): string {
   if ('curve' in result)
-    return `Prefix cache: ${visible(input.workload.name)}, ${thousands(input.workload.requests)} requests`;
+    return `Prefix cache: ${visible(input.workload.name)}, ${requestsText(input.workload.requests)}`;
   const what = input.model ? visible(input.model.name) : 'KV cache';
   return `${what} on ${placeText(input)}: ${visible(input.workload.name)}`;
 }
@@ -127,9 +140,9 @@ export function sharePercent(shares: SharesResult, id: ShareId): string {
   return percent(shares[id]);
 }
 
-export function prefixText({ prefixCache }: RunResult): string {
+export function prefixText({ prefixCache, requests }: RunResult): string {
   const { queriedTokens, hitTokens, hitRate, evictions } = prefixCache;
-  if (queriedTokens === 0) return 'nothing was looked up';
+  if (queriedTokens === 0) return requests.finished > 0 ? 'off' : 'nothing was looked up';
   return `${percent(hitRate)} of the tokens looked up at admission were cached (${tokens(hitTokens)} of ${tokens(queriedTokens)}), ${thousands(evictions)} cached ${evictions === 1 ? 'block' : 'blocks'} evicted`;
 }
 
