@@ -6,6 +6,7 @@ import { annotation, csvField, githubLevel, type JunitCase, junitText } from './
 import { escaped } from './markdown.ts';
 import { capacityText, curveGrid, namesOf } from './simulate-runs.ts';
 import {
+  atFoundRate,
   estimateText,
   latencyHeads,
   latencyNames,
@@ -127,12 +128,12 @@ export function timelineCsv(runs: readonly NamedRun[]): string {
 }
 
 export function simulateMarkdown(output: SimulateOutput): string {
-  const { input, result, diagnostics } = output;
+  const { result, diagnostics } = output;
   const notes = diagnostics.map(({ severity, code, message }) => `- ${severity} ${code}: ${escaped(message)}`);
   const body = 'curve' in result ? curveMarkdown(result) : runsMarkdown(output);
   const parts = [
     `# ${escaped(titleOf(output))}`,
-    ...('curve' in result ? [] : [escaped(workloadText(input))]),
+    ...('curve' in result ? [] : [escaped(workloadText(atFoundRate(output)))]),
     ...body,
     ...(notes.length > 0 ? ['## Notes', notes.join('\n')] : []),
   ];

@@ -12,6 +12,7 @@ import { htmlPage, items, section } from './html.ts';
 import { timelineSvg } from './simulate-chart.ts';
 import { capacityText, curveGrid, namesOf } from './simulate-runs.ts';
 import {
+  atFoundRate,
   estimateText,
   idText,
   latencyHeads,
@@ -40,7 +41,7 @@ export async function simulateHtml(output: SimulateOutput): Promise<string> {
   const title = escapeXml(titleOf(output));
   return htmlPage(title, [
     `<h1>${title}</h1>`,
-    ...('curve' in result ? [curve(result)] : [about(input), ...(await runParts(output))]),
+    ...('curve' in result ? [curve(result)] : [about(atFoundRate(output)), ...(await runParts(output))]),
     section(
       'Notes',
       items(diagnostics.map(({ severity, code, message }) => escapeXml(`${severity} ${code}: ${message}`))),

@@ -6,6 +6,7 @@ import { barCells } from './bar.ts';
 import { grid } from './grid.ts';
 import { type Paint, paintFor } from './paint.ts';
 import {
+  atFoundRate,
   estimateText,
   exactLine,
   idText,
@@ -20,6 +21,7 @@ import {
   prefixText,
   rate,
   requestsText,
+  scaleText,
   seconds,
   shareGlyphs,
   shareIds,
@@ -35,9 +37,14 @@ import { sparkline } from './spark.ts';
 import type { TableStyle } from './table.ts';
 import { visible, wrap } from './text.ts';
 
-export function simulateTable({ input, result }: SimulateOutput<SingleRun>, style: TableStyle): string {
+export function simulateTable(output: SimulateOutput<SingleRun>, style: TableStyle): string {
+  const { result } = output;
+  const input = atFoundRate(output);
   const paint = paintFor(style.colour);
   const width = Math.min(style.columns, 80);
+  // Figures of a rate at which nothing holds are no answer.
+  if (result.maxRate?.scale === null)
+    return `${[simulateHeading(input, paint, width), maxRate(result, paint, width)].join('\n\n')}\n`;
   const parts = [
     simulateHeading(input, paint, width),
     outcome(result, paint, width),
@@ -160,12 +167,14 @@ function latency(run: SingleRun, paint: Paint, width: number): string {
 function maxRate({ maxRate: found }: SingleRun, paint: Paint, width: number): string {
   if (!found) return '';
   const objectives = found.slo.map(visible).join(', ');
+  const [first] = found.trials;
+  const lowest = first ? `${scaleText(first.scale)} (${rate(first.requestsPerSecond)} requests/s)` : 'none';
   const text =
     found.scale === null
-      ? `no rate that was tried holds ${objectives}`
-      : `${found.scale}x (${rate(found.requestsPerSecond ?? 0)} requests/s) holds ${objectives}${found.failsAtScale === null ? '; no higher rate was tried' : `; ${found.failsAtScale}x does not`}`;
+      ? `no rate that was tried holds ${objectives}; the lowest was ${lowest}`
+      : `${scaleText(found.scale)} (${rate(found.requestsPerSecond ?? 0)} requests/s) holds ${objectives}${found.failsAtScale === null ? '; no higher rate was tried' : `; ${scaleText(found.failsAtScale)} does not`}`;
   const rows = found.trials.map(({ scale, requestsPerSecond, holds, values }) => [
-    `${scale}x`,
+    scaleText(scale),
     `${rate(requestsPerSecond)}/s`,
     ...values.map(seconds),
     holds ? paint.good('holds') : paint.bad('fails'),

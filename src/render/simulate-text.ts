@@ -54,6 +54,7 @@ export function tokens(count: number): string {
 }
 
 export function rate(value: number): string {
+  if (value > 0 && value < 0.01) return String(Number(value.toPrecision(2)));
   return value >= 1000 ? thousands(value) : significant(value);
 }
 
@@ -169,6 +170,24 @@ export function sharingText({ copyOnWrite }: RunResult): string | undefined {
   const { copies, sharedBlocksPeak, savedBlocksShare } = copyOnWrite;
   if (copies === 0 && savedBlocksShare === 0) return undefined;
   return `saves ${percent(savedBlocksShare)} of the blocks; at most ${thousands(sharedBlocksPeak)} shared, ${thousands(copies)} copied on write`;
+}
+
+/** 1.5x, 0.000244x. */
+export function scaleText(scale: number): string {
+  return `${Number(scale.toPrecision(3))}x`;
+}
+
+/** The input with the rate that a search has found: the figures of a result are those of that rate. */
+export function atFoundRate({ input, result }: SimulateOutput): SimulateInputEcho {
+  const scale = ('maxRate' in result ? result.maxRate?.scale : undefined) ?? 1;
+  if (scale === 1) return input;
+  const { workload } = input;
+  const factor = scaleText(scale);
+  const changed = {
+    rate: workload.rate === null ? factor : `${factor} of ${workload.rate}`,
+    spanSeconds: workload.spanSeconds / scale,
+  };
+  return { ...input, workload: { ...workload, ...changed } };
 }
 
 /** What the times rest on, in the words of the step-time model. */
