@@ -44,7 +44,7 @@ export async function simulateEngine(args: SimulateArguments, form: SimulateForm
   const diagnostics = [
     ...source.diagnostics,
     ...sweepNotes(args),
-    ...conversationNotes(args, first),
+    ...contentNotes(args, first),
     ...speculationNotes(planned, args.simulation),
     ...workloadNotes(planned, first),
   ];
@@ -186,9 +186,28 @@ function workloadNotes(planned: readonly Planned[], first: RunWorkload): Diagnos
     });
 }
 
-function conversationNotes({ simulation }: SimulateArguments, { workload }: RunWorkload): Diagnostic[] {
-  if (simulation.thinkSeconds === undefined || workload.requests.some(({ after }) => after !== undefined)) return [];
-  return [withoutEffect(['--think'], 'the workload has no conversations', '--think')];
+/** Traces whose rows name the model that they are for. */
+const severalModels: ReadonlySet<string> = new Set(['prism', 'burstgpt']);
+
+/** Options about turns and models of a workload that has none, and models that are all taken for one. */
+function contentNotes({ simulation }: SimulateArguments, { workload, description }: RunWorkload): Diagnostic[] {
+  const turns = workload.requests.some(({ after }) => after !== undefined);
+  const models = severalModels.has(description.format);
+  const notes: Diagnostic[] = [];
+  if (simulation.thinkSeconds !== undefined && !turns)
+    notes.push(withoutEffect(['--think'], 'the workload has no conversations', '--think'));
+  if (simulation.workloadModel !== undefined && !models)
+    notes.push(withoutEffect(['--workload-model'], 'the workload names no models', '--workload-model'));
+  if (simulation.workloadModel === undefined && models) {
+    notes.push({
+      severity: 'note',
+      code: 'VRAM687',
+      message: 'the trace is one of several models: the requests to all of them run on this one',
+      hint: '--workload-model takes those to one of them',
+      path: '--workload',
+    });
+  }
+  return notes;
 }
 
 function nameOf({ policy, settings }: Planned): { policy: string; settings: Settings } {

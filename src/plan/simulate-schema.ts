@@ -74,6 +74,10 @@ const run = {
     .strictObject({ storedBlocks: count, loadedBlocks: count, diskReadBlocks: count, diskWrittenBlocks: count })
     .optional()
     .describe('blocks of the pool copied to host memory and back; of that memory from the disk and to it'),
+  speculation: z
+    .strictObject({ draftTokens: count, acceptedTokens: count })
+    .optional()
+    .describe('tokens drafted, and those of them that were accepted'),
   latency: z.strictObject({
     ttftSeconds: latency,
     tpotSeconds: latency,

@@ -7,6 +7,7 @@ import { grid } from './grid.ts';
 import { type Paint, paintFor } from './paint.ts';
 import {
   atFoundRate,
+  draftText,
   estimateText,
   exactLine,
   idText,
@@ -142,9 +143,11 @@ function overTime(run: SingleRun, paint: Paint, width: number): string {
 function facts(run: SingleRun, paint: Paint, width: number): string {
   const sharing = sharingText(run);
   const offload = offloadText(run);
+  const drafts = draftText(run);
   const entries: (readonly [string, string])[] = [
     ['Prefix cache', prefixText(run)],
     ...(offload ? [['Offloaded', offload] as const] : []),
+    ...(drafts ? [['Speculation', drafts] as const] : []),
     ['Preemptions', preemptionText(run)],
     ...(sharing ? [['Sharing', sharing] as const] : []),
     ['Throughput', `${throughputText(run)}, ${rate(run.throughput.meanBatch)} sequences a step`],

@@ -156,6 +156,13 @@ export function offloadText({ offload }: RunResult): string | undefined {
   return `${host}; ${thousands(diskWrittenBlocks)} to disk, ${thousands(diskReadBlocks)} back`;
 }
 
+/** Undefined where nothing was drafted. */
+export function draftText({ speculation }: RunResult): string | undefined {
+  if (speculation === undefined) return undefined;
+  const { draftTokens, acceptedTokens } = speculation;
+  return `${tokens(acceptedTokens)} of ${tokens(draftTokens)} drafted tokens accepted (${percent(acceptedTokens / draftTokens)})`;
+}
+
 export function preemptionText({ preemptions }: RunResult): string {
   const { recompute, swap, recomputedTokens, swappedBlocks } = preemptions;
   if (recompute + swap === 0) return 'none';

@@ -100,6 +100,8 @@ export interface RunResult {
     diskReadBlocks: number;
     diskWrittenBlocks: number;
   };
+  /** Tokens drafted and accepted; only where any were drafted. */
+  speculation?: { draftTokens: number; acceptedTokens: number };
   latency: {
     ttftSeconds: LatencySummary;
     tpotSeconds: LatencySummary;

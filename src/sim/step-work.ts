@@ -59,6 +59,8 @@ export function zeroCounters(): SystemCounters {
     loadedBlocks: 0,
     diskReadBlocks: 0,
     diskWrittenBlocks: 0,
+    draftTokens: 0,
+    acceptedTokens: 0,
   };
 }
 

@@ -153,4 +153,7 @@ export interface SystemCounters {
   loadedBlocks: number;
   diskReadBlocks: number;
   diskWrittenBlocks: number;
+  /** Speculative decoding: tokens drafted, and those of them that were accepted. */
+  draftTokens: number;
+  acceptedTokens: number;
 }

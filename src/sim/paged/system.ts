@@ -95,6 +95,7 @@ export class PagedSystem implements ServingSystem {
     totals.hitBlocks = stats.hitBlocks;
     totals.evictions = this.kv.pool.evictions;
     totals.sharedBlocksPeak = this.kv.pool.sharedPeak;
+    Object.assign(totals, this.output.stats);
     const { connector } = this.scheduler;
     if (connector) Object.assign(totals, connector.counters);
     return totals;

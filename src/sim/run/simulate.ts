@@ -15,7 +15,7 @@ export interface StepTimeModel {
   bounds?: () => RunResult['latency']['bound'];
 }
 
-export interface SimulationInput {
+interface SimulationInput {
   workload: Workload;
   /** Makes the serving system, which reports to the listener. */
   system: (listener: RequestListener) => ServingSystem;
@@ -29,7 +29,7 @@ export interface SimulationInput {
   clock?: Pick<ClockOptions, 'events' | 'progress' | 'progressEvery' | 'stepByStep' | 'observer'>;
 }
 
-export interface Simulation {
+interface Simulation {
   result: RunResult;
   perRequest: PerRequest;
 }
@@ -119,7 +119,7 @@ export function resultOf(
 /** What the serving system counted. */
 function countedOf(
   counters: Readonly<SystemCounters>,
-): Pick<RunResult, 'prefixCache' | 'preemptions' | 'copyOnWrite' | 'offload'> {
+): Pick<RunResult, 'prefixCache' | 'preemptions' | 'copyOnWrite' | 'offload' | 'speculation'> {
   return {
     prefixCache: {
       queriedTokens: counters.queriedTokens,
@@ -142,12 +142,17 @@ function countedOf(
       savedBlocksShare: ratio(counters.savedBlockSteps, counters.unsharedBlockSteps),
     },
     ...(counters.storedBlocks > 0 ? { offload: offloadOf(counters) } : {}),
+    ...(counters.draftTokens > 0 ? { speculation: speculationOf(counters) } : {}),
   };
 }
 
 function offloadOf(counters: Readonly<SystemCounters>): NonNullable<RunResult['offload']> {
   const { storedBlocks, loadedBlocks, diskReadBlocks, diskWrittenBlocks } = counters;
   return { storedBlocks, loadedBlocks, diskReadBlocks, diskWrittenBlocks };
+}
+
+function speculationOf({ draftTokens, acceptedTokens }: Readonly<SystemCounters>): RunResult['speculation'] {
+  return { draftTokens, acceptedTokens };
 }
 
 function latencies(
