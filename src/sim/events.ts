@@ -10,7 +10,10 @@ import type { StepObserver } from './run/clock.ts';
 import type { RequestListener, ServingSystem, Workload } from './types.ts';
 
 export type SimEvent = { t: number; step: number } & (
-  | { event: 'taken' | 'freed' | 'evicted'; block: number }
+  | { event: 'freed' | 'evicted'; block: number }
+  // `hit`: a cached block, found by its content; shared: one that others hold already.
+  | { event: 'taken'; block: number; request?: string; hit?: true }
+  | { event: 'shared'; block: number; request?: string }
   | { event: 'taken' | 'freed'; request: string; start: number; slots: number }
   | { event: 'arrived' | 'first-token' | 'finished'; request: string }
   | { event: 'preempted'; request: string; computedTokens: number; kind: string }
@@ -21,7 +24,7 @@ export type EventSink = (event: SimEvent) => void;
 
 type Untimed<Event> = Event extends SimEvent ? Omit<Event, 't' | 'step'> : never;
 
-export interface Watched {
+interface Watched {
   listener(inner: RequestListener): RequestListener;
   system(inner: ServingSystem): ServingSystem;
   observer: StepObserver;
@@ -40,8 +43,12 @@ export function watch(sink: EventSink, { requests }: Workload): Watched {
     waiting = [];
   };
   const id = (request: number): string => requests[request]!.id;
+  /** The request that blocks are taken for, and whether it is by a hit. */
+  let owner: number | undefined;
+  let touching = false;
+  const by = (): { request?: string } => (owner === undefined ? {} : { request: id(owner) });
   const pool: PoolEvents = {
-    taken: (block) => note({ event: 'taken', block }),
+    taken: (block) => note({ event: 'taken', block, ...by(), ...(touching ? { hit: true as const } : {}) }),
     freed: (block) => note({ event: 'freed', block }),
     evicted: (block) => note({ event: 'evicted', block }),
   };
@@ -70,7 +77,21 @@ export function watch(sink: EventSink, { requests }: Workload): Watched {
     }),
     system(inner) {
       const server = inner instanceof FannedOut ? inner.inner : inner;
-      if (server instanceof PagedSystem) server.kv.pool.events = pool;
+      if (server instanceof PagedSystem) {
+        server.kv.pool.events = pool;
+        watchHits(server, (block, inUse, touch) => {
+          if (inUse) note({ event: 'shared', block, ...by() });
+          touching = true;
+          touch();
+          touching = false;
+        });
+        // Several sequences of one request have indices of their own.
+        if (server === inner) {
+          watchOwners(server, (request) => {
+            owner = request;
+          });
+        }
+      }
       if (inner instanceof ContiguousSystem || inner instanceof StaticBatchSystem) inner.pieceEvents = pieces;
       return watchedSystem(inner, {
         added: (request) => note({ event: 'arrived', request: id(request) }),
@@ -90,6 +111,28 @@ export function watch(sink: EventSink, { requests }: Workload): Watched {
         outputTime = to;
       },
     },
+  };
+}
+
+/** Tells of every block that is taken because of what it caches; only a watched server pays for it. */
+function watchHits(
+  { kv: { pool } }: PagedSystem,
+  hit: (block: number, inUse: boolean, touch: () => void) => void,
+): void {
+  const touch = pool.touch.bind(pool);
+  pool.touch = (block) => {
+    if (block !== 0) hit(block, (pool.refs[block] as number) > 0, () => touch(block));
+  };
+}
+
+/** Tells for which request blocks are being allocated; undefined when none is. */
+function watchOwners({ kv }: PagedSystem, tell: (request: number | undefined) => void): void {
+  const allocate = kv.allocate.bind(kv);
+  kv.allocate = (sequence, ...rest) => {
+    tell(sequence.index);
+    const done = allocate(sequence, ...rest);
+    tell(undefined);
+    return done;
   };
 }
 
