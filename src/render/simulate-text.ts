@@ -181,7 +181,7 @@ export function sharingText({ copyOnWrite }: RunResult): string | undefined {
 
 /** 1.5x, 0.000244x. */
 export function scaleText(scale: number): string {
-  return `${Number(scale.toPrecision(3))}x`;
+  return `${scale >= 100 ? Math.round(scale) : Number(scale.toPrecision(3))}x`;
 }
 
 /** The input with the rate that a search has found: the figures of a result are those of that rate. */
