@@ -81,7 +81,7 @@ export function simulateCommand(io: Io): Command {
     .option('--format <form>', 'table, json, yaml, markdown, csv, github, junit, html, svg')
     .option('--json', 'same as --format json')
     .option('-o, --output <file>', 'write the result to a file (- for standard output)');
-  command.addHelpText('after', `\nPolicies:\n${policyLines()}`);
+  command.addHelpText('after', `\nPolicies:\n${policyLines()}\n\nTables of several runs take up to 80 columns.`);
   for (const entry of simulationOptionTable) addSimulationOption(command, entry);
   addEngineOptions(command);
   return command;

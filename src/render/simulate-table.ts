@@ -103,7 +103,7 @@ function memory(run: SingleRun, input: SimulateInputEcho, paint: Paint, width: n
     .join('');
   const rows = shown.map((id) => [`${paint.share(id, shareGlyphs[id])} ${shareNames[id]}`, sharePercent(shares, id)]);
   const table = grid(['', ''], ['left', 'right'], rows).replace(/^\n/, '');
-  return `${paint.bold('KV cache')}  ${wrap(poolText(run, input), width - 10, 2)}\n ${bar}\n${table}\n${paint.dim('shares of the token slots, averaged over time')}`;
+  return `${paint.bold('KV cache')}  ${wrap(poolText(run, input), width - 10, 2)}\n ${bar}\n${table}\n${paint.dim(wrap('shares of the token slots, averaged over time', width))}`;
 }
 
 function overTime(run: SingleRun, paint: Paint, width: number): string {
@@ -159,6 +159,9 @@ function facts(run: SingleRun, paint: Paint, width: number): string {
     )
     .join('\n');
 }
+
+/** Below so many columns one percentile of each latency is left out. */
+const narrow = 52;
 
 function latency(run: SingleRun, paint: Paint, width: number): string {
   const rows = latencyNames.map(([key, name]) => [name, ...latencyTexts(run, key)]);
