@@ -37,7 +37,7 @@ export interface RequestTimes {
   preemptions: Uint32Array;
 }
 
-export interface ClockTotals {
+interface ClockTotals {
   steps: number;
   idleSteps: number;
   emptySteps: number;
@@ -50,6 +50,8 @@ export interface ClockTotals {
 
 /** Calls that schedule nothing and complete nothing, with nothing to come: the server is stuck. */
 const maxFruitless = 2000;
+/** Such calls in a row after which time passes whatever the transfers say. */
+const patience = 64;
 
 export class Clock implements RequestListener {
   readonly times: RequestTimes;
@@ -246,7 +248,12 @@ export class Clock implements RequestListener {
   ): boolean {
     const arrival = unit ? Number.POSITIVE_INFINITY : (system.nextArrival ?? Number.POSITIVE_INFINITY);
     if (Number.isFinite(arrival)) {
-      this.now = Math.min(this.now + arrival, Math.max(this.now, this.arrivals.nextTime(system.unfinished)));
+      // Transfers without duration may follow each other for ever while another is on its way: the engine asks again a moment later.
+      const moment = fruitless < patience ? 0 : 1e-3 * 2 ** Math.floor(fruitless / patience);
+      this.now = Math.min(
+        this.now + Math.max(arrival, moment),
+        Math.max(this.now, this.arrivals.nextTime(system.unfinished)),
+      );
       return fruitless <= maxFruitless || eventsLeft;
     }
     if (system.unfinished === 0) return true;
