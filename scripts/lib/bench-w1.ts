@@ -45,7 +45,7 @@ const base: Omit<PagedConfig, 'numBlocks'> = {
   groups: [{ type: 'full' }],
 };
 
-export interface BlockLoop {
+interface BlockLoop {
   steps: number;
   newBlocks: number;
   releasedBlocks: number;

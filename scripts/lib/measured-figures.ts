@@ -34,7 +34,7 @@ export interface Comparison {
   unit: 's' | 'ms' | 'points' | 'share';
 }
 
-export interface ComparedRun {
+interface ComparedRun {
   workload: Workload;
   times: RequestTimes;
   samples: readonly Sample[];

@@ -16,7 +16,7 @@ import type { QueueState, ServingSystem, Workload } from '../../src/sim/types.ts
 import type { EngineOptions } from '../../src/spec/options.ts';
 import { type Comparison, compareRun, type MeasuredRequest, type Sample, type SeriesRow } from './measured-figures.ts';
 
-export interface MeasuredMeta {
+interface MeasuredMeta {
   model: string;
   vllm_version: string;
   engine_kwargs: {
@@ -42,7 +42,7 @@ export interface MeasuredRun {
   comparison: Comparison[];
 }
 
-export interface MeasuredOptions {
+interface MeasuredOptions {
   /** The device, where meta.json does not name it. */
   gpu?: string;
 }

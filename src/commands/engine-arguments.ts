@@ -11,7 +11,7 @@ export function addEngineOptions(command: Command): void {
 }
 
 /** What was given of them; a default of commander's own counts as not given. */
-export function readEngineOptions(command: Command): Partial<EngineOptions> {
+function readEngineOptions(command: Command): Partial<EngineOptions> {
   const raw = command.opts<Record<string, unknown>>();
   const given: Partial<EngineOptions> = {};
   for (const entry of engineOptionTable) {

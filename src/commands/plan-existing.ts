@@ -19,7 +19,7 @@ import type { EngineOptions } from '../spec/options.ts';
 type Mapping = Record<string, never>;
 const option = '--from-command';
 
-export interface ExistingArguments {
+interface ExistingArguments {
   engine?: string;
   fromCommand?: string;
   commandWords?: readonly string[];

@@ -11,7 +11,7 @@ import type { GpuSpec } from '../spec/gpu.ts';
 import { dataText } from './output.ts';
 import type { Format } from './plan-render.ts';
 
-export interface GpuListRequest {
+interface GpuListRequest {
   base: Omit<PlanRequest, 'gpus'>;
   engineName: string;
   gpus: readonly GpuSpec[];

@@ -29,7 +29,7 @@ export type Format = (typeof formats)[number];
 /** Forms that hold the diagnostics themselves. */
 export const planCarriesDiagnostics: ReadonlySet<Format> = new Set(['json', 'yaml', 'html', 'github', 'markdown']);
 
-export interface RenderOptions {
+interface RenderOptions {
   format: Format;
   outcomes: readonly RequirementOutcome[];
   style: TableStyle;

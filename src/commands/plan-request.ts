@@ -41,7 +41,7 @@ export interface PlanArguments {
   given: Partial<EngineOptions>;
 }
 
-export type PlannedArguments = { kind: 'plan'; output: PlanOutput } | { kind: 'gpus'; output: GpuListOutput };
+type PlannedArguments = { kind: 'plan'; output: PlanOutput } | { kind: 'gpus'; output: GpuListOutput };
 
 export async function planArguments(args: PlanArguments, io: Io): Promise<PlannedArguments> {
   const asked = await resolveArguments(args, io);

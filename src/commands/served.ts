@@ -5,7 +5,7 @@ import { loadPresets } from '../load/presets.ts';
 import type { ModelSpec } from '../spec/model.ts';
 import type { QuantizationScheme } from '../spec/quantization.ts';
 
-export interface ServedInput {
+interface ServedInput {
   /** --model as given. */
   ref: string;
   model: { spec: ModelSpec; scheme?: string; from: string };

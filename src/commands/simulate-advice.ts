@@ -14,7 +14,7 @@ export const adviceLimit = 40_000_000;
 const worthwhile = 0.03;
 const mostAdvice = 3;
 
-export interface AdviceInput {
+interface AdviceInput {
   run: Run;
   result: RunResult;
   /** The same run with these settings; undefined when the engine would not start. */

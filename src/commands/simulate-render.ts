@@ -12,7 +12,7 @@ import { dataText } from './output.ts';
 export const simulateForms = ['table', 'json', 'yaml', 'markdown', 'csv', 'github', 'junit', 'html', 'svg'] as const;
 export type SimulateForm = (typeof simulateForms)[number];
 
-export interface SimulateLook {
+interface SimulateLook {
   form: SimulateForm;
   outcomes: readonly RequirementOutcome[];
   style: TableStyle;

@@ -23,7 +23,7 @@ const option = '--run-config';
 /** The source of May 2026, of which files without a release were made, has the rules of this one. */
 const releaseOfMay2026 = '0.22.1';
 
-export interface ConfiguredAnswer {
+interface ConfiguredAnswer {
   output: SimulateOutput;
   /** Every expected integer was met. */
   exact: boolean;

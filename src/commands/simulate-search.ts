@@ -11,7 +11,7 @@ import { type JobOptions, type JobResult, runJobs } from './simulate-jobs.ts';
 const precision = 0.02;
 const furthestFactor = 2 ** 12;
 
-export interface Search {
+interface Search {
   maxRate: MaxRate;
   /** The run at the highest rate that holds; at the lowest tried when none does. */
   best: JobResult & { ok: true };

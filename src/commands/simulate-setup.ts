@@ -34,7 +34,7 @@ import { asyncRefusal, checkSpeculation } from './simulate-speculation.ts';
 import { withSettings } from './simulate-sweep.ts';
 
 /** A run that can be made, or why the engine would not start. */
-export type MadeSetup = { ok: true; setup: SimSetup; options: SimulationOptions } | { ok: false; reason: string };
+type MadeSetup = { ok: true; setup: SimSetup; options: SimulationOptions } | { ok: false; reason: string };
 
 export interface SetupSource {
   echo: Pick<SimulateInputEcho, 'model' | 'gpu' | 'engine' | 'parallel' | 'poolSource'>;

@@ -5,7 +5,7 @@ import { schedulerRules } from './scheduler-rules.ts';
 import { readTrace, type Trace } from './traces/read.ts';
 import type { TraceContext } from './traces/source.ts';
 
-export interface SchedulerRun {
+interface SchedulerRun {
   id: string;
   workload: string;
   engines?: string[];

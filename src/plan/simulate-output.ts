@@ -98,7 +98,7 @@ export interface CurveResult {
   counting: string;
   curve: CurvePoint[];
 }
-export type SimulateResult = SingleRun | SeveralRuns | CurveResult;
+type SimulateResult = SingleRun | SeveralRuns | CurveResult;
 
 export type SimulateOutput<Result extends SimulateResult = SimulateResult> = Envelope<
   'simulate',

@@ -2,7 +2,7 @@
 import type { Diagnostic } from '../diagnostics.ts';
 import { visible, wrap } from './text.ts';
 
-export interface TerminalStyle {
+interface TerminalStyle {
   colour: boolean;
   columns: number;
 }

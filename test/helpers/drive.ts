@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { assert } from '../../src/assert.ts';
 import type { MemoryShares, RequestListener, ServingSystem, SimRequest, Workload } from '../../src/sim/types.ts';
 
-export interface Driven {
+interface Driven {
   readonly system: ServingSystem;
   readonly steps: number;
   readonly firstToken: Map<number, number>;
@@ -13,7 +13,7 @@ export interface Driven {
   readonly preempted: number[];
 }
 
-export interface DriveHooks<S extends ServingSystem> {
+interface DriveHooks<S extends ServingSystem> {
   /** After every schedule(), whether or not it could schedule anything. */
   scheduled?(system: S, step: number): void;
   /** After every complete(). */
@@ -76,7 +76,7 @@ export function tokensOf(request: SimRequest, generated: number, sample = 0): nu
   return tokens;
 }
 
-export interface WorkloadLimits {
+interface WorkloadLimits {
   readonly requests?: number;
   readonly prompt?: number;
   readonly output?: number;

@@ -5,7 +5,7 @@ import { runManager } from './manager.ts';
 import { isPart, runPart } from './parts.ts';
 import { runScheduler } from './scheduler.ts';
 
-export interface VectorResult {
+interface VectorResult {
   id: string;
   /** Comparisons made; those that failed, in words. */
   compared: number;

@@ -4,7 +4,7 @@ import { type InputError, inputError } from '../../diagnostics.ts';
 import { nearestNames, printable } from '../names.ts';
 import type { TraceFormat } from './format.ts';
 
-export type Container = 'csv' | 'jsonl' | 'json';
+type Container = 'csv' | 'jsonl' | 'json';
 
 const beginnings: readonly (readonly [bytes: string, what: string, hint: string])[] = [
   ['\x1f\x8b', 'compressed with gzip', 'unpack it: gunzip -c FILE | vram simulate --workload -'],

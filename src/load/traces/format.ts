@@ -3,7 +3,7 @@
 import type { WorkloadBuilder } from '../../sim/workload/builder.ts';
 import type { TraceReport } from './report.ts';
 
-export const traceFormats = [
+const traceFormats = [
   'azure',
   'burstgpt',
   'vidur',

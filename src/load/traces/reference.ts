@@ -32,7 +32,7 @@ export interface LoadedWorkload {
   description: WorkloadDescription;
 }
 
-export interface WorkloadDescription extends WorkloadFigures {
+interface WorkloadDescription extends WorkloadFigures {
   /** What it was called. */
   source: string;
   format: TraceFormatId | 'synthetic';

@@ -1,8 +1,8 @@
 // How much of what is asked for was asked for shortly before, over a window of references, and what an adaptive eviction makes of
 // it: at 0.6 and above prefixes are kept, at 0.2 and below blocks stream through, in between the least recently used goes.
 
-export const keepReuse = 0.6;
-export const streamReuse = 0.2;
+const keepReuse = 0.6;
+const streamReuse = 0.2;
 export type AdaptiveMode = 'keep' | 'lru' | 'stream';
 
 export class ReuseWindow {

@@ -16,7 +16,7 @@ import { SlotAllocator } from './slots.ts';
 import { StaticBatchSystem } from './static.ts';
 import { ContiguousSystem } from './system.ts';
 
-export interface ContiguousConfig {
+interface ContiguousConfig {
   /** Token slots of the pool: blocks times block size of the paged pool it is compared with. */
   readonly poolTokens: number;
   readonly maxModelLen: number;

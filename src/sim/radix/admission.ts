@@ -6,7 +6,7 @@ import type { RadixRequest } from './request.ts';
 
 export type Admission = 'continue' | 'noToken' | 'other';
 
-export interface AdmissionLimits {
+interface AdmissionLimits {
   readonly maxPrefillTokens: number;
   readonly chunkedPrefillSize: number;
 }

@@ -4,7 +4,7 @@
 import { heapPop, heapPush } from '../heap.ts';
 import { evictionClass, evictionTime, type LeafFacts, type RadixEviction } from './strategy.ts';
 
-export interface HeapLeaf extends LeafFacts {
+interface HeapLeaf extends LeafFacts {
   /** Unlocked, without children, and still in the tree. */
   readonly evictable: boolean;
   /** Entries of this leaf in the heap. */

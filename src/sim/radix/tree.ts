@@ -31,7 +31,7 @@ export class RadixNode {
   }
 }
 
-export interface RadixMatch {
+interface RadixMatch {
   /** Tokens of the longest cached prefix, and the node it ends in. */
   readonly length: number;
   readonly node: RadixNode;

@@ -11,7 +11,7 @@ import type { SimRequest, Workload } from '../types.ts';
 import { Clock, type OutsideEvent, type StepObserver } from './clock.ts';
 import { crc32 } from './crc32.ts';
 
-export type RunEvent = { at: number } & (
+type RunEvent = { at: number } & (
   | { type: 'abort'; id: string }
   | { type: 'resetPrefixCache'; resetRunning?: boolean }
   | { type: 'pause'; mode: PauseMode }
@@ -20,7 +20,7 @@ export type RunEvent = { at: number } & (
 export type RunConfig = PagedConfig & { events?: readonly RunEvent[] };
 
 /** Every field of `expect`, by name. */
-export type RunCounters = Record<string, number>;
+type RunCounters = Record<string, number>;
 
 export interface ConfiguredRun {
   counters: RunCounters;
@@ -28,7 +28,7 @@ export interface ConfiguredRun {
   system: PagedSystem;
 }
 
-export interface RunInput {
+interface RunInput {
   config: RunConfig;
   rules: PagedRules;
   workload: Workload;

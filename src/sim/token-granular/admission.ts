@@ -21,10 +21,6 @@ export class PeakEstimate {
     this.needs.push(left * shift + present);
   }
 
-  removeLast(): void {
-    this.needs.pop();
-  }
-
   get size(): number {
     return this.needs.length;
   }

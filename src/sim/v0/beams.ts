@@ -6,7 +6,7 @@ import { uniformFloat64 } from 'pure-rand/distribution/uniformFloat64';
 import { xoroshiro128plus } from 'pure-rand/generator/xoroshiro128plus';
 import { Predictability, type TextPerplexity } from './predictability.ts';
 
-export interface Survivors {
+interface Survivors {
   /** For each survivor, best first, the index of the beam it continues. */
   parents: Int32Array;
   /** Their log-probabilities less the best one. */

@@ -8,7 +8,7 @@ import type { ResolvedV0Config } from './config.ts';
 import { ContentNames } from './contents.ts';
 import { Sequence, type SequenceGroup } from './sequence.ts';
 
-export type AllocStatus = 'ok' | 'later' | 'never';
+type AllocStatus = 'ok' | 'later' | 'never';
 
 type Limits = Pick<
   ResolvedV0Config,

@@ -17,7 +17,7 @@ import type { ResolvedV0Config } from './config.ts';
 import { Progress } from './progress.ts';
 import type { SequenceGroup } from './sequence.ts';
 
-export interface SchedulerEvents {
+interface SchedulerEvents {
   preempted(group: SequenceGroup, kind: 'recompute' | 'swap', computedTokens: number): void;
   swapped(blocks: number): void;
   /** Left the queues without finishing: it can never run. */

@@ -15,10 +15,10 @@ import {
   privateFrom,
 } from './token-space.ts';
 
-export type MutableRequest = { -readonly [Key in keyof SimRequest]: SimRequest[Key] };
+type MutableRequest = { -readonly [Key in keyof SimRequest]: SimRequest[Key] };
 
 /** What is particular about single requests; workloads without it hold leaner objects. */
-export interface RequestExtras {
+interface RequestExtras {
   priority?: number;
   salt?: string;
   lora?: number;
@@ -43,7 +43,7 @@ export interface NewRequest extends RequestExtras {
   outputBase?: number;
 }
 
-export interface Assembled {
+interface Assembled {
   requests: SimRequest[];
   /** Requests that stood before an earlier one. */
   moved: number;

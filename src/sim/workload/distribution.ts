@@ -77,7 +77,7 @@ export function distributionMean(distribution: Distribution): number | undefined
   }
 }
 
-export type Sampler = (random: Random) => number;
+type Sampler = (random: Random) => number;
 
 export function sampler(distribution: Distribution): Sampler {
   switch (distribution.kind) {

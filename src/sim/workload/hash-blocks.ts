@@ -61,7 +61,7 @@ export class HashBlocks {
 }
 
 /** Tokens [from, to) of a token list. */
-export function appendSlice(into: number[], runs: TokenRuns, from: number, to: number): void {
+function appendSlice(into: number[], runs: TokenRuns, from: number, to: number): void {
   let position = 0;
   for (let at = 0; at < runs.length && position < to; at += 2) {
     const start = runs[at]!;

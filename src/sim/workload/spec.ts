@@ -32,7 +32,7 @@ export const fieldHelp = {
   samples: 'parallel samples of every prompt (n)',
   beamWidth: 'width of a beam search',
 } as const;
-export type FieldName = keyof typeof fieldHelp;
+type FieldName = keyof typeof fieldHelp;
 export type SyntheticFields = { [Name in FieldName]?: string | number };
 
 export interface SyntheticSpec {
@@ -55,7 +55,7 @@ const defaultRequests = 1000;
 const maxRequests = 10_000_000;
 
 /** Something that is wrong with a field, or with what is missing. */
-export interface SpecProblem {
+interface SpecProblem {
   field?: FieldName;
   /** Goes on where the field's name ends. */
   text: string;

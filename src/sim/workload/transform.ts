@@ -15,7 +15,7 @@ import {
   privateFrom,
 } from './token-space.ts';
 
-export interface RateContext {
+interface RateContext {
   /** Requests per second as the workload stands; undefined when it has no arrival times. */
   rate: number | undefined;
   seed: number;
