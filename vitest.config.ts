@@ -5,6 +5,7 @@ export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
     globalSetup: ['test/setup.ts'],
+    setupFiles: ['test/seed.ts'],
     testTimeout: 120_000,
     reporters: ['dot', new CountReporter()],
   },
