@@ -11,6 +11,7 @@ import {
   latencyHeads,
   latencyNames,
   latencyTexts,
+  maxRateText,
   poolText,
   preemptionText,
   prefixText,
@@ -130,10 +131,12 @@ export function timelineCsv(runs: readonly NamedRun[]): string {
 export function simulateMarkdown(output: SimulateOutput): string {
   const { result, diagnostics } = output;
   const notes = diagnostics.map(({ severity, code, message }) => `- ${severity} ${code}: ${escaped(message)}`);
-  const body = 'curve' in result ? curveMarkdown(result) : runsMarkdown(output);
+  const search = 'maxRate' in result ? result.maxRate : undefined;
+  const body = 'curve' in result ? curveMarkdown(result) : search?.scale === null ? [] : runsMarkdown(output);
   const parts = [
     `# ${escaped(titleOf(output))}`,
     ...('curve' in result ? [] : [escaped(workloadText(atFoundRate(output)))]),
+    ...(search ? [`Highest rate: ${escaped(maxRateText(search))}`] : []),
     ...body,
     ...(notes.length > 0 ? ['## Notes', notes.join('\n')] : []),
   ];

@@ -18,6 +18,7 @@ import {
   latencyHeads,
   latencyNames,
   latencyTexts,
+  maxRateText,
   modelText,
   placeText,
   poolText,
@@ -41,13 +42,21 @@ export async function simulateHtml(output: SimulateOutput): Promise<string> {
   const title = escapeXml(titleOf(output));
   return htmlPage(title, [
     `<h1>${title}</h1>`,
-    ...('curve' in result ? [curve(result)] : [about(atFoundRate(output)), ...(await runParts(output))]),
+    ...('curve' in result ? [curve(result)] : [about(atFoundRate(output)), ...(await foundParts(output))]),
     section(
       'Notes',
       items(diagnostics.map(({ severity, code, message }) => escapeXml(`${severity} ${code}: ${message}`))),
     ),
     `<p class="dim">vram ${escapeXml(output.tool.version)}, seed ${input.seed}</p>`,
   ]);
+}
+
+/** The figures of the highest rate found; of none where none holds. */
+async function foundParts(output: SimulateOutput): Promise<string[]> {
+  const { result } = output;
+  const search = 'maxRate' in result ? result.maxRate : undefined;
+  const found = search ? [`<p>Highest rate: ${escapeXml(maxRateText(search))}</p>`] : [];
+  return search?.scale === null ? found : [...found, ...(await runParts(output))];
 }
 
 function about(input: SimulateInputEcho): string {

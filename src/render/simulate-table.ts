@@ -14,6 +14,7 @@ import {
   latencyHeads,
   latencyNames,
   latencyTexts,
+  maxRateText,
   modelText,
   offloadText,
   placeText,
@@ -164,21 +165,20 @@ function facts(run: SingleRun, paint: Paint, width: number): string {
 const narrow = 52;
 
 function latency(run: SingleRun, paint: Paint, width: number): string {
-  const rows = latencyNames.map(([key, name]) => [name, ...latencyTexts(run, key)]);
-  const head = ['', ...latencyHeads];
-  const table = grid(head, ['left', 'right', 'right', 'right', 'right'], rows);
+  const fits = (_: string, i: number): boolean => width >= narrow || latencyHeads[i] !== 'p90';
+  const rows = latencyNames.map(([key, name]) => [name, ...latencyTexts(run, key).filter(fits)]);
+  const head = ['', ...latencyHeads.filter(fits)];
+  const table = grid(
+    head,
+    head.map((_, i) => (i === 0 ? 'left' : 'right')),
+    rows,
+  );
   return `${paint.bold('Latency')}  ${paint.dim(wrap(estimateText(run), width - 9, 2))}\n${table}`;
 }
 
 function maxRate({ maxRate: found }: SingleRun, paint: Paint, width: number): string {
   if (!found) return '';
-  const objectives = found.slo.map(visible).join(', ');
-  const [first] = found.trials;
-  const lowest = first ? `${scaleText(first.scale)} (${rate(first.requestsPerSecond)} requests/s)` : 'none';
-  const text =
-    found.scale === null
-      ? `no rate that was tried holds ${objectives}; the lowest was ${lowest}`
-      : `${scaleText(found.scale)} (${rate(found.requestsPerSecond ?? 0)} requests/s) holds ${objectives}${found.failsAtScale === null ? '; no higher rate was tried' : `; ${scaleText(found.failsAtScale)} does not`}`;
+  const text = maxRateText(found);
   const rows = found.trials.map(({ scale, requestsPerSecond, holds, values }) => [
     scaleText(scale),
     `${rate(requestsPerSecond)}/s`,

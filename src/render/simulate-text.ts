@@ -1,6 +1,12 @@
 // Words that every form of a simulation shares: durations, what was simulated, names of the memory shares and of the figures.
 import { gib, parameters, percent, thousands } from '../numbers.ts';
-import { differencesOf, type NamedRun, type SimulateInputEcho, type SimulateOutput } from '../plan/simulate-output.ts';
+import {
+  differencesOf,
+  type MaxRate,
+  type NamedRun,
+  type SimulateInputEcho,
+  type SimulateOutput,
+} from '../plan/simulate-output.ts';
 import type { RunResult, SharesResult } from '../sim/result.ts';
 import type { ShareId } from './paint.ts';
 import { visible } from './text.ts';
@@ -182,6 +188,20 @@ export function sharingText({ copyOnWrite }: RunResult): string | undefined {
 /** 1.5x, 0.000244x. */
 export function scaleText(scale: number): string {
   return `${scale >= 100 ? Math.round(scale) : Number(scale.toPrecision(3))}x`;
+}
+
+/** What a search for the highest rate has found. */
+export function maxRateText({ slo, scale, requestsPerSecond, failsAtScale, trials }: MaxRate): string {
+  const objectives = slo.map(visible).join(', ');
+  const at = (factor: number, perSecond: number | null): string =>
+    `${scaleText(factor)} (${rate(perSecond ?? 0)} requests/s)`;
+  if (scale === null) {
+    const [lowest] = trials;
+    const tried = lowest ? `; the lowest was ${at(lowest.scale, lowest.requestsPerSecond)}` : '';
+    return `no rate that was tried holds ${objectives}${tried}`;
+  }
+  const above = failsAtScale === null ? 'no higher rate was tried' : `${scaleText(failsAtScale)} does not`;
+  return `${at(scale, requestsPerSecond)} holds ${objectives}; ${above}`;
 }
 
 /** The input with the rate that a search has found: the figures of a result are those of that rate. */
