@@ -95,7 +95,8 @@ export class PagedSystem implements ServingSystem {
     totals.hitBlocks = stats.hitBlocks;
     totals.evictions = this.kv.pool.evictions;
     totals.sharedBlocksPeak = this.kv.pool.sharedPeak;
-    Object.assign(totals, this.output.stats);
+    totals.draftTokens = this.output.stats.draftTokens;
+    totals.acceptedTokens = this.output.stats.acceptedTokens;
     const { connector } = this.scheduler;
     if (connector) Object.assign(totals, connector.counters);
     return totals;
