@@ -2,6 +2,8 @@
 // recompute, head-of-line waiting. It knows a request's max_tokens, never when it will really end (output.ts plays the model).
 // Law: vllm/v1/core/sched/scheduler.py and async_scheduler.py; where releases differ, PagedRules.
 import { assert } from '../../assert.ts';
+import { emptyWork } from '../step-work.ts';
+import type { StepWork } from '../types.ts';
 import { type AdmissionChunk, admissionChunk, type ChunkSplit } from './admission-chunk.ts';
 import { admittedFlag, Batch } from './batch.ts';
 import type { PagedConfig, PagedRules } from './config.ts';
@@ -11,7 +13,7 @@ import { askAgain, type OffloadConnector } from './offload/connector.ts';
 import { PrefillCadence } from './prefill-cadence.ts';
 import type { WaitingQueue } from './queue.ts';
 import type { Sequence } from './sequence.ts';
-import { type SettleOptions, type StepSums, settleStep, zeroSums } from './step-sums.ts';
+import { type SettleOptions, settleStep } from './settle.ts';
 import { WaitingLine } from './waiting-line.ts';
 
 export interface SchedulerStats {
@@ -39,7 +41,8 @@ export class Scheduler {
     hitBlocks: 0,
     queriedBlocks: 0,
   };
-  readonly sums: StepSums = zeroSums();
+  /** What the step last built comes to. */
+  readonly work: StepWork = emptyWork();
   onPreempt: ((sequence: Sequence, computed: number) => void) | undefined;
   split: ChunkSplit | undefined;
   /** Brings KV from elsewhere, and takes it there. */
@@ -384,7 +387,7 @@ export class Scheduler {
   private finishStep(): number {
     this.kv.endStep();
     this.connector?.decide(this.batch);
-    const total = settleStep(this.batch, this.sums, this.settleOptions);
+    const total = settleStep(this.batch, this.work, this.settleOptions);
     assert(this.budget >= 0 && this.running.length <= this.config.maxNumSeqs, 'law P6: the step exceeds its budget');
     this.cadence.end(total, this.prefillScheduled || this.prefillAdmitted);
     return total;

@@ -80,7 +80,7 @@ export class PagedSystem implements ServingSystem {
       firstToken: ({ index }) => listener.firstToken(index),
       finished: (sequence) => this.end(sequence),
     });
-    this.work = { ...this.scheduler.sums, transferTokens: 0 };
+    this.work = this.scheduler.work;
     this.scheduler.onPreempt = ({ index }, computed) => listener.preempted?.(index, computed, 'recompute');
   }
 
@@ -155,23 +155,9 @@ export class PagedSystem implements ServingSystem {
       this.rejectStuck();
       return false;
     }
-    this.takeSums();
+    this.countSharing();
     this.inFlight.push(batch);
     return true;
-  }
-
-  /** Field by field: this runs once a step. */
-  private takeSums(): void {
-    const { work } = this;
-    const { sums } = this.scheduler;
-    work.tokens = sums.tokens;
-    work.sequences = sums.sequences;
-    work.prefillTokens = sums.prefillTokens;
-    work.prefillSequences = sums.prefillSequences;
-    work.decodeContext = sums.decodeContext;
-    work.prefillAttention = sums.prefillAttention;
-    work.rows = sums.rows;
-    this.countSharing();
   }
 
   /** What sharing of blocks saves: without it every holder would have a block of its own. */

@@ -1,29 +1,7 @@
 // What one scheduled step comes to: its tokens count as computed from now on, before their forward pass, and asynchronous scheduling
 // counts the output tokens to come as placeholders. Law: _update_after_schedule in vllm/v1/core/sched/{scheduler,async_scheduler}.py.
+import type { StepWork } from '../types.ts';
 import { type Batch, samplesFlag } from './batch.ts';
-
-/** Sums over the sequences of a step (StepWork of types.ts). */
-export interface StepSums {
-  tokens: number;
-  sequences: number;
-  prefillTokens: number;
-  prefillSequences: number;
-  decodeContext: number;
-  prefillAttention: number;
-  rows: number;
-}
-
-export function zeroSums(): StepSums {
-  return {
-    tokens: 0,
-    sequences: 0,
-    prefillTokens: 0,
-    prefillSequences: 0,
-    decodeContext: 0,
-    prefillAttention: 0,
-    rows: 0,
-  };
-}
 
 export interface SettleOptions {
   asynchronous: boolean;
@@ -33,17 +11,17 @@ export interface SettleOptions {
   samplesAtKnown: boolean;
 }
 
-/** Advances every sequence of the batch, marks those that sample, fills `sums`; returns the tokens of the step. */
+/** Advances every sequence of the batch, marks those that sample, fills `work`; returns the tokens of the step. */
 export function settleStep(
   batch: Batch,
-  sums: StepSums,
+  work: StepWork,
   { asynchronous, draftTokens, samplesAtKnown }: SettleOptions,
 ): number {
   const { sequences, tokens, drafts, flags, count } = batch;
   let total = 0;
   let decodeContext = 0;
   let rows = 0;
-  sums.prefillTokens = sums.prefillSequences = sums.prefillAttention = 0;
+  work.prefillTokens = work.prefillSequences = work.prefillAttention = 0;
   for (let i = 0; i < count; i++) {
     const sequence = sequences[i];
     if (sequence === undefined) continue;
@@ -57,9 +35,9 @@ export function settleStep(
     const chunk = computed < known;
     sequence.isPrefillChunk = chunk;
     if (before < known - 1) {
-      sums.prefillTokens += n;
-      sums.prefillSequences++;
-      sums.prefillAttention += n * before + (n * n) / 2;
+      work.prefillTokens += n;
+      work.prefillSequences++;
+      work.prefillAttention += n * before + (n * n) / 2;
     } else decodeContext += computed;
     if (asynchronous) sequence.inFlight += n;
     if (chunk) {
@@ -73,9 +51,9 @@ export function settleStep(
       sequence.drafts = draftTokens;
     }
   }
-  sums.decodeContext = decodeContext;
-  sums.rows = rows;
-  sums.tokens = total;
-  sums.sequences = count - batch.removed;
+  work.decodeContext = decodeContext;
+  work.rows = rows;
+  work.tokens = total;
+  work.sequences = count - batch.removed;
   return total;
 }
