@@ -33,26 +33,19 @@ export function simulatorBenchmarks(traces: string | undefined): BenchResult[] {
   return [...inProcess(), ...wholeTraces(traces), ...growth()];
 }
 
-/**
- * Each in a process of its own, bundled as an ES module: what ran before, and a loader's wrappers, would cost half of it; in the
- * function that wraps a CommonJS file, V8 takes the variables of the file for variable, which makes W1b 1.6 times as slow.
- */
+/** Each in a process of its own, bundled as the program is: what ran before, and a loader's wrappers, would cost half of it. */
 function inProcess(): BenchResult[] {
-  const bundle = join(tmpdir(), `vram-bench-w1-${process.pid}.mjs`);
+  const bundle = join(tmpdir(), `vram-bench-w1-${process.pid}.cjs`);
   buildSync({
     entryPoints: [join(root, 'scripts/lib/bench-w1-main.ts')],
     outfile: bundle,
     bundle: true,
     platform: 'node',
     target: 'node20',
-    format: 'esm',
+    format: 'cjs',
     define: { 'import.meta.url': 'importMetaUrl' },
-    banner: {
-      // The presets are looked for beside the program's own bundles; packages that are CommonJS need a require.
-      js: `import { createRequire } from 'node:module';
-        const importMetaUrl = ${JSON.stringify(pathToFileURL(join(root, 'dist/bench.cjs')).href)};
-        const require = createRequire(importMetaUrl);`,
-    },
+    // The presets are looked for beside the program's own bundles.
+    banner: { js: `const importMetaUrl=${JSON.stringify(pathToFileURL(join(root, 'dist/bench.cjs')).href)};` },
   });
   const time = (workload: 'blocks' | 'roomy' | 'tight'): W1Seconds => {
     const { stdout, stderr, status } = spawnSync(process.execPath, [bundle, workload], { encoding: 'utf8' });
