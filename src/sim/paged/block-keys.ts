@@ -68,8 +68,10 @@ export class BlockKeys {
     let lo = this.count === 0 ? this.seedLo : (los[this.count - 1] as number);
     let hi = this.count === 0 ? this.seedHi : (his[this.count - 1] as number);
     for (let block = this.count; block < blocks; block++) {
-      let left = blockSize;
-      while (left > 0) {
+      // The stretch of consecutive tokens that is not hashed yet: adjacent runs that continue each other are one run.
+      let start = 0;
+      let length = 0;
+      for (let left = blockSize; left > 0; ) {
         if (from === to) {
           if (nextRun >= runs.length) {
             runs = this.outputRuns;
@@ -79,29 +81,21 @@ export class BlockKeys {
           to = runs[nextRun + 1] as number;
           nextRun += 2;
         }
-        const start = from;
-        let length = to - from;
-        if (length > left) length = left;
-        from += length;
-        left -= length;
-        // Adjacent runs that continue each other are one run.
-        while (left > 0 && from === to && this.startOf(runs, nextRun) === start + length) {
-          if (nextRun >= runs.length) {
-            runs = this.outputRuns;
-            nextRun = 0;
+        if (from !== start + length) {
+          if (length > 0) {
+            lo = mixLo(lo, stretchLo(start, length));
+            hi = mixHi(hi, lo, stretchHi(start, length));
           }
-          from = runs[nextRun] as number;
-          to = runs[nextRun + 1] as number;
-          nextRun += 2;
-          const more = Math.min(left, to - from);
-          length += more;
-          from += more;
-          left -= more;
+          start = from;
+          length = 0;
         }
-        const high = start >= twoTo32 ? Math.floor(start / twoTo32) : 0;
-        lo = mixLo(lo, (start | 0) ^ Math.imul(length, 0x9e3779b1));
-        hi = mixHi(hi, lo, (start | 0) + Math.imul(high + 1, 0x27d4eb2f) + length);
+        const taken = to - from < left ? to - from : left;
+        length += taken;
+        from += taken;
+        left -= taken;
       }
+      lo = mixLo(lo, stretchLo(start, length));
+      hi = mixHi(hi, lo, stretchHi(start, length));
       if (lookahead > 0) {
         const next = from === to ? this.startOf(runs, nextRun) : from;
         lo = mixLo(lo, next | 0);
@@ -132,6 +126,15 @@ export class BlockKeys {
     this.lo = lo;
     this.hi = hi;
   }
+}
+
+function stretchLo(start: number, length: number): number {
+  return (start | 0) ^ Math.imul(length, 0x9e3779b1);
+}
+
+function stretchHi(start: number, length: number): number {
+  const high = start >= twoTo32 ? Math.floor(start / twoTo32) : 0;
+  return (start | 0) + Math.imul(high + 1, 0x27d4eb2f) + length;
 }
 
 function mixLo(h: number, value: number): number {
