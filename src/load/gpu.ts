@@ -32,7 +32,7 @@ export async function resolveGpus(ref: string, context: LoadContext = {}): Promi
   }
   const out: ResolvedGpus = { gpus: [], from: 'preset', diagnostics: [] };
   for (const part of splitParts(text, context)) {
-    const { count, name } = counted(part);
+    const { count, name } = isThere(part, context) ? { count: 1, name: part } : counted(part);
     const { gpu, diagnostics, file } = await resolveOne(name, context);
     if (out.gpus.length + count > maxGpus) throw badCount(part, `more than ${maxGpus} GPUs`);
     for (let i = 0; i < count; i++) out.gpus.push(gpu);
@@ -61,8 +61,13 @@ export function withGpuMemory(gpus: readonly GpuSpec[], text: string): GpuSpec[]
 
 /** A comma separates GPUs, unless the whole is a file's name. */
 function splitParts(text: string, context: LoadContext): string[] {
-  if (text === '-' || (isFile(text) && !text.includes('\0') && existsSync(absolute(text, context)))) return [text];
+  if (text === '-' || isThere(text, context)) return [text];
   return text.split(',').map((part) => part.trim());
+}
+
+/** The whole names a file that exists, also where it looks like several GPUs (2x-mine.yaml). */
+function isThere(text: string, context: LoadContext): boolean {
+  return isFile(text) && !text.includes('\0') && existsSync(absolute(text, context));
 }
 
 function counted(part: string): { count: number; name: string } {

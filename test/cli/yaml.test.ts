@@ -124,6 +124,14 @@ describe.concurrent('a YAML spec', () => {
     expectRefused(await vram(['plan', '-m', 'llama-3.1-8b', '-g', file]), 2, says);
   });
 
+  it('of a GPU whose file is named like several GPUs is read', async () => {
+    const file = put('2x-mine.yaml', 'id: mine\nname: Mine\nvendor: nvidia\n');
+    expectRefused(await vram(['plan', '-m', 'llama-3.1-8b', '-g', file]), 2, [
+      '2x-mine.yaml',
+      /driverTotalBytes: is required/,
+    ]);
+  });
+
   it('tells all faults at once', async () => {
     const file = put('many.yaml', yamlSpec({ config: '  hiddenSize: 0\n  vocabSize: 0\n  laiers: 3\n' }));
     const ran = await vram(['plan', '-m', file, '-g', 'rtx4090']);
