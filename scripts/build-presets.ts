@@ -4,6 +4,7 @@ import { mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 
 import { join } from 'node:path';
 import type { ZodType } from 'zod';
 import type { Diagnostic } from '../src/diagnostics.ts';
+import { buildNumber } from '../src/engines/llamacpp/builds.ts';
 import type { FlagEntry } from '../src/engines/vllm/flags.ts';
 import {
   compareVersions,
@@ -37,10 +38,11 @@ writeJson(
   'quantizations.json',
   yamlFiles('presets/quantizations').flatMap((path) => load(path) as object[] | object),
 );
-const book = rules('presets/engines/vllm');
+const book = rules('presets/engines/vllm', releasesAscend);
 writeJson('vllm-rules.json', book);
 // A plan reads the rules as they stood in one release.
 for (const release of readReleases) writeJson(`vllm-${release}.json`, resolveProfile(book, release));
+writeJson('llamacpp-rules.json', rules('presets/engines/llamacpp', buildsAscend));
 for (const table of ['vllm-flags', 'vllm-architectures']) {
   writeJson(`${table}.json`, load(`presets/engines/${table}.yaml`));
 }
@@ -186,8 +188,20 @@ function yamlFiles(dir: string): string[] {
     .sort();
 }
 
+/** Positions of two releases in time; undefined where one of them is none. */
+type Ascends = (before: string, after: string) => boolean | undefined;
+
+const releasesAscend: Ascends = (before, after) => {
+  const [a, b] = [parseVersion(before), parseVersion(after)];
+  return a && b ? compareVersions(a, b) < 0 : undefined;
+};
+const buildsAscend: Ascends = (before, after) => {
+  const [a, b] = [buildNumber(before), buildNumber(after)];
+  return a !== undefined && b !== undefined ? a < b : undefined;
+};
+
 /** The rules of all files of an engine; a name belongs to one file, a history runs upwards. */
-function rules(dir: string): RuleBook {
+function rules(dir: string, ascends: Ascends): RuleBook {
   const book: Record<string, RuleHistory> = {};
   const homes = new Map<string, string>();
   for (const path of yamlFiles(dir)) {
@@ -195,11 +209,10 @@ function rules(dir: string): RuleBook {
       if (homes.has(name)) problem(path, `the rule ${name} is also in ${homes.get(name)}`);
       homes.set(name, path);
       book[name] = history;
-      const versions = history.map((entry) => parseVersion(entry.from));
-      versions.forEach((version, i) => {
-        const before = versions[i - 1];
-        if (!version) problem(path, `${name}: "${history[i]!.from}" is no version`);
-        else if (before && compareVersions(before, version) >= 0) problem(path, `${name}: versions do not ascend`);
+      history.forEach(({ from }, i) => {
+        const before = history[i - 1]?.from;
+        if (ascends(from, from) === undefined) problem(path, `${name}: "${from}" is no version`);
+        else if (before !== undefined && !ascends(before, from)) problem(path, `${name}: versions do not ascend`);
       });
     }
   }

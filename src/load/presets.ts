@@ -2,6 +2,7 @@
 // line, and a small index of names and byte offsets beside it: a plan reads the index and one line, a sweep the whole array.
 import { closeSync, existsSync, openSync, readFileSync, readSync } from 'node:fs';
 import { assert } from '../assert.ts';
+import { type LlamaRuleBook, type LlamaRules, resolveLlamaRules } from '../engines/llamacpp/rules.ts';
 import type { FlagEntry } from '../engines/vllm/flags.ts';
 import type { Profile, RuleBook } from '../engines/vllm/profile.ts';
 import type { RegistryEntry } from '../engines/vllm/registry.ts';
@@ -50,6 +51,7 @@ interface PresetFiles {
   gpus: GpuSpec[];
   quantizations: QuantizationScheme[];
   'vllm-rules': RuleBook;
+  'llamacpp-rules': LlamaRuleBook;
   'vllm-flags': { flags: FlagEntry[] };
   'vllm-flags-planned': { flags: FlagEntry[] };
   'vllm-architectures': { architectures: RegistryEntry[] };
@@ -76,6 +78,11 @@ export function loadPresets<Kind extends keyof PresetFiles>(kind: Kind): PresetF
 /** The rules of vLLM as they stood in a release that was read. */
 export function loadProfile(release: string): Profile {
   return readJson(`vllm-${release}.json`) as Profile;
+}
+
+/** The rules of llama.cpp as they stood in a build, by its place in time (engines/llamacpp/builds.ts). */
+export function loadLlamaRules(build: number): LlamaRules {
+  return resolveLlamaRules(loadPresets('llamacpp-rules'), build);
 }
 
 /** The entries that carry this name (id, alias, printed name, Hugging Face id, in any case): usually one, none, or a few. */
