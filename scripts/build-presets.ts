@@ -191,14 +191,15 @@ function yamlFiles(dir: string): string[] {
 /** Positions of two releases in time; undefined where one of them is none. */
 type Ascends = (before: string, after: string) => boolean | undefined;
 
-const releasesAscend: Ascends = (before, after) => {
+function releasesAscend(before: string, after: string): boolean | undefined {
   const [a, b] = [parseVersion(before), parseVersion(after)];
   return a && b ? compareVersions(a, b) < 0 : undefined;
-};
-const buildsAscend: Ascends = (before, after) => {
+}
+
+function buildsAscend(before: string, after: string): boolean | undefined {
   const [a, b] = [buildNumber(before), buildNumber(after)];
   return a !== undefined && b !== undefined ? a < b : undefined;
-};
+}
 
 /** The rules of all files of an engine; a name belongs to one file, a history runs upwards. */
 function rules(dir: string, ascends: Ascends): RuleBook {
