@@ -1,5 +1,6 @@
 // The queues of requests that wait: first come first served, or by priority and arrival. Both as vLLM's request_queue.py, whose
 // orders are total, so that only the order matters and not the structure.
+import { heapPop, heapPush } from '../heap.ts';
 import type { Sequence } from './sequence.ts';
 
 export interface WaitingQueue extends Iterable<Sequence> {
@@ -74,15 +75,7 @@ export class PriorityQueue implements WaitingQueue {
   }
 
   add(sequence: Sequence): void {
-    const { heap } = this;
-    let i = heap.push(sequence) - 1;
-    while (i > 0) {
-      const parent = (i - 1) >> 1;
-      if (!sequence.goesBefore(heap[parent] as Sequence)) break;
-      heap[i] = heap[parent] as Sequence;
-      i = parent;
-    }
-    heap[i] = sequence;
+    heapPush(this.heap, sequence, goesBefore);
   }
 
   putBack(sequence: Sequence): void {
@@ -94,11 +87,7 @@ export class PriorityQueue implements WaitingQueue {
   }
 
   pop(): Sequence {
-    const { heap } = this;
-    const top = heap[0] as Sequence;
-    const last = heap.pop() as Sequence;
-    if (heap.length > 0) this.sink(last);
-    return top;
+    return heapPop(this.heap, goesBefore) as Sequence;
   }
 
   remove(sequence: Sequence): boolean {
@@ -112,20 +101,10 @@ export class PriorityQueue implements WaitingQueue {
   *[Symbol.iterator](): Iterator<Sequence> {
     yield* [...this.heap].sort((a, b) => (a.goesBefore(b) ? -1 : 1));
   }
+}
 
-  private sink(sequence: Sequence): void {
-    const { heap } = this;
-    let i = 0;
-    for (;;) {
-      let child = 2 * i + 1;
-      if (child >= heap.length) break;
-      if (child + 1 < heap.length && (heap[child + 1] as Sequence).goesBefore(heap[child] as Sequence)) child++;
-      if (!(heap[child] as Sequence).goesBefore(sequence)) break;
-      heap[i] = heap[child] as Sequence;
-      i = child;
-    }
-    heap[i] = sequence;
-  }
+function goesBefore(a: Sequence, b: Sequence): boolean {
+  return a.goesBefore(b);
 }
 
 export function makeQueue(policy: 'fcfs' | 'priority'): WaitingQueue {

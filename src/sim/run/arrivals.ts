@@ -1,13 +1,23 @@
 // When requests reach the server: in order of time (ties in file order), when a slot of a closed loop is free, or after the turn
 // before them has ended.
+import { heapPop, heapPush } from '../heap.ts';
 import type { SimRequest, Workload } from '../types.ts';
+
+interface Turn {
+  time: number;
+  index: number;
+}
+
+function comesBefore(a: Turn, b: Turn): boolean {
+  return a.time < b.time || (a.time === b.time && a.index < b.index);
+}
 
 export class Arrivals {
   /** Requests without a predecessor, in order of arrival. */
   private readonly order: Int32Array;
   private next = 0;
   /** Turns whose predecessor has ended: a heap by (time, index). */
-  private readonly heap: { time: number; index: number }[] = [];
+  private readonly heap: Turn[] = [];
   /** First follow-up of each request, and the next one of the same predecessor; -1: none. */
   private readonly followUp: Int32Array | undefined;
   private readonly sibling: Int32Array | undefined;
@@ -81,13 +91,11 @@ export class Arrivals {
   }
 
   private pushTurn(time: number, index: number): void {
-    const { heap } = this;
-    heap.push({ time, index });
-    heap.sort((a, b) => a.time - b.time || a.index - b.index);
+    heapPush(this.heap, { time, index }, comesBefore);
   }
 
   private popTurn(): number {
-    const { time, index } = this.heap.shift() as { time: number; index: number };
+    const { time, index } = heapPop(this.heap, comesBefore) as Turn;
     this.turnTime = time;
     return index;
   }

@@ -1,7 +1,7 @@
 // Falcon-H1: attention and a Mamba-2 mixer side by side in every layer, then a gated MLP. Each layer therefore keeps two
 // caches. vLLM also keeps one vector of multipliers per layer, as wide as the mixer's input projection.
 // transformers/models/falcon_h1, vllm/model_executor/models/falcon_h1.py.
-import type { ModelConfig, ModelSpec } from '../../../spec/model.ts';
+import type { ModelSpec } from '../../../spec/model.ts';
 import {
   attention,
   attentionSizes,
@@ -14,7 +14,7 @@ import {
   rotaryOf,
 } from '../../build.ts';
 import type { Architecture } from '../../types.ts';
-import { type Mamba2Sizes, mamba2Mixer, mamba2State, projectionRows, projectionShard } from './mixers/mamba2.ts';
+import { mamba2Mixer, mamba2Sizes, mamba2State, projectionRows, projectionShard } from './mixers/mamba2.ts';
 import { parameter } from './mixers/parts.ts';
 import { flagOf, numberOf } from './text.ts';
 
@@ -23,7 +23,8 @@ export function falconH1({ config }: ModelSpec): Architecture {
   const intermediateSize = numberOf(config, 'intermediateSize', 14336);
   const layers = range(config.layers);
   const sizes = attentionSizes(config);
-  const mixer = mixerSizes(config);
+  // The norm of the mixer is an option here, and off by default.
+  const mixer = { ...mamba2Sizes(config), gatedNorm: flagOf(config, 'mambaRmsNorm', false) };
   const tied = config.tieWordEmbeddings ?? false;
   const prefix = 'model.layers.{layer}';
   return {
@@ -62,28 +63,4 @@ export function falconH1({ config }: ModelSpec): Architecture {
     tied,
     attention: 'hybrid-mamba',
   };
-}
-
-/** Defaults of FalconH1Config. */
-function mixerSizes(config: ModelConfig): Mamba2Sizes {
-  const { hiddenSize } = config;
-  const inner = numberOf(config, 'mambaDSsm', numberOf(config, 'mambaExpand', 2) * hiddenSize);
-  const heads = numberOf(config, 'mambaNHeads', 128);
-  return {
-    hiddenSize,
-    inner,
-    state: numberOf(config, 'mambaDState', 256),
-    conv: numberOf(config, 'mambaDConv', 4),
-    heads,
-    headDim: numberOrAuto(config.mambaDHead, inner / heads),
-    groups: numberOf(config, 'mambaNGroups', 1),
-    convBias: flagOf(config, 'mambaConvBias', true),
-    bias: flagOf(config, 'mambaProjBias', false),
-    gatedNorm: flagOf(config, 'mambaRmsNorm', false),
-  };
-}
-
-/** "auto" and absence both mean the derived value. */
-function numberOrAuto(value: unknown, derived: number): number {
-  return typeof value === 'number' ? value : derived;
 }

@@ -1,6 +1,7 @@
 // Least recently used by requests: the blocks of one request share a rank from its first use of the cache on, later tokens being
 // older than earlier ones; when it has ended they become the newest, in that order. A transfer does not change the order.
 // Law: vllm/v1/kv_offload/cpu/policies/lru.py from 0.33.
+import { heapPop, heapPush } from '../../heap.ts';
 import type { HostEviction, RequestUse, UseRank } from './eviction.ts';
 import type { HostBlock } from './host-block.ts';
 
@@ -58,14 +59,14 @@ export class RankedLruEviction implements HostEviction {
     const victims = new Map<HostBlock, Entry>();
     const spared: Entry[] = [];
     while (victims.size < count && this.heap.length > 0) {
-      const entry = this.pop();
+      const entry = heapPop(this.heap, isOlder)!;
       if (!this.isCurrent(entry) || victims.has(entry.block)) continue;
       if (isProtected(entry.block.key)) spared.push(entry);
       else victims.set(entry.block, entry);
     }
-    for (const entry of spared) this.push(entry);
+    for (const entry of spared) heapPush(this.heap, entry, isOlder);
     if (victims.size < count) {
-      for (const entry of victims.values()) this.push(entry);
+      for (const entry of victims.values()) heapPush(this.heap, entry, isOlder);
       return null;
     }
     for (const block of victims.keys()) {
@@ -77,7 +78,7 @@ export class RankedLruEviction implements HostEviction {
 
   released(block: HostBlock): void {
     const { rank, order } = this.places.get(block) as Place;
-    this.push({ block, rank, order });
+    heapPush(this.heap, { block, rank, order }, isOlder);
     if (this.heap.length > 2 * this.blocks.size + 64) this.compact();
   }
 
@@ -99,36 +100,6 @@ export class RankedLruEviction implements HostEviction {
   private compact(): void {
     const current = new Map(this.heap.filter((entry) => this.isCurrent(entry)).map((entry) => [entry.block, entry]));
     this.heap = [...current.values()].sort((a, b) => (isOlder(a, b) ? -1 : 1));
-  }
-
-  private push(entry: Entry): void {
-    const { heap } = this;
-    let i = heap.push(entry) - 1;
-    while (i > 0) {
-      const parent = (i - 1) >> 1;
-      if (!isOlder(entry, heap[parent] as Entry)) break;
-      heap[i] = heap[parent] as Entry;
-      i = parent;
-    }
-    heap[i] = entry;
-  }
-
-  private pop(): Entry {
-    const { heap } = this;
-    const top = heap[0] as Entry;
-    const last = heap.pop() as Entry;
-    if (heap.length === 0) return top;
-    let i = 0;
-    for (;;) {
-      let child = 2 * i + 1;
-      if (child >= heap.length) break;
-      if (child + 1 < heap.length && isOlder(heap[child + 1] as Entry, heap[child] as Entry)) child++;
-      if (!isOlder(heap[child] as Entry, last)) break;
-      heap[i] = heap[child] as Entry;
-      i = child;
-    }
-    heap[i] = last;
-    return top;
   }
 }
 

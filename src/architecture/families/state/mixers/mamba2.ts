@@ -68,10 +68,10 @@ function groupRows({ groups, state }: Mamba2Sizes): { rows: number; shard: Shard
   return { rows: groups * state, shard: kvHeads(groups) };
 }
 
-/** The mixer of a configuration with mamba_* keys; BambaConfig and GraniteMoeHybridConfig have the same defaults. */
+/** The mixer of a configuration with mamba_* keys; Bamba, Granite hybrids and Falcon-H1 share the defaults. */
 export function mamba2Sizes(config: ModelConfig): Mamba2Sizes {
   const { hiddenSize, mambaDHead } = config;
-  const inner = numberOf(config, 'mambaExpand', 2) * hiddenSize;
+  const inner = numberOf(config, 'mambaDSsm', numberOf(config, 'mambaExpand', 2) * hiddenSize);
   const heads = numberOf(config, 'mambaNHeads', 128);
   return {
     hiddenSize,
