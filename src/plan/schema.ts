@@ -2,7 +2,7 @@
 // ground-truth plan against it. types.ts and output.ts are the same shape for the compiler.
 import { z } from 'zod';
 import { severities } from '../diagnostics.ts';
-import { confidences, itemIds } from './types.ts';
+import { bufferKinds, confidences, itemIds } from './types.ts';
 
 const bytes = z.int().nonnegative().describe('bytes');
 const signedBytes = z.int().describe('bytes; only free may be negative, by as much as the GPU lacks');
@@ -32,6 +32,17 @@ const flag = z.strictObject({
   value: z.string().nullable(),
   because: z.string(),
   list: z.boolean().optional(),
+});
+
+const places = z.record(z.string().regex(/^(?:gpu\d+|pinned|cpu|mapped|repack)$/), z.number().nonnegative());
+const buffers = z.partialRecord(z.enum(bufferKinds), places);
+
+const speed = z.strictObject({
+  tokensPerSecond: z.number().nonnegative(),
+  lowTokensPerSecond: z.number().nonnegative(),
+  highTokensPerSecond: z.number().nonnegative(),
+  bound: z.enum(['memory', 'compute', 'host-memory', 'pcie']),
+  formula: z.string(),
 });
 
 const kvGroup = z.strictObject({ kind: z.string(), layers: count, blockSize: count, pageBytes: bytes, count });
@@ -82,6 +93,27 @@ const plan = z.strictObject({
       maxConcurrency: z.array(count),
     })
     .optional(),
+  buffers: buffers.describe('llama.cpp: MiB as it prints them').optional(),
+  buffersBytes: buffers.describe('llama.cpp: exact bytes').optional(),
+  fit: z
+    .strictObject({
+      status: z.enum(['success', 'failure', 'error']),
+      nCtx: count,
+      ngl: count.nullable(),
+      tensorSplit: z.array(z.number().nonnegative()).optional(),
+      overrides: z.array(z.string()).optional(),
+    })
+    .optional(),
+  offload: z
+    .strictObject({
+      gpuLayers: count,
+      layers: count,
+      mostGpuLayers: count.nullable(),
+      largestContext: count.nullable(),
+      leastCpuMoeLayers: count.nullable().optional(),
+    })
+    .optional(),
+  speed: z.strictObject({ decode: speed, prefill: speed }).describe('estimates').optional(),
 });
 
 export const inputSchema = z.strictObject({

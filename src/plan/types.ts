@@ -18,6 +18,11 @@ export interface Figure {
 export const itemIds = [
   'weights',
   'kv-cache',
+  'state',
+  'compute-buffer',
+  'output-buffer',
+  'projector',
+  'draft',
   'activations',
   'graphs',
   'non-torch',
@@ -117,6 +122,56 @@ export interface Plan {
   command: string;
   suggestions: Suggestion[];
   matrix?: PlanMatrix;
+  /** llama.cpp: its buffers as it prints them, in MiB, and in exact bytes. */
+  buffers?: Buffers;
+  buffersBytes?: Buffers;
+  /** What -fit made of the options; 0 and null: left as they were. */
+  fit?: FitOutcome;
+  offload?: OffloadAnswers;
+  speed?: SpeedEstimate;
+}
+
+export const bufferKinds = ['model', 'kv', 'rs', 'compute', 'output'] as const;
+export type BufferKind = (typeof bufferKinds)[number];
+/** Per kind and place: gpu0, gpu1, ..., pinned (CUDA_Host), cpu, mapped (a view of the file), repack. */
+export type Buffers = Partial<Record<BufferKind, Record<string, number>>>;
+
+export interface FitOutcome {
+  status: 'success' | 'failure' | 'error';
+  nCtx: Tokens;
+  ngl: number | null;
+  /** Layers per GPU. */
+  tensorSplit?: number[];
+  /** Tensors that go elsewhere, as -ot takes them. */
+  overrides?: string[];
+}
+
+/** What users of partial offload ask; null: not even the least works. */
+export interface OffloadAnswers {
+  /** Layers on the GPUs, of so many (the output layer counts as one). */
+  gpuLayers: number;
+  layers: number;
+  /** The most layers that fit at this context. */
+  mostGpuLayers: number | null;
+  /** The largest context that fits at this offload. */
+  largestContext: Tokens | null;
+  /** The fewest blocks whose experts have to stay on the CPU at this context (mixtures of experts). */
+  leastCpuMoeLayers?: number | null;
+}
+
+/** Tokens a second by bytes moved over each memory; an estimate, with its range. */
+export interface SpeedEstimate {
+  decode: SpeedFigure;
+  prefill: SpeedFigure;
+}
+
+export interface SpeedFigure {
+  tokensPerSecond: number;
+  lowTokensPerSecond: number;
+  highTokensPerSecond: number;
+  /** What it waits for. */
+  bound: 'memory' | 'compute' | 'host-memory' | 'pcie';
+  formula: string;
 }
 
 /** Which combinations of context and concurrency the KV cache holds: fits[context][concurrency]. */

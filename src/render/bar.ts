@@ -4,6 +4,11 @@ import type { ItemId } from '../plan/types.ts';
 export const glyphs: Readonly<Record<ItemId, string>> = {
   weights: '█',
   'kv-cache': '▓',
+  state: '▞',
+  'compute-buffer': '▒',
+  'output-buffer': '░',
+  projector: '▚',
+  draft: '≡',
   lora: '▚',
   activations: '▒',
   graphs: '░',

@@ -10,6 +10,11 @@ import { visible } from './text.ts';
 const colours: Readonly<Record<ItemId, string>> = {
   weights: '#3b6fb6',
   'kv-cache': '#3d9a5f',
+  state: '#3aa6a6',
+  'compute-buffer': '#d9a13b',
+  'output-buffer': '#9a5fb0',
+  projector: '#5f7fa8',
+  draft: '#c2543f',
   lora: '#3aa6a6',
   activations: '#d9a13b',
   graphs: '#9a5fb0',

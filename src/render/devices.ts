@@ -7,6 +7,11 @@ import type { DevicePlan, ItemId, Plan } from '../plan/types.ts';
 export const itemNames: Readonly<Record<ItemId, string>> = {
   weights: 'weights',
   'kv-cache': 'KV cache',
+  state: 'recurrent state',
+  'compute-buffer': 'compute buffer',
+  'output-buffer': 'output buffer',
+  projector: 'projector',
+  draft: 'draft model',
   lora: 'LoRA',
   activations: 'activations',
   graphs: 'CUDA graphs',

@@ -20,6 +20,11 @@ export function paintFor(colour: boolean): Paint {
   const items: Record<ItemId, (text: string) => string> = {
     weights: chalk.blue,
     'kv-cache': chalk.green,
+    state: chalk.cyan,
+    'compute-buffer': chalk.yellow,
+    'output-buffer': chalk.magenta,
+    projector: chalk.cyan,
+    draft: chalk.red,
     lora: chalk.cyan,
     activations: chalk.yellow,
     graphs: chalk.magenta,

@@ -295,3 +295,24 @@ function patternProblem(pattern: string): string | undefined {
     return 'is no regular expression';
   }
 }
+
+/** Reads the words of a llama-server line; what is no option of the table comes back as it stood. */
+export function readLlamaWords(words: readonly string[]): { options: LlamaOptions; rest: string[] } {
+  const options: Record<string, unknown> = {};
+  const rest: string[] = [];
+  for (let i = 0; i < words.length; i++) {
+    const word = words[i]!;
+    const entry = llamaOptionTable.find(({ long, short = [] }) => long.includes(word) || short.includes(word));
+    if (!entry) {
+      rest.push(word);
+      continue;
+    }
+    const next = words[i + 1];
+    const takes =
+      entry.value !== undefined && !(entry.bare !== undefined && (next === undefined || next.startsWith('-')));
+    const read = entry.read(takes ? (next ?? '') : (entry.bare ?? ''), word, options[entry.key]);
+    if (takes) i++;
+    if (read !== undefined) options[entry.key] = read;
+  }
+  return { options: options as LlamaOptions, rest };
+}
