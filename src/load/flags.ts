@@ -1,4 +1,5 @@
 // The flag and architecture tables of the engines, from the compiled presets. Read only where commands are generated or read.
+import type { LlamaFlagTable } from '../engines/llamacpp/flags.ts';
 import type { FlagEntry } from '../engines/vllm/flags.ts';
 import type { RegistryEntry } from '../engines/vllm/registry.ts';
 import { loadPresets } from './presets.ts';
@@ -14,4 +15,8 @@ export function plannedFlags(): readonly FlagEntry[] {
 
 export function vllmRegistry(): readonly RegistryEntry[] {
   return loadPresets('vllm-architectures').architectures;
+}
+
+export function llamaFlags(): LlamaFlagTable {
+  return loadPresets('llamacpp-flags');
 }

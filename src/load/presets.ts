@@ -2,6 +2,7 @@
 // line, and a small index of names and byte offsets beside it: a plan reads the index and one line, a sweep the whole array.
 import { closeSync, existsSync, openSync, readFileSync, readSync } from 'node:fs';
 import { assert } from '../assert.ts';
+import type { LlamaFlagTable } from '../engines/llamacpp/flags.ts';
 import { type LlamaRuleBook, type LlamaRules, resolveLlamaRules } from '../engines/llamacpp/rules.ts';
 import type { FlagEntry } from '../engines/vllm/flags.ts';
 import type { Profile, RuleBook } from '../engines/vllm/profile.ts';
@@ -52,6 +53,7 @@ interface PresetFiles {
   quantizations: QuantizationScheme[];
   'vllm-rules': RuleBook;
   'llamacpp-rules': LlamaRuleBook;
+  'llamacpp-flags': LlamaFlagTable;
   'vllm-flags': { flags: FlagEntry[] };
   'vllm-flags-planned': { flags: FlagEntry[] };
   'vllm-architectures': { architectures: RegistryEntry[] };

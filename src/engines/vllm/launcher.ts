@@ -12,8 +12,8 @@ export interface Launched {
   gpuCount?: number;
 }
 
-/** Splits a command line into words as a POSIX shell would; variables stay literal, the first command that names vLLM wins. */
-export function splitCommand(text: string): string[] {
+/** Splits a command line into words as a POSIX shell would; variables stay literal, the first command that names the engine wins. */
+export function splitCommand(text: string, engine = /vllm/): string[] {
   const joined = endLines(text.replace(/[\\`^][ \t]*\r?\n/g, ' ').replace(/^\s*[$>#]\s+/, ''));
   const words: string[] = [];
   let redirect = false;
@@ -27,7 +27,7 @@ export function splitCommand(text: string): string[] {
       if (/^\d$/.test(words.at(-1) ?? '')) words.pop();
       redirect = true;
     } else if (/^(;|&&?|\|\|?)$/.test(token.op)) {
-      if (words.some((word) => /vllm/.test(word))) break;
+      if (words.some((word) => engine.test(word))) break;
       words.splice(0, words.length, ...words.filter((word) => assignment.test(word)));
     }
   }
