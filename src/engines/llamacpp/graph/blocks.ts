@@ -1,0 +1,171 @@
+// The parts that most architectures share: embeddings, norms, projections to Q, K and V, feed-forward networks, and the output.
+// The order of nodes is that of llama.cpp's, on which the allocator's result depends. Law: src/llama-graph.cpp.
+import type { Build } from './build.ts';
+import type { GraphTensor } from './tensor.ts';
+
+export type NormKind = 'rms' | 'layer';
+
+/** Embeddings of the batch's tokens (build_inp_embd). */
+export function inputEmbeddings(b: Build): GraphTensor {
+  const { tokens } = b.batch;
+  const ids = b.inputTensor('i32', tokens);
+  const given = b.inputTensor('f32', b.hp.embd, tokens);
+  const embeddings = b.getRows(b.weight('token_embd.weight'), ids);
+  if (b.rules.embeddingInput) {
+    b.expand(embeddings);
+    b.expand(given);
+  }
+  return embeddings;
+}
+
+/** Positions; four a token with sections (build_inp_pos). */
+export function inputPositions(b: Build): GraphTensor {
+  return b.inputTensor('i32', b.batch.tokens * (b.hp.mrope ? 4 : 1));
+}
+
+/** Which rows are output (build_inp_out_ids). */
+export function inputOutputIds(b: Build): GraphTensor | undefined {
+  if (b.rules.outputIds === 'fewer' && b.batch.outputs >= b.batch.tokens) return undefined;
+  return b.inputTensor('i32', b.batch.outputs);
+}
+
+export interface NormParts {
+  weight?: GraphTensor;
+  bias?: GraphTensor;
+  kind?: NormKind;
+  /** -1: of no layer. */
+  layer: number;
+}
+
+/** build_norm. */
+export function norm(b: Build, x: GraphTensor, { weight, bias, kind = 'rms', layer }: NormParts): GraphTensor {
+  let t = kind === 'rms' ? b.rmsNorm(x) : b.norm(x);
+  if (weight || bias) b.pinToLayer(t, layer);
+  if (weight) t = b.mul(t, weight);
+  if (bias) t = b.add(t, bias);
+  return t;
+}
+
+/** A norm whose weight and bias are blk.<layer>.<name>. */
+export function layerNorm(b: Build, x: GraphTensor, layer: number, name: string, kind: NormKind = 'rms'): GraphTensor {
+  return norm(b, x, {
+    weight: b.layerOptional(layer, `${name}.weight`),
+    bias: b.layerOptional(layer, `${name}.bias`),
+    kind,
+    layer,
+  });
+}
+
+/** A product with its weight's bias and scale, where the model has them (build_lora_mm and what follows it). */
+export function linear(b: Build, layer: number, name: string, x: GraphTensor): GraphTensor {
+  let t = b.mulMat(b.layerWeight(layer, `${name}.weight`), x);
+  const scale = b.layerOptional(layer, `${name}.scale`);
+  if (scale) t = b.mul(t, scale);
+  const bias = b.layerOptional(layer, `${name}.bias`);
+  return bias ? b.add(t, bias) : t;
+}
+
+export interface Qkv {
+  q: GraphTensor;
+  k: GraphTensor;
+  v: GraphTensor;
+}
+
+/** Q, K and V of a layer, each head size x heads x tokens (build_qkv). */
+export function qkv(b: Build, x: GraphTensor, layer: number): Qkv {
+  const { tokens } = b.batch;
+  const [heads, kvHeads] = [b.hp.heads[layer]!, b.hp.kvHeads[layer]!];
+  const [key, value] = [b.hp.keyLength[layer]!, b.hp.valueLength[layer]!];
+  if (b.layerOptional(layer, 'attn_qkv.weight')) {
+    const fused = linear(b, layer, 'attn_qkv', x);
+    const part = (size: number, n: number, from: number) =>
+      b.view(fused, {
+        ne: [size, n, tokens],
+        nb: [b.rowSize(fused.type, size), fused.nb[1]],
+        offset: b.rowSize(fused.type, from),
+      });
+    const q = part(key, heads, 0);
+    const k = part(key, kvHeads, key * heads);
+    return { q, k, v: part(value, kvHeads, key * (heads + kvHeads)) };
+  }
+  const q = linear(b, layer, 'attn_q', x);
+  const k = linear(b, layer, 'attn_k', x);
+  const v = linear(b, layer, 'attn_v', x);
+  return {
+    q: b.reshape(q, key, heads, tokens),
+    k: b.reshape(k, key, kvHeads, tokens),
+    v: b.reshape(v, value, kvHeads, tokens),
+  };
+}
+
+export type Activation = 'silu' | 'gelu' | 'relu' | 'relu_sqr' | 'swiglu' | 'geglu';
+
+const fusedGates: Readonly<Record<string, string>> = { silu: 'swiglu', gelu: 'geglu', relu: 'reglu' };
+
+export interface FfnParts {
+  layer: number;
+  activation: Activation;
+  /** Names of the weights; undefined: the network has no such part. */
+  up?: string;
+  gate?: string;
+  down?: string;
+}
+
+/** A feed-forward network with a parallel gate where the model has one (build_ffn). */
+export function ffn(b: Build, x: GraphTensor, parts: FfnParts): GraphTensor {
+  const { layer, activation, up = 'ffn_up', gate = 'ffn_gate', down = 'ffn_down' } = parts;
+  const grown = biasedThenScaled(b, layer, up, x);
+  const gated = b.layerOptional(layer, `${gate}.weight`) ? biasedThenScaled(b, layer, gate, x) : undefined;
+  return biasedThenScaled(b, layer, down, activate(b, activation, grown, gated));
+}
+
+/** Within a feed-forward network the bias comes before the scale. */
+function biasedThenScaled(b: Build, layer: number, name: string, x: GraphTensor): GraphTensor {
+  let t = b.mulMat(b.layerWeight(layer, `${name}.weight`), x);
+  const bias = b.layerOptional(layer, `${name}.bias`);
+  if (bias) t = b.add(t, bias);
+  const scale = b.layerOptional(layer, `${name}.scale`);
+  return scale ? b.mul(t, scale) : t;
+}
+
+/** The activation of one operand, or of gate and up. */
+export function activate(b: Build, activation: Activation, up: GraphTensor, gate?: GraphTensor): GraphTensor {
+  switch (activation) {
+    case 'swiglu':
+    case 'geglu':
+      return b.glu(activation, up);
+    case 'relu_sqr':
+      return b.sqr(b.unary('relu', up));
+    default:
+      if (!gate) return b.unary(activation, up);
+      if (b.rules.fusedGates) return b.glu(fusedGates[activation]!, gate, up);
+      return b.mul(b.unary(activation, gate), up);
+  }
+}
+
+/** The rows that are output, of the last layer's attention and residual; nothing happens in earlier layers. */
+export function gatherOutputs(
+  b: Build,
+  ids: GraphTensor | undefined,
+  layer: number,
+  ...rows: GraphTensor[]
+): GraphTensor[] {
+  if (!ids || layer !== b.hp.layers - b.hp.nextnLayers - 1) return rows;
+  return rows.map((t) => b.getRows(t, ids));
+}
+
+/** The final norm and the logits; both are outputs of the graph (llm_graph_result::set_outputs). */
+export function outputHead(b: Build, x: GraphTensor, kind: NormKind = 'rms'): void {
+  const normed = norm(b, x, {
+    weight: b.optional('output_norm.weight'),
+    bias: b.optional('output_norm.bias'),
+    kind,
+    layer: -1,
+  });
+  let logits = b.mulMat(b.outputWeight(), normed);
+  const bias = b.optional('output.bias');
+  if (bias) logits = b.add(logits, bias);
+  normed.output = true;
+  logits.output = true;
+  b.expand(logits);
+}

@@ -1,0 +1,152 @@
+// What the CUDA backend can run and what its buffers need: operations it lacks, batches worth moving to it, and the scratch that
+// flash attention keeps behind its result. Law: ggml/src/ggml-cuda/ggml-cuda.cu, fattn.cu; compute capability 8.9 where it matters.
+import { ggmlTypes, isQuantized } from '../../../spec/ggml-types.ts';
+import type { FlashRules } from './rules.ts';
+import { elements, type GraphTensor, hasContiguousRows, isContiguous, tensorSpan } from './tensor.ts';
+
+/** Smallest batch for which a host weight's operation is worth moving to a GPU (op_offload_min_batch_size). */
+const offloadBatch = 32;
+
+/** Keys per block of the flash attention kernels (FATTN_KQ_STRIDE). */
+const keyStride = 256;
+
+/** Whether a GPU takes over an operation whose weight lies in host memory. */
+export function offloads(t: GraphTensor): boolean {
+  switch (t.op) {
+    case 'get_rows':
+      return false;
+    case 'mul_mat':
+      return t.ne[1] >= offloadBatch;
+    case 'mul_mat_id':
+    case 'rope':
+      return t.ne[2] >= offloadBatch;
+    default:
+      return t.ne[1] * t.ne[2] * t.ne[3] >= offloadBatch;
+  }
+}
+
+/** Whether the GPU's backend can run the operation. Data of another GPU is out of its reach. */
+export function cudaSupports(t: GraphTensor, device: number, flash: FlashRules): boolean {
+  for (const source of t.src) {
+    const place = source.place ?? source.viewSrc?.place;
+    if (typeof place === 'number' && place !== device) return false;
+  }
+  switch (t.op) {
+    case 'unary':
+      return isContiguous(t.src[0]!);
+    case 'glu':
+      return isContiguous(t.src[0]!, 1);
+    case 'mul_mat':
+    case 'mul_mat_id':
+      return multiplies(t);
+    case 'get_rows':
+      return !noRowLookup.has(t.src[0]!.type);
+    case 'norm':
+    case 'rms_norm':
+    case 'l2_norm':
+    case 'sum_rows':
+    case 'mean':
+      return hasContiguousRows(t.src[0]!);
+    case 'group_norm':
+    case 'roll':
+      return isContiguous(t.src[0]!);
+    case 'rope':
+      return isContiguous(t.src[0]!, 2);
+    case 'flash_attn_ext':
+      return flashAttentionRuns(t, flash);
+    case 'ssm_scan':
+      return scans(t);
+    case 'ssm_conv':
+      return t.src[0]!.ne[1] % 128 === 0;
+    case 'custom':
+      return false;
+    default:
+      return true;
+  }
+}
+
+const noRowLookup: ReadonlySet<string> = new Set([
+  'nvfp4',
+  'tq1_0',
+  'tq2_0',
+  'i8',
+  'i16',
+  'i64',
+  'f64',
+  'q8_1',
+  'q8_k',
+]);
+
+function multiplies(t: GraphTensor): boolean {
+  const [a, b] = t.src as [GraphTensor, GraphTensor];
+  if (a.nb[0] !== ggmlTypes[a.type].bytes || b.nb[0] !== ggmlTypes[b.type].bytes) return false;
+  return b.type !== 'f16' || a.type === 'f16';
+}
+
+/** The selective scan's kernels: Mamba-2 with states of 128 or 256, Mamba with states of 16. */
+function scans(t: GraphTensor): boolean {
+  const state = t.src[0]!;
+  if (t.src[3]!.ne[0] === 1) return (state.ne[0] === 128 || state.ne[0] === 256) && state.ne[1] % 16 === 0;
+  return state.ne[0] === 16 && state.ne[1] === 1 && state.ne[2] % 128 === 0 && t.src[4]!.ne[1] === 1;
+}
+
+/** The kernels' grouped-query optimisation: all queries of a KV head share one reading of its keys. */
+function groupsQueries(t: GraphTensor): boolean {
+  const [q, k, v, mask] = t.src as [GraphTensor, GraphTensor, GraphTensor, GraphTensor | undefined];
+  if (q.ne[2] / k.ne[2] < 2 || !mask || t.variant === 'alibi' || k.ne[1] % keyStride !== 0) return false;
+  return [q, k, v, mask].every(
+    (s) => isQuantized(s.type) || (s.nb[1] % 16 === 0 && s.nb[2] % 16 === 0 && s.nb[3] % 16 === 0),
+  );
+}
+
+/** Whether a kernel exists for these heads and types. */
+export function flashAttentionRuns(t: GraphTensor, rules: FlashRules): boolean {
+  const [q, k, v] = t.src as [GraphTensor, GraphTensor, GraphTensor];
+  const [key, value] = [k.ne[0], v.ne[0]];
+  const group = q.ne[2] / k.ne[2];
+  const pair = rules.pairs.find((p) => p.key === key && p.value === value);
+  if (pair) {
+    if (!groupsQueries(t) || group % pair.group !== 0) return false;
+  } else if (key !== value || (rules.heads && !rules.heads.includes(key))) {
+    return false;
+  }
+  if (!rules.streams && q.ne[3] !== 1) return false;
+  if (!rules.types.includes(k.type) || !rules.types.includes(v.type)) return false;
+  if (rules.quantizedHeads && !rules.quantizedHeads.includes(key) && (k.type !== 'f16' || v.type !== 'f16'))
+    return false;
+  return rules.mixedTypes || k.type === v.type;
+}
+
+/** Small batches run in the vector kernel, which reads quantized keys and values directly. */
+function runsVectorKernel(t: GraphTensor): boolean {
+  const [q, k, v] = t.src as [GraphTensor, GraphTensor, GraphTensor];
+  const size = q.ne[0];
+  if (size > 256 || size % 64 !== 0 || size === 192 || k.ne[1] % keyStride !== 0) return false;
+  const batch = q.ne[1];
+  const quantized = isQuantized(k.type) || isQuantized(v.type);
+  if (quantized && batch <= 2) return true;
+  const group = q.ne[2] / k.ne[2];
+  const many = group > 4 && (size >= 256 || k.ne[1] >= 8192);
+  if (!quantized && batch === 1 && q.ne[3] === 1 && !many) return true;
+  return batch === 1 && !groupsQueries(t);
+}
+
+export type Flash = FlashRules;
+
+/**
+ * Bytes of a flash attention result on a GPU: what it holds, and F16 copies of K and V for kernels that read nothing else.
+ */
+export function flashAttentionBytes(t: GraphTensor, rules: FlashRules): number {
+  let end = tensorSpan(t);
+  if (!rules.f16Copies) return end;
+  const [, k, v] = t.src as [GraphTensor, GraphTensor, GraphTensor];
+  const vector = runsVectorKernel(t);
+  const needed = (s: GraphTensor) => (vector ? s.type === 'f32' : s.type !== 'f16');
+  const shared = v.viewSrc && (v.viewSrc === k || (v.viewSrc === k.viewSrc && v.viewOffset === k.viewOffset));
+  const copy = (s: GraphTensor) => {
+    end = Math.ceil(end / 128) * 128 + elements(s) * 2;
+  };
+  if (needed(k)) copy(k);
+  if (needed(v) && !(shared && needed(k))) copy(v);
+  return end;
+}

@@ -1,0 +1,228 @@
+// The operations that llama.cpp's graphs are built of: dimensions and type of each result, and whether it is a view. Names and
+// argument order are ggml's. Law: ggml/src/ggml.c.
+import { assert } from '../../../assert.ts';
+import { type GgmlType, ggmlTypes } from '../../../spec/ggml-types.ts';
+import { elements, Graph, type GraphTensor, isContiguous, type Op, type Quad } from './tensor.ts';
+
+/** ggml_row_size; a type's blocks are rounded as C divides. */
+const rowSize = (type: GgmlType, values: number): number =>
+  Math.trunc((ggmlTypes[type].bytes * values) / ggmlTypes[type].block);
+
+export interface ViewShape {
+  ne: readonly number[];
+  /** Strides of the second and later dimensions; undefined: without gaps. */
+  nb?: readonly number[];
+  offset?: number;
+}
+
+function quad(ne: readonly number[]): Quad {
+  return [ne[0]!, ne[1] ?? 1, ne[2] ?? 1, ne[3] ?? 1];
+}
+
+export class GraphOps extends Graph {
+  /** A tensor that is set before the graph runs. */
+  inputTensor(type: GgmlType, ...ne: number[]): GraphTensor {
+    const t = this.tensor({ type, ne: quad(ne) });
+    t.input = true;
+    return t;
+  }
+
+  rowSize(type: GgmlType, values: number): number {
+    return rowSize(type, values);
+  }
+
+  isPlain(a: GraphTensor): boolean {
+    return isContiguous(a);
+  }
+
+  /** A result of its first operand's type and dimensions. */
+  private like(op: Op, src: GraphTensor[], variant?: string): GraphTensor {
+    return this.tensor({ op, type: src[0]!.type, ne: src[0]!.ne, src, variant });
+  }
+
+  // Views.
+
+  /** ggml_view_1d to ggml_view_4d. */
+  view(a: GraphTensor, { ne, nb = [], offset = 0 }: ViewShape): GraphTensor {
+    const q = quad(ne);
+    const nb0 = ggmlTypes[a.type].bytes;
+    const nb1 = nb[0] ?? rowSize(a.type, q[0]);
+    const nb2 = nb[1] ?? nb1 * q[1];
+    const nb3 = nb[2] ?? nb2 * q[2];
+    return this.tensor({
+      op: 'view',
+      type: a.type,
+      ne: q,
+      nb: [nb0, nb1, nb2, nb3],
+      src: [a],
+      viewSrc: a,
+      viewOffset: offset,
+    });
+  }
+
+  reshape(a: GraphTensor, ...ne: number[]): GraphTensor {
+    const q = quad(ne);
+    assert(q[0] * q[1] * q[2] * q[3] === elements(a), `reshape of ${a.ne.join('x')} to ${ne.join('x')}`);
+    return this.tensor({ op: 'reshape', type: a.type, ne: q, src: [a], viewSrc: a });
+  }
+
+  /** Dimension i of `a` becomes dimension axes[i]. */
+  permute(a: GraphTensor, ...axes: [number, number, number, number]): GraphTensor {
+    const ne: [number, number, number, number] = [1, 1, 1, 1];
+    const nb: [number, number, number, number] = [0, 0, 0, 0];
+    for (let i = 0; i < 4; i++) {
+      ne[axes[i]!] = a.ne[i]!;
+      nb[axes[i]!] = a.nb[i]!;
+    }
+    return this.tensor({ op: 'permute', type: a.type, ne, nb, src: [a], viewSrc: a });
+  }
+
+  transpose(a: GraphTensor): GraphTensor {
+    return this.tensor({
+      op: 'transpose',
+      type: a.type,
+      ne: [a.ne[1], a.ne[0], a.ne[2], a.ne[3]],
+      nb: [a.nb[1], a.nb[0], a.nb[2], a.nb[3]],
+      src: [a],
+      viewSrc: a,
+    });
+  }
+
+  // Results of the first operand's layout.
+
+  add = (a: GraphTensor, b: GraphTensor): GraphTensor => this.like('add', [a, b]);
+  sub = (a: GraphTensor, b: GraphTensor): GraphTensor => this.like('sub', [a, b]);
+  mul = (a: GraphTensor, b: GraphTensor): GraphTensor => this.like('mul', [a, b]);
+  div = (a: GraphTensor, b: GraphTensor): GraphTensor => this.like('div', [a, b]);
+  addId = (a: GraphTensor, b: GraphTensor, ids: GraphTensor): GraphTensor => this.like('add_id', [a, b, ids]);
+  sqr = (a: GraphTensor): GraphTensor => this.like('sqr', [a]);
+  sqrt = (a: GraphTensor): GraphTensor => this.like('sqrt', [a]);
+  scale = (a: GraphTensor): GraphTensor => this.like('scale', [a]);
+  clamp = (a: GraphTensor): GraphTensor => this.viewLike('clamp', a);
+  norm = (a: GraphTensor): GraphTensor => this.like('norm', [a]);
+  rmsNorm = (a: GraphTensor): GraphTensor => this.like('rms_norm', [a]);
+  groupNorm = (a: GraphTensor): GraphTensor => this.like('group_norm', [a]);
+  l2Norm = (a: GraphTensor): GraphTensor => this.like('l2_norm', [a]);
+  /** silu, gelu, relu, sigmoid, tanh, softplus, exp, neg, ... */
+  unary = (name: string, a: GraphTensor): GraphTensor => this.like('unary', [a], name);
+  cumsum = (a: GraphTensor): GraphTensor => this.like('cumsum', [a]);
+  fill = (a: GraphTensor): GraphTensor => this.like('fill', [a]);
+  tri = (a: GraphTensor): GraphTensor => this.like('tri', [a]);
+
+  rope(a: GraphTensor, positions: GraphTensor, factors?: GraphTensor): GraphTensor {
+    return this.like('rope', factors ? [a, positions, factors] : [a, positions]);
+  }
+
+  softMax(a: GraphTensor, mask?: GraphTensor, sinks?: GraphTensor): GraphTensor {
+    const src = [a];
+    if (mask) src.push(mask);
+    if (sinks) src.push(sinks);
+    return this.like('soft_max', src);
+  }
+
+  /** An operation that writes into its first operand. */
+  viewLike(op: Op, a: GraphTensor, src: GraphTensor[] = [a]): GraphTensor {
+    return this.tensor({ op, type: a.type, ne: a.ne, nb: a.nb, src, viewSrc: a });
+  }
+
+  // Results of other dimensions.
+
+  /** F32, columns of `a` by columns of `b`. */
+  mulMat(a: GraphTensor, b: GraphTensor): GraphTensor {
+    assert(a.ne[0] === b.ne[0], `product of rows of ${a.ne[0]} and ${b.ne[0]}`);
+    return this.tensor({ op: 'mul_mat', type: 'f32', ne: [a.ne[1], b.ne[1], b.ne[2], b.ne[3]], src: [a, b] });
+  }
+
+  mulMatId(experts: GraphTensor, b: GraphTensor, ids: GraphTensor): GraphTensor {
+    return this.tensor({
+      op: 'mul_mat_id',
+      type: 'f32',
+      ne: [experts.ne[1], ids.ne[0], b.ne[2], 1],
+      src: [experts, b, ids],
+    });
+  }
+
+  /** ggml_cont, or ggml_cont_2d and so on with other dimensions. */
+  cont(a: GraphTensor, ...ne: number[]): GraphTensor {
+    return this.tensor({ op: 'cont', type: a.type, ne: ne.length > 0 ? quad(ne) : a.ne, src: [a] });
+  }
+
+  /** `a` written into `b`; the result is `b`. */
+  cpy(a: GraphTensor, b: GraphTensor): GraphTensor {
+    return this.tensor({ op: 'cpy', type: b.type, ne: b.ne, nb: b.nb, src: [a, b], viewSrc: b });
+  }
+
+  /** A copy of another type; ggml names the result as its own second source. */
+  cast(a: GraphTensor, type: GgmlType): GraphTensor {
+    const result = this.tensor({ op: 'cpy', type, ne: a.ne, src: [a] });
+    result.src.push(result);
+    return result;
+  }
+
+  /** Rows of `b` written into `a` where `ids` says; the result is `a`. */
+  setRows(a: GraphTensor, b: GraphTensor, ids: GraphTensor): GraphTensor {
+    return this.viewLike('set_rows', a, [b, ids, a]);
+  }
+
+  getRows(a: GraphTensor, ids: GraphTensor): GraphTensor {
+    return this.tensor({
+      op: 'get_rows',
+      type: a.type === 'i32' ? 'i32' : 'f32',
+      ne: [a.ne[0], ids.ne[0], ids.ne[1], ids.ne[2]],
+      src: [a, ids],
+    });
+  }
+
+  concat(a: GraphTensor, b: GraphTensor, dim: number): GraphTensor {
+    const ne: [number, number, number, number] = [a.ne[0], a.ne[1], a.ne[2], a.ne[3]];
+    ne[dim] = a.ne[dim]! + b.ne[dim]!;
+    return this.tensor({ op: 'concat', type: a.type, ne, src: [a, b] });
+  }
+
+  /** ggml_repeat to the given dimensions. */
+  repeat(a: GraphTensor, ...ne: number[]): GraphTensor {
+    return this.tensor({ op: 'repeat', type: a.type, ne: quad(ne), src: [a] });
+  }
+
+  /** Dimensions grown by zeros. */
+  pad(a: GraphTensor, ...by: number[]): GraphTensor {
+    const ne: Quad = [a.ne[0] + (by[0] ?? 0), a.ne[1] + (by[1] ?? 0), a.ne[2] + (by[2] ?? 0), a.ne[3] + (by[3] ?? 0)];
+    return this.tensor({ op: 'pad', type: a.type, ne, src: [a] });
+  }
+
+  /** A gated unit: swiglu, geglu, reglu, swiglu_oai; one operand holds both halves, two are gate and up. */
+  glu(name: string, a: GraphTensor, b?: GraphTensor): GraphTensor {
+    const ne: Quad = b ? a.ne : [Math.trunc(a.ne[0] / 2), a.ne[1], a.ne[2], a.ne[3]];
+    return this.tensor({ op: 'glu', type: a.type, ne, src: b ? [a, b] : [a], variant: name });
+  }
+
+  argsort(a: GraphTensor): GraphTensor {
+    return this.tensor({ op: 'argsort', type: 'i32', ne: a.ne, src: [a] });
+  }
+
+  sumRows(a: GraphTensor): GraphTensor {
+    return this.tensor({ op: 'sum_rows', type: a.type, ne: [1, a.ne[1], a.ne[2], a.ne[3]], src: [a] });
+  }
+
+  flashAttention(parts: {
+    q: GraphTensor;
+    k: GraphTensor;
+    v: GraphTensor;
+    mask?: GraphTensor;
+    sinks?: GraphTensor;
+    /** ALiBi slopes. */
+    alibi?: boolean;
+  }): GraphTensor {
+    const { q, k, v, mask, sinks, alibi } = parts;
+    const src = [q, k, v];
+    if (mask) src.push(mask);
+    if (sinks) src.push(sinks);
+    return this.tensor({
+      op: 'flash_attn_ext',
+      type: 'f32',
+      ne: [v.ne[0], q.ne[2], q.ne[1], q.ne[3]],
+      src,
+      variant: alibi ? 'alibi' : undefined,
+    });
+  }
+}
