@@ -17,6 +17,7 @@ import { readReleases } from '../src/engines/vllm/releases.ts';
 import { gpuKey, modelKey } from '../src/load/names.ts';
 import type { ModelTypeFacts, PresetIndex, VariantBook } from '../src/load/presets.ts';
 import { parseYaml } from '../src/load/yaml.ts';
+import type { QualityBook, QualityTable } from '../src/plan/quality/book.ts';
 import type { WorkloadPreset } from '../src/sim/workload/preset.ts';
 import { workloadPresetSchema } from '../src/sim/workload/preset-schema.ts';
 import { configKeys } from '../src/spec/config-keys.ts';
@@ -34,10 +35,7 @@ const variantFile = 'presets/model-variants.yaml';
 mkdirSync(out, { recursive: true });
 buildModels();
 buildGpus();
-writeJson(
-  'quantizations.json',
-  yamlFiles('presets/quantizations').flatMap((path) => load(path) as object[] | object),
-);
+writeJson('quantizations.json', yamlFiles('presets/quantizations').flatMap(schemesIn));
 const book = rules('presets/engines/vllm', releasesAscend);
 writeJson('vllm-rules.json', book);
 // A plan reads the rules as they stood in one release.
@@ -50,7 +48,8 @@ for (const table of ['vllm-flags', 'vllm-architectures', 'llamacpp-flags']) {
 const planned = new Set([...engineOptionTable.map(vllmName), '--compilation-config']);
 const { flags } = load<{ flags: FlagEntry[] }>('presets/engines/vllm-flags.yaml')!;
 writeJson('vllm-flags-planned.json', { flags: flags.filter(({ flag }) => planned.has(flag)) });
-writeJson('quality.json', load('presets/quality.yaml'));
+writeJson('quality.json', qualityBook());
+for (const table of ['hardware-formats', 'kv-cache-schemes']) writeJson(`${table}.json`, load(`presets/${table}.yaml`));
 writeJson(
   'workloads.json',
   yamlFiles('presets/workloads').flatMap((path) => checked<WorkloadPreset>(path, workloadPresetSchema) ?? []),
@@ -89,11 +88,54 @@ function buildModels(): void {
   writeJson('model-variants.json', book);
 }
 
+/** A file holds one scheme, or a list of them. */
+function schemesIn(path: string): { id: string }[] {
+  const value = load<{ id: string } | { id: string }[]>(path);
+  return value === undefined ? [] : Array.isArray(value) ? value : [value];
+}
+
+/** measures.yaml and the tables of all files beside it; names that it does not explain are mistakes. */
+function qualityBook(): QualityBook {
+  const folder = 'presets/quality';
+  const measures = load<Omit<QualityBook, 'tables'> & { compared: Record<string, string> }>(`${folder}/measures.yaml`)!;
+  const files = yamlFiles(folder).filter((path) => !path.endsWith('/measures.yaml'));
+  const weights = new Set([
+    ...yamlFiles('presets/quantizations')
+      .flatMap(schemesIn)
+      .map(({ id }) => id),
+    ...Object.keys(measures.compared),
+  ]);
+  const caches = load<{ schemes: { id: string }[] }>('presets/kv-cache-schemes.yaml')!.schemes.map(({ id }) => id);
+  const tables: QualityTable[] = [];
+  for (const path of files) {
+    for (const { tables: own, ...origin } of load<QualityFile>(path)?.sources ?? []) {
+      for (const table of own) {
+        tables.push({ ...origin, ...table });
+        if (!measures.metrics[table.metric]) problem(path, `no metric ${table.metric}`);
+        if (!measures.models[table.model]) problem(path, `no model ${table.model}`);
+        for (const scheme of Object.keys(table.values))
+          if (!(table.of === 'kv-cache' ? caches.includes(scheme) : weights.has(scheme)))
+            problem(path, `no scheme ${scheme}`);
+      }
+    }
+  }
+  const { metrics, models, lineages } = measures;
+  return { metrics, models, lineages, tables };
+}
+
+interface QualityFile {
+  sources: { source: string; note?: string; tables: QualityTable[] }[];
+}
+
 /** Bases and schemes must exist, settings must be known keys, ids must not be a preset's. */
 function checkVariants(book: VariantBook, models: readonly ModelSpec[], names: Names): void {
   const ids = new Set(models.map((model) => model.id));
   const known = new Set([...configKeys, 'rope', 'vision', 'audio']);
-  const schemes = new Set(yamlFiles('presets/quantizations').flatMap((path) => load<{ id: string }>(path)?.id ?? []));
+  const schemes = new Set(
+    yamlFiles('presets/quantizations')
+      .flatMap(schemesIn)
+      .map(({ id }) => id),
+  );
   for (const { id, base, config } of book.variants) {
     if (!ids.has(base)) problem(variantFile, `${id}: no model preset ${base}`);
     if (names[modelKey(id)] !== undefined) problem(variantFile, `${id} is also a preset's name`);

@@ -7,7 +7,9 @@ import { type LlamaRuleBook, type LlamaRules, resolveLlamaRules } from '../engin
 import type { FlagEntry } from '../engines/vllm/flags.ts';
 import type { Profile, RuleBook } from '../engines/vllm/profile.ts';
 import type { RegistryEntry } from '../engines/vllm/registry.ts';
-import type { QualityFigure } from '../plan/quality.ts';
+import type { QualityBook } from '../plan/quality/book.ts';
+import type { KvCacheScheme } from '../plan/quantize/kv-schemes.ts';
+import type { HardwareLaws } from '../plan/quantize/support.ts';
 import type { WorkloadPreset } from '../sim/workload/preset.ts';
 import type { GpuSpec } from '../spec/gpu.ts';
 import type { Json, ModelSpec } from '../spec/model.ts';
@@ -58,7 +60,9 @@ interface PresetFiles {
   'vllm-flags-planned': { flags: FlagEntry[] };
   'vllm-architectures': { architectures: RegistryEntry[] };
   'model-variants': VariantBook;
-  quality: { figures: QualityFigure[] };
+  quality: QualityBook;
+  'hardware-formats': { laws: HardwareLaws };
+  'kv-cache-schemes': { schemes: KvCacheScheme[] };
   workloads: WorkloadPreset[];
 }
 

@@ -15,7 +15,7 @@ import { flagWords } from './flag-words.ts';
 import { planMatrix } from './matrix.ts';
 import { envelope, type PlanInputEcho, type PlanOutput } from './output.ts';
 import { pitfalls } from './pitfalls.ts';
-import type { QualityFigure } from './quality.ts';
+import type { QualityBook } from './quality/book.ts';
 import type { PlanRequest } from './request.ts';
 import { suggest } from './suggest.ts';
 import type { FlagSuggestion } from './types.ts';
@@ -35,7 +35,7 @@ export interface CompleteInput {
   schemes: () => readonly QuantizationScheme[];
   gpus: () => readonly GpuSpec[];
   /** Read only when the weights are below 8 bits. */
-  quality: () => readonly QualityFigure[];
+  quality: () => QualityBook;
   diagnostics: readonly Diagnostic[];
 }
 

@@ -6,7 +6,8 @@ import type { Diagnostic } from '../diagnostics.ts';
 import type { ResolvedOptions } from '../engines/vllm/resolved.ts';
 import { gib, mib, percent, smallGib, thousands } from '../numbers.ts';
 import { GiB } from '../units.ts';
-import { overQuantized, type QualityFigure } from './quality.ts';
+import type { QualityBook } from './quality/book.ts';
+import { overQuantized } from './quality/over-quantized.ts';
 import type { PlanRequest } from './request.ts';
 import { type BudgetItem, type ItemId, nothingLoaded, type Plan } from './types.ts';
 
@@ -15,7 +16,7 @@ export interface PitfallFacts {
   resolved: ResolvedOptions;
   architecture: Architecture;
   plan: Plan;
-  quality: () => readonly QualityFigure[];
+  quality: () => QualityBook;
 }
 
 type Check = (facts: PitfallFacts) => Diagnostic | undefined;
@@ -177,8 +178,8 @@ function eager({ plan, resolved }: PitfallFacts): Diagnostic | undefined {
   };
 }
 
-function quality({ request, quality: figures }: PitfallFacts): Diagnostic | undefined {
-  return request.scheme && request.scheme.bits < 8 ? overQuantized(request.spec, request.scheme, figures()) : undefined;
+function quality({ request, quality: book }: PitfallFacts): Diagnostic | undefined {
+  return request.scheme && request.scheme.bits < 8 ? overQuantized(request.spec, request.scheme, book()) : undefined;
 }
 
 /** Longer requests than max_model_len are refused one by one, or cut. */

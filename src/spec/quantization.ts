@@ -1,6 +1,6 @@
 // How weights are stored: the schemes of presets/quantizations, and the scheme that a checkpoint's quantization_config
 // describes. It says bits, groups, scales and what stays in 16 bit; what an engine makes of them in memory is the engine's.
-import { isJsonObject, type Json, type QuantizationConfig } from './model.ts';
+import { type Dtype, isJsonObject, type Json, type QuantizationConfig } from './model.ts';
 
 const weightFormats = [
   'none',
@@ -17,6 +17,7 @@ const weightFormats = [
   'mxfp8',
   'bnb-4bit',
   'bnb-8bit',
+  'codebook',
   'gguf',
 ] as const;
 export type WeightFormat = (typeof weightFormats)[number];
@@ -65,14 +66,43 @@ export interface QuantizationScheme {
   since?: string;
   until?: string;
   bitsPerWeight?: number;
+  /** Zero points of so many bits; absent: of the weights' own. */
+  zeroPointBits?: number;
+  /** Bytes of the codebooks of one matrix. */
+  codebookBytes?: number;
+  /** What the whole model computes in (fp32, fp16, bf16). */
+  dtype?: Dtype;
+  /** Name of the mix for llama-quantize, and whether files of it are made with an importance matrix. */
+  mix?: string;
+  imatrix?: boolean;
+  /** Entry of presets/hardware-formats.yaml that says what a GPU does with it. */
+  law?: string;
+  /** What the activations are in where the GPU multiplies natively. */
+  activations?: string;
+  /** The scheme whose published figures hold for this one too, and why. */
+  evidence?: { scheme: string; note: string };
+  /** Engines that have a form of it; absent: vllm. */
+  engines?: ('vllm' | 'llama.cpp')[];
+  /** llama.cpp builds that have it; since and until are vLLM's releases. */
+  build?: { since?: string; until?: string };
+  /** Only for models that were trained in it. */
+  trained?: boolean;
+  /** Only for models with routed experts. */
+  needs?: 'experts';
   sources?: string[];
   notes?: string[];
 }
 
 /** The preset with this id or synonym. */
 export function findScheme(schemes: readonly QuantizationScheme[], id: string): QuantizationScheme | undefined {
-  const wanted = id.toLowerCase().replaceAll('_', '-');
-  return schemes.find((scheme) => scheme.id === wanted || scheme.synonyms?.includes(wanted));
+  const wanted = plainId(id);
+  return schemes.find(
+    (scheme) => plainId(scheme.id) === wanted || scheme.synonyms?.some((name) => plainId(name) === wanted),
+  );
+}
+
+function plainId(id: string): string {
+  return id.toLowerCase().replaceAll('_', '-');
 }
 
 /** What a checkpoint's own quantization_config says, as a scheme. Undefined when its method is not known. */

@@ -98,6 +98,8 @@ export const expertsLayouts: Readonly<Record<WeightFormat, ExpertsLayout>> = {
     ];
   },
   'bnb-8bit': (module, context) => [...bytes(module), ...biases(module, context)],
+  /** No release has experts in codebooks. */
+  codebook: (module, { dtypeBytes }) => plainExperts(module, dtypeBytes),
   gguf: (module, context) => {
     const { first, second } = expertSizes(module);
     const bits = context.scheme.bitsPerWeight ?? context.scheme.bits;

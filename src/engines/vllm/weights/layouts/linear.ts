@@ -121,6 +121,13 @@ export const linearLayouts: Readonly<Record<WeightFormat, LinearLayout>> = {
     ...biasOf(module, context),
   ],
   'bnb-8bit': (module, context) => [...byte(module), ...biasOf(module, context)],
+  /** Codes, the codebooks of the matrix, a scale per output. */
+  codebook: (module, context) => [
+    ['codes', Math.ceil((module.inputs * module.outputs * context.scheme.bits) / 8)],
+    ['codebooks', context.scheme.codebookBytes ?? 0],
+    ['scales', module.outputs * context.dtypeBytes],
+    ...biasOf(module, context),
+  ],
   gguf: (module, context) => [
     [
       'qweight',
