@@ -22,7 +22,7 @@ export function tensorRows(architecture: Architecture): TensorRow[] {
 }
 
 /** {0..2,4,6..8}; a single index stands without braces. */
-function indexPattern(indices: readonly number[] | undefined): string {
+export function indexPattern(indices: readonly number[] | undefined): string {
   if (!indices || indices.length === 0) return '';
   if (indices.length === 1) return String(indices[0]);
   const runs: [number, number][] = [];

@@ -12,6 +12,7 @@ import { completePlan } from '../plan/complete.ts';
 import type { PlanOutput } from '../plan/output.ts';
 import type { PlanRequest } from '../plan/request.ts';
 import type { GpuListOutput } from '../render/gpus.ts';
+import type { GgufModel } from '../spec/gguf.ts';
 import type { GpuSpec } from '../spec/gpu.ts';
 import { defaultParallel, type EngineOptions } from '../spec/options.ts';
 import { assumedModel, checkChoices, freeMemory, schemeFor } from './plan-checks.ts';
@@ -82,6 +83,7 @@ export async function resolveArguments(args: PlanArguments, io: Io): Promise<Res
   checkChoices(given, plannedFlags());
   const model = await withProgress(io, modelRef, () => resolveModel(modelRef, { env: io.env }));
   diagnostics.push(...model.diagnostics);
+  if (model.gguf) diagnostics.push(await sixteenBit(model.gguf));
   if (args.assumeArchitecture !== undefined)
     model.spec = assumedModel(model.spec, args.assumeArchitecture, diagnostics);
   if (existing.quantization !== undefined && args.given.quantization === undefined)
@@ -135,7 +137,7 @@ export function completeRequest(
     registry: vllmRegistry(),
     schemes: () => loadPresets('quantizations'),
     gpus: () => loadPresets('gpus'),
-    quality: () => loadPresets('quality').figures,
+    quality: () => loadPresets('quality'),
     diagnostics: [...diagnostics, ...ofServed],
   });
 }
@@ -162,6 +164,11 @@ function checkDeviceCount({ options }: PlanRequest, count: number): void {
       path: '--gpu',
     });
   }
+}
+
+async function sixteenBit(gguf: GgufModel): Promise<Diagnostic> {
+  const { sixteenBitNote } = await import('../load/gguf-spec.ts');
+  return sixteenBitNote(gguf);
 }
 
 /** Only the hub takes long. */

@@ -1,14 +1,18 @@
 // `vram show <kind> <id>`: one preset as YAML with its sources; `vram show model <ref> --tensors` lists the tensors of a model.
+
+import { type GgufRow, ggufRows, ggufTypes, type TypeSum, typeSums } from '../architecture/gguf-listing.ts';
 import { expandArchitecture } from '../architecture/index.ts';
-import { tensorRows } from '../architecture/listing.ts';
+import { type TensorRow, tensorRows } from '../architecture/listing.ts';
 import { inputError } from '../diagnostics.ts';
 import { readReleases } from '../engines/vllm/releases.ts';
 import type { Io } from '../io.ts';
-import { resolveGpus, resolveModel } from '../load/index.ts';
+import { type ResolvedModel, resolveGpus, resolveModel } from '../load/index.ts';
 import { nearestNames } from '../load/names.ts';
 import { loadPresets } from '../load/presets.ts';
-import { thousands } from '../numbers.ts';
+import { gib, thousands } from '../numbers.ts';
 import { grid } from '../render/grid.ts';
+import { visible } from '../render/text.ts';
+import { sum } from '../units.ts';
 import { makeCommand, parseCommand } from './command.ts';
 import { kindOf } from './list.ts';
 import { unknownScheme } from './plan-checks.ts';
@@ -26,6 +30,7 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
       'vram show gpu rtx4090',
       'vram show model qwen3-8b',
       'vram show model mixtral-8x7b --tensors',
+      'vram show model model.gguf --tensors',
       'vram show engine vllm@0.19.0',
     ],
     io,
@@ -53,16 +58,54 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
 }
 
 async function showTensors(ref: string, options: ShowOptions, io: Io): Promise<void> {
-  const { spec } = await resolveModel(ref, { env: io.env });
-  const rows = tensorRows(expandArchitecture(spec));
+  const resolved = await resolveModel(ref, { env: io.env });
+  const { rows, types } = listed(resolved);
   if (options.json) {
-    io.out(
-      `${JSON.stringify({ schemaVersion: 1, command: 'show', result: { model: spec.id, tensors: rows } }, null, 2)}\n`,
-    );
+    const result = { model: resolved.spec.id, tensors: rows, ...(types ? { types } : {}) };
+    io.out(`${JSON.stringify({ schemaVersion: 1, command: 'show', result }, null, 2)}\n`);
     return;
   }
-  const shown = rows.map((row) => [row.name, row.shape.join(' x '), thousands(row.count), row.role]);
-  io.out(`${grid(['tensor', 'shape', 'count', 'role'], ['left', 'left', 'right', 'left'], shown)}\n`);
+  io.out(`${tensorTable(rows)}\n`);
+  if (types) io.out(`\n${typeTable(types)}\n`);
+}
+
+type ShownRow = TensorRow & Partial<Pick<GgufRow, 'type' | 'bytes'>>;
+
+/** The tensors of a GGUF file are those of the file; of other models, those of the architecture, with a checkpoint's own sums. */
+function listed({ spec, gguf, checkpoint }: ResolvedModel): { rows: ShownRow[]; types?: TypeSum[] } {
+  if (gguf) return { rows: ggufRows(gguf.tensors), types: ggufTypes(gguf.tensors) };
+  const rows = tensorRows(expandArchitecture(spec));
+  if (!checkpoint) return { rows };
+  return { rows, types: typeSums(checkpoint.tensors.map(({ dtype, bytes }) => ({ type: dtype, bytes }))) };
+}
+
+function tensorTable(rows: readonly ShownRow[]): string {
+  const typed = rows.some(({ type }) => type !== undefined);
+  const shown = rows.map(({ name, shape, count, role, type = '', bytes = 0 }) => [
+    visible(name),
+    shape.join(' x '),
+    thousands(count),
+    role,
+    ...(typed ? [type, thousands(bytes)] : []),
+  ]);
+  const head = ['tensor', 'shape', 'count', 'role', ...(typed ? ['type', 'bytes'] : [])];
+  return grid(
+    head,
+    head.map((column) => (column === 'count' || column === 'bytes' ? 'right' : 'left')),
+    shown,
+  );
+}
+
+function typeTable(types: readonly TypeSum[]): string {
+  const rows = types.map(({ type, tensors, bytes }) => [
+    visible(type),
+    thousands(tensors),
+    thousands(bytes),
+    gib(bytes),
+  ]);
+  const bytes = sum(types.map((type) => type.bytes));
+  const all = ['all', thousands(sum(types.map(({ tensors }) => tensors))), thousands(bytes), gib(bytes)];
+  return grid(['type', 'tensors', 'bytes', 'size'], ['left', 'right', 'right', 'right'], [...rows, all]);
 }
 
 async function entryOf(kind: ReturnType<typeof kindOf>, ref: string, io: Io): Promise<unknown> {

@@ -1,8 +1,9 @@
 // Resolves --model: a preset by any of its names, a variant of one, a YAML spec, a config.json, a directory with a checkpoint,
-// a repository of the Hugging Face hub, or standard input. Says what it took where a name could mean several things.
+// a GGUF file, a repository of the Hugging Face hub, or standard input. Says what it took where a name could mean several things.
 import { existsSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { type Diagnostic, inputError } from '../diagnostics.ts';
+import type { GgufModel } from '../spec/gguf.ts';
 import type { ModelSpec } from '../spec/model.ts';
 import { type LoadedSpec, specFromConfigText, specFromYaml } from './config-json.ts';
 import { absolute, fileError, type LoadContext, readText } from './context.ts';
@@ -15,9 +16,11 @@ export interface ResolvedModel {
   spec: ModelSpec;
   /** Scheme id of a named quantized checkpoint; otherwise spec.quantization decides. */
   scheme?: string;
-  from: 'preset' | 'variant' | 'spec' | 'config' | 'hub';
+  from: 'preset' | 'variant' | 'spec' | 'config' | 'hub' | 'gguf';
   /** Tensors of the files beside a config.json, exactly. */
   checkpoint?: Checkpoint;
+  /** The GGUF file's own description. */
+  gguf?: GgufModel;
   diagnostics: Diagnostic[];
 }
 
@@ -72,12 +75,7 @@ function variantNotes(name: string, note: string | undefined): Diagnostic[] {
 }
 
 async function fromPath(path: string, context: LoadContext): Promise<ResolvedModel> {
-  if (/\.gguf$/i.test(path)) {
-    throw inputError('VRAM116', `${printable(path)}: GGUF files are not read by this version`, {
-      hint: 'give the model it was made from, e.g. --model llama-3.1-8b',
-      path: option,
-    });
-  }
+  if (/\.gguf$/i.test(path)) return fromGguf(path, context);
   const full = absolute(path, context);
   let directory: boolean;
   try {
@@ -90,6 +88,14 @@ async function fromPath(path: string, context: LoadContext): Promise<ResolvedMod
   if (/\.ya?ml$/i.test(path)) return { ...(await specFromYaml(text, path)), from: 'spec' };
   if (basename(full) === 'config.json') return fromDirectory(dirname(full), path, context);
   return { ...(await specFromConfigText(text, path, { id: basename(full, '.json') })), from: 'config' };
+}
+
+/** The file itself for llama.cpp; for the rest of the program the model it was made from, as far as its header tells. */
+async function fromGguf(path: string, context: LoadContext): Promise<ResolvedModel> {
+  const [{ readGguf }, { specFromGguf }] = await Promise.all([import('./gguf.ts'), import('./gguf-spec.ts')]);
+  const { model, diagnostics } = readGguf(path, context);
+  const { spec, diagnostics: ofSpec } = specFromGguf(model, basename(path));
+  return { spec, gguf: model, diagnostics: [...diagnostics, ...ofSpec], from: 'gguf' };
 }
 
 /** config.json with whatever lies beside it: a second quantization file, and the tensors themselves. */

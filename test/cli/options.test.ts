@@ -60,7 +60,7 @@ const refused: readonly (readonly [args: readonly string[], says: Case])[] = [
   [model('x'.repeat(5000)), ['there is no model', 'xxx...']],
   [model('hf:'), ['hf:organisation/name']],
   [model('hf:../../etc/passwd'), ['hf:organisation/name']],
-  [model('weights.gguf'), ['GGUF']],
+  [model('weights.gguf'), ['weights.gguf: no such file']],
   [model('./missing/config.json'), ['no such file or directory', './missing/config.json']],
   [model('missing.yaml'), ['missing.yaml: no such file']],
   [model('a\u0000b.json'), ['is not a file name']],

@@ -161,7 +161,7 @@ describe('bad files', () => {
     ['a JSON syntax error', { 'a.json': '{\n  "a": tru }' }, 'a.json', { code: 'VRAM103', path: 'a.json:2:8' }],
     ['a JSON list', { 'a.json': '[]' }, 'a.json', { code: 'VRAM103' }],
     ['some other JSON', { 'a.json': '{"name":"x"}' }, 'a.json', { code: 'VRAM113' }],
-    ['GGUF', { 'a.gguf': 'GGUF' }, 'a.gguf', { code: 'VRAM116' }],
+    ['GGUF', { 'a.gguf': 'GGUF' }, 'a.gguf', { code: 'VRAM123' }],
     [
       'a YAML syntax error',
       { 'a.yaml': 'id: [\n  x' },
