@@ -50,9 +50,9 @@ export interface Placement {
   full: boolean;
 }
 
-/** One cache: plain, sliding, recurrent. */
+/** One cache: plain, sliding, recurrent, or the keys of a sparse-attention indexer. */
 export interface CacheSpec {
-  kind: 'full' | 'sliding' | 'recurrent';
+  kind: 'full' | 'sliding' | 'recurrent' | 'indexer';
   /** Cells of one stream (rows of a recurrent cache). */
   cells: number;
   streams: number;
@@ -76,7 +76,9 @@ export interface ComputeBuffers {
   /** CUDA_Host, or the CPU's own buffer where there is no GPU. */
   host: number;
   nodes: number;
+  /** Splits of the prompt's graph and of a single token's. */
   splits: number;
+  singleSplits: number;
   /** 4 with pipeline parallelism. */
   copies: number;
   confidence: 'exact' | 'derived' | 'estimated';

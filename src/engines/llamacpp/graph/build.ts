@@ -114,6 +114,13 @@ export class Build extends GraphOps {
     return tensor;
   }
 
+  /** ggml_clamp; older builds write into the operand. */
+  clamp(a: GraphTensor): GraphTensor {
+    return this.rules.clampIsView
+      ? this.viewLike('clamp', a)
+      : this.tensor({ op: 'clamp', type: a.type, ne: a.ne, src: [a] });
+  }
+
   // Devices.
 
   /** The graph callback of llama.cpp for tensors that it names `norm` or `l_last`: the layer's own device runs them. */

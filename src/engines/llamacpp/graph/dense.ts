@@ -13,6 +13,7 @@ import {
   qkv,
 } from './blocks.ts';
 import type { Build, GraphBuilder } from './build.ts';
+import { mixture } from './mixture.ts';
 import type { GraphTensor } from './tensor.ts';
 
 /** Norm, attention, residual, norm, feed-forward, residual; the architectures differ in what they do to Q and K. */
@@ -27,7 +28,14 @@ export function decoder(b: Build, rotate: (x: Qkv, layer: number, positions: Gra
     const attended = attention(b, { inputs, layer, ...rotate(qkv(b, normed, layer), layer, positions) });
     const [t, residual] = gatherOutputs(b, outputs, layer, attended, x) as [GraphTensor, GraphTensor];
     const sum = b.add(t, residual);
-    x = b.add(ffn(b, layerNorm(b, sum, layer, 'ffn_norm'), { layer, activation: 'silu' }), sum);
+    const network = layerNorm(b, sum, layer, 'ffn_norm');
+    const routed = b.layerOptional(layer, 'ffn_gate_inp.weight');
+    x = b.add(
+      routed
+        ? mixture(b, network, { layer, gating: 'softmax', normalize: true })
+        : ffn(b, network, { layer, activation: 'silu' }),
+      sum,
+    );
   }
   outputHead(b, x);
 }
@@ -48,4 +56,4 @@ const qwen3: GraphBuilder = (b) =>
     v,
   }));
 
-export const denseBuilders: Readonly<Record<string, GraphBuilder>> = { llama, qwen2, qwen3 };
+export const denseBuilders: Readonly<Record<string, GraphBuilder>> = { llama, qwen2, qwen3, qwen3moe: qwen3 };

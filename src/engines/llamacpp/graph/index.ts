@@ -5,7 +5,7 @@ import { allocate } from './allocator.ts';
 import { type Batch, Build, type GraphBuilder } from './build.ts';
 import { denseBuilders } from './dense.ts';
 import { graphRules } from './rules.ts';
-import { schedule } from './scheduler.ts';
+import { type Schedule, schedule } from './scheduler.ts';
 
 /** By general.architecture. */
 export const architectures: Readonly<Record<string, GraphBuilder>> = { ...denseBuilders };
@@ -16,34 +16,49 @@ const pipelineCopies = 4;
 interface Reserved {
   bytes: number[];
   nodes: number;
-  splits: number;
+  plan: Schedule;
 }
 
 /** undefined: the architecture's graph is not known. */
 export function computeBuffers(input: GraphInput): ComputeBuffers | undefined {
   const { devices } = input.placement;
-  const builder = Object.hasOwn(architectures, input.hparams.architecture)
-    ? architectures[input.hparams.architecture]
-    : undefined;
+  const builder = builderOf(input);
   if (!builder) return undefined;
   const byName = new Map(input.model.tensors.map((t) => [t.name, t]));
-  const copies = devices > 1 && input.placement.full && input.context.offloadKqv ? pipelineCopies : 1;
-  const reserved = batches(input).map((batch) => reserve(new Build(input, batch, byName), builder, copies));
-  const [prompt] = reserved as [Reserved];
-  const most = prompt.bytes.map((_, i) => Math.max(...reserved.map((r) => r.bytes[i]!)));
+  const reserved = batches(input).map((batch) => reserve(new Build(input, batch, byName), builder));
+  const [prompt, single] = reserved as [Reserved, Reserved];
+  const most = prompt.bytes.map((bytes, i) => Math.max(bytes, single.bytes[i]!));
   return {
     gpus: most.slice(0, devices),
     host: most[devices]!,
     nodes: prompt.nodes,
-    splits: prompt.splits,
-    singleSplits: reserved[1]!.splits,
-    copies,
+    splits: prompt.plan.splits,
+    singleSplits: single.plan.splits,
+    copies: copiesOf(input),
     confidence: 'exact',
   };
 }
 
+/** The prompt's graph (or a single token's) as the allocator sees it: for comparing with a traced one. */
+export function plannedGraph(input: GraphInput, which: 'prompt' | 'single' = 'prompt'): Schedule | undefined {
+  const builder = builderOf(input);
+  if (!builder) return undefined;
+  const batch = batches(input)[which === 'prompt' ? 0 : 1]!;
+  const byName = new Map(input.model.tensors.map((t) => [t.name, t]));
+  return reserve(new Build(input, batch, byName), builder).plan;
+}
+
+function builderOf({ hparams }: GraphInput): GraphBuilder | undefined {
+  return Object.hasOwn(architectures, hparams.architecture) ? architectures[hparams.architecture] : undefined;
+}
+
+/** Pipeline parallelism: several GPUs hold every layer and every cache, and no tensor lies elsewhere. */
+function copiesOf({ placement, context }: GraphInput): number {
+  return placement.devices > 1 && placement.full && context.offloadKqv ? pipelineCopies : 1;
+}
+
 /** The worst-case batch of a prompt, and one token per sequence. */
-function batches({ context }: GraphInput): Batch[] {
+function batches({ context }: GraphInput): [Batch, Batch] {
   const sequences = context.nSeqMax;
   const tokens = Math.min(context.nCtx, context.nUbatch);
   const whole = Math.ceil(tokens / sequences) * sequences;
@@ -53,17 +68,19 @@ function batches({ context }: GraphInput): Batch[] {
   ];
 }
 
-function reserve(build: Build, builder: GraphBuilder, copies: number): Reserved {
+function reserve(build: Build, builder: GraphBuilder): Reserved {
   builder(build);
-  const { devices } = build.input.placement;
+  const { input } = build;
+  const { devices } = input.placement;
   const nodes = build.nodes.length;
-  const rules = graphRules(build.input.rules);
-  const plan = schedule({ graph: build, devices, copies, opOffload: build.context.opOffload, rules });
+  const rules = graphRules(input.rules);
+  const { opOffload } = input.context;
+  const plan = schedule({ graph: build, devices, copies: copiesOf(input), opOffload, rules });
   const bytes = allocate({
     schedule: plan,
     tensors: build.tensors.length,
     backends: devices + 1,
     flash: rules.flash,
   });
-  return { bytes, nodes, splits: plan.splits };
+  return { bytes, nodes, plan };
 }

@@ -98,7 +98,6 @@ export class GraphOps extends Graph {
   sqr = (a: GraphTensor): GraphTensor => this.like('sqr', [a]);
   sqrt = (a: GraphTensor): GraphTensor => this.like('sqrt', [a]);
   scale = (a: GraphTensor): GraphTensor => this.like('scale', [a]);
-  clamp = (a: GraphTensor): GraphTensor => this.viewLike('clamp', a);
   norm = (a: GraphTensor): GraphTensor => this.like('norm', [a]);
   rmsNorm = (a: GraphTensor): GraphTensor => this.like('rms_norm', [a]);
   groupNorm = (a: GraphTensor): GraphTensor => this.like('group_norm', [a]);

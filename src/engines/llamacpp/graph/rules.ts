@@ -36,6 +36,8 @@ export interface GraphRules {
   rotatesQuantized: boolean;
   /** Order in which Q, K and V of a layer with a plain cache enter the graph. */
   projectionOrder: 'qvk' | 'qkv';
+  /** CUDA keeps operands of fused operations of mixtures of experts. */
+  keepsFused: boolean;
   /** Clamping writes into its operand instead of having a result of its own. */
   clampIsView: boolean;
 }

@@ -3,7 +3,7 @@
 // Law: ggml/src/ggml-backend.cpp (ggml_backend_sched_split_graph).
 import { assert } from '../../../assert.ts';
 import { cudaSupports, offloads } from './cuda.ts';
-import { addAllocationDependencies } from './dependencies.ts';
+import { keptForFusion } from './dependencies.ts';
 import type { GraphRules } from './rules.ts';
 import { type Graph, type GraphTensor, isViewOp } from './tensor.ts';
 
@@ -219,7 +219,7 @@ class Scheduler {
 
   result(): Schedule {
     const result: Schedule = { nodes: [], nodeBackends: [], leafs: [], leafBackends: [], splits: this.splits.length };
-    const keep = addAllocationDependencies(this.graph, this.splits, this.input);
+    const keep = keptForFusion(this.graph, this.splits, this.input);
     for (const split of this.splits) this.appendSplit(split, result, keep);
     if (this.input.copies > 1) {
       for (const t of this.graphInputs) this.appendCopies(t, t.backend, result);
