@@ -1,0 +1,85 @@
+// Whether flash attention is in effect: what -fa asks for, which heads and cache types the CUDA backend has a kernel for in a
+// build, and what `auto` makes of it. Law: ggml/src/ggml-cuda/fattn.cu (ggml_cuda_get_best_fattn_kernel, compute capability 7.5
+// and later), src/llama-context.cpp (resolve_fused_ops): auto stays on only if every layer's kernel runs where the layer lies.
+import type { GgmlType } from '../../spec/ggml-types.ts';
+import type { LlamaHparams } from './hparams.ts';
+import { attentionLayers } from './layers.ts';
+import type { LlamaRules } from './rules.ts';
+import type { FlashAttention, LlamaOptions, Placement } from './types.ts';
+
+interface FlashRules {
+  'context.flashMode': 'switch' | 'auto';
+  'context.flashEqualHeads': boolean;
+  'context.flashHeads': {
+    equal: 'any' | 'anyBut192' | readonly number[];
+    other: readonly { key: number; value: number; group?: number; groupLeast?: number }[];
+  };
+  'context.flashTypes': { types: readonly GgmlType[]; mixed: boolean };
+  'context.flashStrays': readonly string[];
+}
+
+/** The mode that the context starts with: a build's default, and what the model forbids. */
+export function flashMode(options: LlamaOptions, hparams: LlamaHparams, rules: LlamaRules): FlashAttention {
+  const law = rules as unknown as FlashRules;
+  const isSwitch = law['context.flashMode'] === 'switch';
+  const asked = options.flashAttn ?? (isSwitch ? 'off' : 'auto');
+  // As a switch it was on or not given at all.
+  const mode = isSwitch && asked === 'auto' ? 'off' : asked;
+  if (hparams.architecture === 'grok') return 'off';
+  const unequal = hparams.keyLength[0] !== hparams.valueLength[0];
+  return law['context.flashEqualHeads'] && unequal ? 'off' : mode;
+}
+
+export interface CacheTypes {
+  typeK: GgmlType;
+  typeV: GgmlType;
+}
+
+/** Whether the CUDA backend computes this layer's attention with these cache types. */
+export function hasFlashKernel(layer: number, hparams: LlamaHparams, types: CacheTypes, rules: LlamaRules): boolean {
+  const law = rules as unknown as FlashRules;
+  const { equal, other } = law['context.flashHeads'];
+  const key = hparams.keyLength[layer] ?? 0;
+  const value = hparams.valueLength[layer] ?? 0;
+  const group = Math.floor((hparams.heads[layer] ?? 0) / Math.max(1, hparams.kvHeads[layer] ?? 0));
+  const special = other.find((row) => row.key === key && row.value === value);
+  const heads = special
+    ? group % (special.group ?? 1) === 0 && group >= (special.groupLeast ?? 0)
+    : equal === 'any' || (key === value && (equal === 'anyBut192' ? key !== 192 : equal.includes(key)));
+  if (!heads) return false;
+  const { types: known, mixed } = law['context.flashTypes'];
+  // Latent attention reads V out of K.
+  const typeV = hparams.mla ? types.typeK : types.typeV;
+  return known.includes(types.typeK) && known.includes(typeV) && (mixed || types.typeK === typeV);
+}
+
+export interface AutoFlashInput {
+  hparams: LlamaHparams;
+  types: CacheTypes;
+  placement: Pick<Placement, 'layers'>;
+  /** Caches and states lie on their layers' devices, not on the host. */
+  offloadKqv: boolean;
+  rules: LlamaRules;
+}
+
+/** What -fa auto ends as: on, unless a layer on a GPU has no kernel or its attention is scheduled on another device. */
+export function autoFlash(input: AutoFlashInput): boolean {
+  const { hparams, types, placement, rules } = input;
+  const layers = attentionLayers(hparams, rules);
+  const missing = layers.some((il) => placement.layers[il] !== 'cpu' && !hasFlashKernel(il, hparams, types, rules));
+  return !missing && !layers.some((il) => strays(il, layers, input));
+}
+
+/**
+ * The next block's state is gathered between this layer's attention and its output matrix, and where that state lies on the other
+ * side (host or GPU) the scheduler takes the attention along. LFM2 1.2B with 8 of 17 layers on a GPU; Nemotron-H with -nkvo.
+ */
+function strays(layer: number, layers: readonly number[], input: AutoFlashInput): boolean {
+  const { hparams, types, placement, offloadKqv, rules } = input;
+  if (!(rules as unknown as FlashRules)['context.flashStrays'].includes(hparams.architecture)) return false;
+  const next = hparams.recurrent.findIndex((recurs, il) => recurs && il >= layer);
+  if (next < 0 || layers.some((il) => il > layer && il < next)) return false;
+  const onGpu = placement.layers[layer] !== 'cpu';
+  const stateOnGpu = offloadKqv && placement.layers[next] !== 'cpu';
+  return onGpu !== stateOnGpu && (onGpu || hasFlashKernel(layer, hparams, types, rules));
+}
