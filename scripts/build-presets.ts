@@ -41,7 +41,7 @@ writeJson('vllm-rules.json', book);
 // A plan reads the rules as they stood in one release.
 for (const release of readReleases) writeJson(`vllm-${release}.json`, resolveProfile(book, release));
 writeJson('llamacpp-rules.json', rules('presets/engines/llamacpp', buildsAscend));
-for (const table of ['vllm-flags', 'vllm-architectures', 'llamacpp-flags']) {
+for (const table of ['vllm-flags', 'vllm-architectures', 'llamacpp-flags', 'ollama']) {
   writeJson(`${table}.json`, load(`presets/engines/${table}.yaml`));
 }
 // A plan spells only the flags of its own options; reading an existing command takes them all.

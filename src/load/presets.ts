@@ -3,6 +3,7 @@
 import { closeSync, existsSync, openSync, readFileSync, readSync } from 'node:fs';
 import { assert } from '../assert.ts';
 import type { LlamaFlagTable } from '../engines/llamacpp/flags.ts';
+import type { OllamaBook } from '../engines/llamacpp/ollama/rules.ts';
 import { type LlamaRuleBook, type LlamaRules, resolveLlamaRules } from '../engines/llamacpp/rules.ts';
 import type { FlagEntry } from '../engines/vllm/flags.ts';
 import type { Profile, RuleBook } from '../engines/vllm/profile.ts';
@@ -56,6 +57,7 @@ interface PresetFiles {
   'vllm-rules': RuleBook;
   'llamacpp-rules': LlamaRuleBook;
   'llamacpp-flags': LlamaFlagTable;
+  ollama: OllamaBook;
   'vllm-flags': { flags: FlagEntry[] };
   'vllm-flags-planned': { flags: FlagEntry[] };
   'vllm-architectures': { architectures: RegistryEntry[] };
