@@ -1,5 +1,6 @@
 // The first half of -fit: does everything fit as asked, and if not, how much less context makes it fit. Memory is taken to grow
 // linearly between the least and the largest context. Law: common/fit.cpp steps 1 and 2.
+import type { LlamaRules } from '../rules.ts';
 import type { LlamaOptions } from '../types.ts';
 import {
   type DeviceBytes,
@@ -25,11 +26,12 @@ interface ContextBounds {
   full: boolean;
 }
 
-/** llama-server makes four slots over one unified cache unless told a number; other programs have one sequence. */
-function sequencesOf(options: LlamaOptions): { sequences: number; streams: number } {
+/** llama-server makes several slots over one unified cache unless told a number; other programs have one sequence. */
+function sequencesOf(options: LlamaOptions, rules: LlamaRules): { sequences: number; streams: number } {
+  const slots = rules['context.slots'] as { count: number; unified: boolean };
   const automatic = options.parallel === undefined && options.program !== 'llama-cli';
-  const sequences = Math.max(1, options.parallel ?? (automatic ? 4 : 1));
-  const unified = options.kvUnified ?? automatic;
+  const sequences = Math.max(1, options.parallel ?? (automatic ? slots.count : 1));
+  const unified = options.kvUnified ?? (automatic && slots.unified);
   return { sequences, streams: unified ? 1 : sequences };
 }
 
@@ -38,7 +40,7 @@ function contextBounds(run: FitRun): ContextBounds {
   const { options, hparams, rules } = run.input;
   const least = options.fitCtx ?? (options.ctxSize === 0 ? UINT32_MAX : 4096);
   const perSequence = rules['fit.contextPerSequence'] === true;
-  const { sequences, streams } = perSequence ? sequencesOf(options) : { sequences: 1, streams: 1 };
+  const { sequences, streams } = perSequence ? sequencesOf(options, rules) : { sequences: 1, streams: 1 };
   return {
     automatic: run.state.nCtx === 0,
     least: Math.min(least * streams, UINT32_MAX),
