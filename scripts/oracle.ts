@@ -1,11 +1,14 @@
-// Judges the library against a file of what released vLLMs answer about themselves (format vram-vllm-oracle/1, one case a
-// line): weight bytes per rank, KV blocks, tokens and concurrency per pool, refusals. Prints one line per failing case, a
-// summary per family and per scheme, and last "N passed, N failed".
+// Judges the library against a file of what released engines answer about themselves: vLLM's classes (vram-vllm-oracle/1, one case a
+// line: weight bytes per rank, KV blocks, tokens and concurrency per pool, refusals) or llama.cpp's loads (vram-llamacpp-oracle/1:
+// every buffer to the byte, -fit decisions, refusals). Prints one line per failing case, a summary, and last "N passed, N failed".
 //   npm run oracle -- FILE [--only REGEX] [--weights-only | --kv-only] [--quiet]
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { judgeLine, type Verdict } from './oracle/judge.ts';
 import type { OracleLine } from './oracle/line.ts';
+import { judgeLlamaCase } from './oracle/llama-judge.ts';
+import type { LlamaOracleFile } from './oracle/llama-line.ts';
+import { llamaReport } from './oracle/llama-report.ts';
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -19,26 +22,47 @@ const { values, positionals } = parseArgs({
 
 const file = positionals[0] ?? 'test/ground-truth/vllm-oracle.jsonl';
 const only = values.only ? new RegExp(values.only) : undefined;
-const lines = readFileSync(file, 'utf8')
-  .split('\n')
-  .filter((line) => line.trim() !== '')
-  .map((line) => JSON.parse(line) as OracleLine)
-  .filter((line) => !only || only.test(line.id));
+const text = readFileSync(file, 'utf8');
+if (text.startsWith('{') && text.slice(0, 2000).includes('vram-llamacpp-oracle/')) judgeLlama();
+else judgeVllm();
 
-const verdicts: Verdict[] = [];
-for (const line of lines) {
-  const verdict = judgeLine(line, { weights: !values['kv-only'], kv: !values['weights-only'] });
-  verdicts.push(verdict);
-  if (!values.quiet) for (const failure of verdict.failures) console.log(`${line.id}: ${failure}`);
+function judgeLlama(): void {
+  const { cases } = JSON.parse(text) as LlamaOracleFile;
+  const judged = cases.filter(({ id, modelSlug }) => modelSlug !== null && (!only || only.test(id)));
+  const verdicts = judged.map(judgeLlamaCase);
+  if (!values.quiet) {
+    for (const { case: line, failures } of verdicts) {
+      for (const failure of failures) console.log(`${line.id}: ${failure}`);
+    }
+  }
+  console.log(`\n${llamaReport(verdicts).join('\n')}`);
+  const failed = verdicts.filter(({ failures }) => failures.length > 0).length;
+  console.log(`${verdicts.length - failed} passed, ${failed} failed`);
+  process.exitCode = failed > 0 ? 1 : 0;
 }
 
-console.log('');
-summary('quantity', verdicts, (verdict) => verdict.checks);
-summary('family', verdicts, (verdict) => oneCheck(verdict, verdict.line.resolved?.architecture ?? 'refused'));
-summary('scheme', verdicts, (verdict) => oneCheck(verdict, verdict.line.quantization ?? "checkpoint's own"));
-const failed = verdicts.filter((verdict) => verdict.failures.length > 0).length;
-console.log(`${verdicts.length - failed} passed, ${failed} failed`);
-process.exitCode = failed > 0 ? 1 : 0;
+function judgeVllm(): void {
+  const lines = text
+    .split('\n')
+    .filter((line) => line.trim() !== '')
+    .map((line) => JSON.parse(line) as OracleLine)
+    .filter((line) => !only || only.test(line.id));
+
+  const verdicts: Verdict[] = [];
+  for (const line of lines) {
+    const verdict = judgeLine(line, { weights: !values['kv-only'], kv: !values['weights-only'] });
+    verdicts.push(verdict);
+    if (!values.quiet) for (const failure of verdict.failures) console.log(`${line.id}: ${failure}`);
+  }
+
+  console.log('');
+  summary('quantity', verdicts, (verdict) => verdict.checks);
+  summary('family', verdicts, (verdict) => oneCheck(verdict, verdict.line.resolved?.architecture ?? 'refused'));
+  summary('scheme', verdicts, (verdict) => oneCheck(verdict, verdict.line.quantization ?? "checkpoint's own"));
+  const failed = verdicts.filter((verdict) => verdict.failures.length > 0).length;
+  console.log(`${verdicts.length - failed} passed, ${failed} failed`);
+  process.exitCode = failed > 0 ? 1 : 0;
+}
 
 type Check = { name: string; passed: boolean };
 

@@ -3,7 +3,7 @@
 import { type Diagnostic, inputError } from '../diagnostics.ts';
 import type { ReadCommand } from '../engines/vllm/from-command.ts';
 import type { Io } from '../io.ts';
-import { resolveEngineRef } from '../load/engine.ts';
+import { engineIdOf, resolveEngineRef } from '../load/engine.ts';
 import { plannedFlags, vllmRegistry } from '../load/flags.ts';
 import { resolveGpus, withGpuMemory } from '../load/gpu.ts';
 import { resolveModel } from '../load/model.ts';
@@ -14,6 +14,7 @@ import type { PlanRequest } from '../plan/request.ts';
 import type { GpuListOutput } from '../render/gpus.ts';
 import type { GgufModel } from '../spec/gguf.ts';
 import type { GpuSpec } from '../spec/gpu.ts';
+import type { LlamaOptions } from '../spec/llama-options.ts';
 import { defaultParallel, type EngineOptions } from '../spec/options.ts';
 import { assumedModel, checkChoices, freeMemory, schemeFor } from './plan-checks.ts';
 import { draftOf, withDraftMethod } from './plan-draft.ts';
@@ -40,11 +41,14 @@ export interface PlanArguments {
   format?: string;
   output?: string;
   given: Partial<EngineOptions>;
+  /** Options of llama-server. */
+  llama?: LlamaOptions;
 }
 
-type PlannedArguments = { kind: 'plan'; output: PlanOutput } | { kind: 'gpus'; output: GpuListOutput };
+export type PlannedArguments = { kind: 'plan'; output: PlanOutput } | { kind: 'gpus'; output: GpuListOutput };
 
 export async function planArguments(args: PlanArguments, io: Io): Promise<PlannedArguments> {
+  if (engineIdOf(args.engine) !== 'vllm') return (await import('./plan-llama.ts')).planLlamaArguments(args, io);
   const asked = await resolveArguments(args, io);
   const { base, engineName, diagnostics } = asked;
   if (asked.devices === undefined) {

@@ -6,6 +6,7 @@ import { checkRequirement, parseRequirement } from '../plan/require.ts';
 import { parseCount } from '../spec/count.ts';
 import { makeCommand, parseCommand } from './command.ts';
 import { addEngineOptions, collect, readPlanArguments } from './engine-arguments.ts';
+import { addLlamaOptions, readLlamaOptions, withLongNames } from './llama-arguments.ts';
 import { formNamed, styleFor, tellDiagnostics, tellFailedRequirements, writeOutput } from './output.ts';
 import { renderGpuList } from './plan-gpus.ts';
 import { formats, planCarriesDiagnostics, renderPlan } from './plan-render.ts';
@@ -16,12 +17,13 @@ const examples = [
   'vram plan -m Qwen/Qwen3-32B-FP8 -g "2x l40s" --tp 2 --context 16k',
   'vram plan -m llama-3.1-70b -g h100-sxm --tp 4 --engine vllm@0.19.0 --explain',
   'vram plan -g a10g --from-command "vllm serve Qwen/Qwen3-8B --enforce-eager"',
+  'vram plan --engine llama.cpp -m llama-3.1-8b -q q4_k_m -c 8192 -ngl 99 -g rtx3060',
   "vram plan -m llama-3.1-8b -g l4 --json --require 'kvCache.maxConcurrency>=4'",
 ];
 
 export async function run(argv: readonly string[], io: Io): Promise<number> {
   const separator = argv.indexOf('--');
-  const own = separator < 0 ? argv : argv.slice(0, separator);
+  const own = withLongNames(separator < 0 ? argv : argv.slice(0, separator));
   const command = planCommand(io);
   if (!(await parseCommand(command, own))) return 0;
   const args = readArguments(command);
@@ -57,7 +59,7 @@ function planCommand(io: Io): Command {
     .option('-g, --gpu <ref>', 'preset, "2x rtx4090", printed name, YAML spec, auto; without it: which GPUs fit')
     .option('--gpu-memory <size>', 'total that CUDA reports, e.g. 79.18GiB')
     .option('--free-memory <sizes>', 'free on each GPU at the start, e.g. 22GiB,23GiB')
-    .option('--engine <id[@version]>', 'vllm (newest known release), vllm@0.19.0')
+    .option('--engine <id[@version]>', 'vllm (newest known release), vllm@0.19.0, llama.cpp, llama.cpp@b10361, ollama')
     .option('--context <tokens>', 'requirement: sequences of this length')
     .option('--concurrency <n>', 'requirement: so many of them at once')
     .option('--from-command <line>', 'read the options of a vllm serve line, docker run line or config file')
@@ -72,6 +74,7 @@ function planCommand(io: Io): Command {
     .option('--json', 'same as --format json')
     .option('-o, --output <file>', 'write the result to a file (- for standard output)');
   addEngineOptions(command);
+  addLlamaOptions(command);
   return command;
 }
 
@@ -79,6 +82,7 @@ function readArguments(command: Command): PlanArguments {
   const { concurrency } = command.opts<{ concurrency?: string }>();
   return {
     ...readPlanArguments(command),
+    llama: readLlamaOptions(command),
     concurrency: concurrency === undefined ? undefined : parseCount(concurrency, '--concurrency'),
   };
 }

@@ -23,6 +23,7 @@ export const itemIds = [
   'output-buffer',
   'projector',
   'draft',
+  'other',
   'activations',
   'graphs',
   'non-torch',

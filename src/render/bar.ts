@@ -9,6 +9,7 @@ export const glyphs: Readonly<Record<ItemId, string>> = {
   'output-buffer': '░',
   projector: '▚',
   draft: '≡',
+  other: '▤',
   lora: '▚',
   activations: '▒',
   graphs: '░',

@@ -15,6 +15,7 @@ const colours: Readonly<Record<ItemId, string>> = {
   'output-buffer': '#9a5fb0',
   projector: '#5f7fa8',
   draft: '#c2543f',
+  other: '#5b6470',
   lora: '#3aa6a6',
   activations: '#d9a13b',
   graphs: '#9a5fb0',

@@ -12,6 +12,7 @@ export const itemNames: Readonly<Record<ItemId, string>> = {
   'output-buffer': 'output buffer',
   projector: 'projector',
   draft: 'draft model',
+  other: 'other processes',
   lora: 'LoRA',
   activations: 'activations',
   graphs: 'CUDA graphs',

@@ -25,6 +25,7 @@ export function paintFor(colour: boolean): Paint {
     'output-buffer': chalk.magenta,
     projector: chalk.cyan,
     draft: chalk.red,
+    other: chalk.gray,
     lora: chalk.cyan,
     activations: chalk.yellow,
     graphs: chalk.magenta,

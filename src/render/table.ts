@@ -9,6 +9,7 @@ import { GiB } from '../units.ts';
 import { barCells, glyphs } from './bar.ts';
 import { capacityText, distinctDevices, engineText, itemNames, placeText, rankText, workloadText } from './devices.ts';
 import { grid, matrixGrid } from './grid.ts';
+import { bufferTable, fitText, offloadLines, slotsTable, speedLines } from './llama.ts';
 import { type Paint, paintFor } from './paint.ts';
 import { visible, wrap } from './text.ts';
 
@@ -26,12 +27,12 @@ export function planTable(output: PlanOutput, style: TableStyle): string {
   const width = Math.min(style.columns, 80);
   const parts = [
     heading(output, paint, width),
-    verdictLines(result, paint, width),
+    verdictLines(output, paint, width),
     ...(nothingLoaded(result)
       ? []
       : [
           ...deviceParts(result.devices, paint, width),
-          capacityTable(output, paint),
+          ...(result.buffers ? llamaParts(output, paint, width) : [capacityTable(output, paint)]),
           workloadLine(result, paint, width),
         ]),
     result.matrix ? matrixGrid(result.matrix, paint) : '',
@@ -39,6 +40,18 @@ export function planTable(output: PlanOutput, style: TableStyle): string {
     result.verdict.fits ? runLines(output, paint, width) : '',
   ];
   return `${parts.filter(Boolean).join('\n\n')}\n`;
+}
+
+function llamaParts(output: PlanOutput, paint: Paint, width: number): string[] {
+  const { result } = output;
+  const fit = fitText(result);
+  return [
+    fit ? `${paint.bold('Fit')}\n${wrap(fit, width)}` : '',
+    bufferTable(output, paint),
+    slotsTable(result, paint),
+    offloadLines(result, paint, width),
+    speedLines(result, paint, width),
+  ];
 }
 
 function heading({ input }: PlanOutput, paint: Paint, width: number): string {
@@ -50,7 +63,7 @@ function heading({ input }: PlanOutput, paint: Paint, width: number): string {
   return [paint.bold(wrap(title, width)), wrap(where, width), id].filter(Boolean).join('\n');
 }
 
-function verdictLines(plan: Plan, paint: Paint, width: number): string {
+function verdictLines({ input, result: plan }: PlanOutput, paint: Paint, width: number): string {
   const { verdict, workload } = plan;
   if (verdict.fits) {
     const short = workload?.fits === false ? `, but ${visible(verdict.reason ?? 'not the requirement')}` : '';
@@ -61,7 +74,8 @@ function verdictLines(plan: Plan, paint: Paint, width: number): string {
   const lines = [
     `${paint.bad('DOES NOT FIT')}  ${wrap(`${visible(verdict.reason ?? '')}${shortfall}`, width - 14, 2)}`,
   ];
-  if (verdict.engineError) lines.push(paint.dim(wrap(`vLLM says: ${visible(verdict.engineError)}`, width - 2, 2)));
+  if (verdict.engineError)
+    lines.push(paint.dim(wrap(`${input.engine.name} says: ${visible(verdict.engineError)}`, width - 2, 2)));
   return lines.join('\n');
 }
 
@@ -88,14 +102,16 @@ function freeOf(device: DevicePlan): number {
 }
 
 function deviceBlock(device: DevicePlan, ranks: readonly number[], paint: Paint, width: number): string {
-  const label = ranks.length > 1 ? `GPU ${rankText(ranks)} (each)` : `GPU ${ranks[0]}`;
+  const host = device.gpu === 'host';
+  const label = host ? 'Host' : ranks.length > 1 ? `GPU ${rankText(ranks)} (each)` : `GPU ${ranks[0]}`;
   const bar = barCells(device.items, device.totalBytes, width - 2)
     .map(({ id, cells }) => paint.item(id, glyphs[id].repeat(cells)))
     .join('');
   const items = device.items.filter((item) => item.bytes > 0 || item.id === 'free');
   const rows = items.map((item) => itemRow(item, device, paint));
   const table = grid(['', 'GiB', 'share', 'range', ''], ['left', 'right', 'right', 'left', 'left'], rows);
-  const budget = `${paint.bold(label)}: ${gib(device.totalBytes)}, of which the engine may use ${gib(device.budgetBytes)}`;
+  const limit = host ? ' of memory' : `, of which the engine may use ${gib(device.budgetBytes)}`;
+  const budget = `${paint.bold(label)}: ${gib(device.totalBytes)}${limit}`;
   return `${budget}\n ${bar}\n${table}`;
 }
 
@@ -161,16 +177,21 @@ function suggestionLines({ suggestions, verdict, workload }: Plan, paint: Paint,
 
 /** The command, ready to paste, and where more is to be had. */
 function runLines({ input, result }: PlanOutput, paint: Paint, width: number): string {
-  const environment = /^(?:[A-Z]\w*=(?:'[^']*'|\S*) )*/.exec(result.command)?.[0] ?? '';
-  const start = `${environment}vllm serve ${shellQuote(input.model.served)}`;
-  const pieces = [start, ...result.flags.map((flag) => wordsOf(flag).map(shellQuote).join(' '))];
+  const words = result.flags.map((flag) => wordsOf(flag).map(shellQuote).join(' '));
+  const tail = words.length > 0 ? ` ${words.join(' ')}` : '';
+  const start = result.command.endsWith(tail)
+    ? result.command.slice(0, result.command.length - tail.length)
+    : result.command;
+  const pieces = [start, ...words];
   const lines: string[] = [];
   for (const piece of pieces) {
     const last = lines.at(-1);
     if (last !== undefined && last.length + piece.length + 3 <= width) lines[lines.length - 1] = `${last} ${piece}`;
     else lines.push(lines.length > 0 ? `    ${piece}` : piece);
   }
-  const hint = 'More: --explain, --matrix, --format vllm-yaml | docker | compose | kubernetes.';
+  const forms =
+    input.engine.id === 'vllm' ? 'vllm-yaml | docker | compose | kubernetes' : 'command | json | html | svg';
+  const hint = `More: --explain, ${input.engine.id === 'vllm' ? '--matrix, ' : ''}--format ${forms}.`;
   return `${paint.bold('Run')}\n${visibleLines(lines.join(' \\\n'))}\n\n${paint.dim(wrap(hint, width))}`;
 }
 

@@ -1,0 +1,78 @@
+// One load of llama.cpp with certain options: every buffer to the byte, per place, or why the build refuses. It puts together what the
+// modules of this folder know one by one; a plan, a fit and every search for what would fit are made of such loads.
+import type { BufferKind } from '../../plan/types.ts';
+import type { GgufModel } from '../../spec/gguf.ts';
+import { estimateCompute } from './compute-estimate.ts';
+import { contextParams } from './context.ts';
+import { computeBuffers } from './graph/index.ts';
+import type { LlamaHparams } from './hparams.ts';
+import { cacheBytes, cacheSpecs, type SizedCache } from './kv.ts';
+import { modelBuffers } from './model-buffers.ts';
+import { outputBuffer } from './output.ts';
+import { type LlamaPlacement, placeModel } from './placement.ts';
+import type { LlamaRules } from './rules.ts';
+import type { ComputeBuffers, ContextParams, LlamaOptions, Place } from './types.ts';
+
+export interface LoadInput {
+  model: GgufModel;
+  hparams: LlamaHparams;
+  rules: LlamaRules;
+  /** Bytes free on each GPU: they split the layers by it. */
+  freeBytes: readonly number[];
+}
+
+/** Bytes by place: gpu0, gpu1, ..., pinned, cpu, mapped. */
+export type PlaceBytes = Record<string, number>;
+
+export interface LlamaLoad {
+  /** In the build's words; the figures are then those of the parts that could be worked out. */
+  refusal?: string;
+  context: ContextParams;
+  placement: LlamaPlacement;
+  caches: readonly SizedCache[];
+  compute: ComputeBuffers;
+  bytes: Record<BufferKind, PlaceBytes>;
+  notes: readonly string[];
+}
+
+/** Pure and cheap enough to be called some dozens of times. */
+export function loadModel({ model, hparams, rules, freeBytes }: LoadInput, options: LlamaOptions): LlamaLoad {
+  const placement = placeModel({ model, hparams, options, rules, freeBytes });
+  const { context, refusal, notes } = contextParams({ options, hparams, rules, placement });
+  const caches = cacheSpecs({ hparams, context, placement, rules });
+  const buffers = modelBuffers({ model, placement, gpus: freeBytes.length, options, rules });
+  const cached = cacheBytes(caches, rules);
+  const output = outputBuffer({ model, hparams, context, placement, rules });
+  const refused = placement.refusal ?? refusal;
+  const graph = { model, hparams, context, placement, caches, rules };
+  const compute =
+    refused === undefined
+      ? (computeBuffers(graph) ?? estimateCompute(graph))
+      : { gpus: [], host: 0, nodes: 0, splits: 0, singleSplits: 0, copies: 1, confidence: 'exact' as const };
+  const { mapped, pinned, host } = buffers;
+  const bytes: LlamaLoad['bytes'] = {
+    model: present({ ...perGpu(buffers.gpus), mapped, pinned, cpu: host }),
+    kv: placed(cached.kv),
+    rs: placed(cached.rs),
+    compute: present({ ...perGpu(compute.gpus), [freeBytes.length > 0 ? 'pinned' : 'cpu']: compute.host }),
+    output: present({ [output.place]: output.bytes }),
+  };
+  return { ...(refused === undefined ? {} : { refusal: refused }), context, placement, caches, compute, bytes, notes };
+}
+
+function perGpu(bytes: readonly number[]): PlaceBytes {
+  return Object.fromEntries(bytes.map((n, i) => [`gpu${i}`, n]));
+}
+
+function placed(bytes: ReadonlyMap<Place, number>): PlaceBytes {
+  return present(Object.fromEntries([...bytes].map(([place, n]) => [place === 'cpu' ? 'cpu' : `gpu${place}`, n])));
+}
+
+function present(bytes: PlaceBytes): PlaceBytes {
+  return Object.fromEntries(Object.entries(bytes).filter(([, n]) => n > 0));
+}
+
+/** Bytes of all kinds on one place. */
+export function bytesAt({ bytes }: Pick<LlamaLoad, 'bytes'>, place: string): number {
+  return Object.values(bytes).reduce((sum, places) => sum + (places[place] ?? 0), 0);
+}

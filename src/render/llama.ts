@@ -1,0 +1,112 @@
+// What a llama.cpp plan shows beside the budget: its buffers as it prints them, the cache by slots, how far the offload can go, and
+// the estimated speed. It formats a Plan and computes nothing.
+import { mib, thousands } from '../numbers.ts';
+import type { PlanOutput } from '../plan/output.ts';
+import { type BufferKind, bufferKinds, type Plan, type SpeedFigure } from '../plan/types.ts';
+import { grid } from './grid.ts';
+import type { Paint } from './paint.ts';
+import { wrap } from './text.ts';
+
+export const bufferNames: Readonly<Record<BufferKind, string>> = {
+  model: 'model',
+  kv: 'KV',
+  rs: 'RS',
+  compute: 'compute',
+  output: 'output',
+};
+
+/** How llama.cpp calls a place: CUDA0, CUDA_Host, CPU_Mapped, CPU, CPU_REPACK. */
+export function placeName(place: string, vendor: string): string {
+  const backend = { nvidia: 'CUDA', amd: 'ROCm', apple: 'MTL', intel: 'SYCL' }[vendor] ?? 'GPU';
+  if (place.startsWith('gpu')) return `${backend}${place.slice(3)}`;
+  return { pinned: `${backend}_Host`, mapped: 'CPU_Mapped', repack: 'CPU_REPACK' }[place] ?? 'CPU';
+}
+
+/** Kinds that the plan has, and per place their MiB. */
+export function bufferRows({ buffers = {} }: Plan): {
+  kinds: BufferKind[];
+  rows: { place: string; cells: string[] }[];
+} {
+  const kinds = bufferKinds.filter((kind) => Object.keys(buffers[kind] ?? {}).length > 0);
+  const places = [...new Set(kinds.flatMap((kind) => Object.keys(buffers[kind]!)))].sort(
+    (a, b) => order(a) - order(b) || a.localeCompare(b, 'en', { numeric: true }),
+  );
+  const rows = places.map((place) => ({
+    place,
+    cells: kinds.map((kind) => buffers[kind]![place]?.toFixed(2) ?? ''),
+  }));
+  return { kinds, rows };
+}
+
+function order(place: string): number {
+  return ['gpu', 'pinned', 'mapped', 'cpu', 'repack'].findIndex((prefix) => place.startsWith(prefix));
+}
+
+export function bufferTable({ input, result }: PlanOutput, paint: Paint): string {
+  const { kinds, rows } = bufferRows(result);
+  if (rows.length === 0) return '';
+  const lines = rows.map(({ place, cells }) => [placeName(place, input.gpu.vendor), ...cells]);
+  const head = ['', ...kinds.map((kind) => bufferNames[kind])];
+  const table = grid(head, ['left', ...kinds.map(() => 'right' as const)], lines);
+  return `${paint.bold('Buffers')} in MiB, as llama.cpp prints them\n${table}`;
+}
+
+export function slotsTable({ kvCache }: Plan, paint: Paint): string {
+  if (kvCache.groups.length === 0) return '';
+  const rows = kvCache.groups.map(({ kind, layers, count, blockSize, pageBytes }) => [
+    kind,
+    thousands(layers),
+    kind === 'state' ? '' : `${count > 1 ? `${count} x ` : ''}${thousands(blockSize)}`,
+    mib(pageBytes),
+  ]);
+  const head = ['', 'layers', 'cells', 'size'];
+  const slots = `${thousands(kvCache.tokens)} tokens in all, ${thousands(kvCache.maxModelLen)} for one sequence`;
+  return `${paint.bold('KV cache')}: ${slots}\n${grid(head, ['left', 'right', 'right', 'right'], rows)}`;
+}
+
+export function offloadLines(plan: Plan, paint: Paint, width: number): string {
+  const { offload } = plan;
+  if (!offload) return '';
+  const { gpuLayers, layers, mostGpuLayers, largestContext, leastCpuMoeLayers } = offload;
+  const lines = [
+    `${gpuLayers} of ${layers} layers on the GPU; at this context ${mostGpuLayers === null ? 'none fits' : `at most ${mostGpuLayers} fit`}.`,
+    largestContext === null
+      ? 'At this offload not even the least context fits.'
+      : `At this offload the context may be ${thousands(largestContext)} tokens.`,
+  ];
+  if (leastCpuMoeLayers !== undefined) {
+    lines.push(
+      leastCpuMoeLayers === null
+        ? 'Even with all experts on the CPU it does not fit.'
+        : leastCpuMoeLayers === 0
+          ? 'No experts need to stay on the CPU.'
+          : `With all layers on the GPU the experts of ${leastCpuMoeLayers} blocks have to stay on the CPU (--n-cpu-moe ${leastCpuMoeLayers}).`,
+    );
+  }
+  return `${paint.bold('Offload')}\n${lines.map((line) => wrap(line, width)).join('\n')}`;
+}
+
+export function speedLines({ speed }: Plan, paint: Paint, width: number): string {
+  if (!speed) return '';
+  const text = (name: string, figure: SpeedFigure): string => wrap(`${name} ${speedText(figure)}`, width);
+  return `${paint.bold('Speed')} (estimate)\n${text('decode', speed.decode)}\n${text('prefill', speed.prefill)}`;
+}
+
+export function speedText({ tokensPerSecond, lowTokensPerSecond, highTokensPerSecond, bound }: SpeedFigure): string {
+  const digits = (value: number): string => (value < 10 ? value.toFixed(1) : thousands(Math.round(value)));
+  const range = `${digits(lowTokensPerSecond)} to ${digits(highTokensPerSecond)}`;
+  return `${digits(tokensPerSecond)} tokens/s (${range}), bound by ${bound.replace('-', ' ')}`;
+}
+
+/** Said of a fit: what was lowered. */
+export function fitText({ fit }: Plan): string | undefined {
+  if (!fit) return undefined;
+  const changes = [
+    ...(fit.nCtx > 0 ? [`context ${thousands(fit.nCtx)}`] : []),
+    ...(fit.ngl === null ? [] : [`${fit.ngl} layers on the GPU`]),
+    ...(fit.tensorSplit?.some((share) => share > 0) ? [`split ${fit.tensorSplit.join(' + ')}`] : []),
+    ...(fit.overrides && fit.overrides.length > 0 ? [`${fit.overrides.length} tensor patterns elsewhere`] : []),
+  ];
+  if (fit.status !== 'success') return `-fit gives up (${fit.status}): the options stay as they are`;
+  return changes.length > 0 ? `-fit chooses ${changes.join(', ')}` : '-fit changes nothing';
+}
