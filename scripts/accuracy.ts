@@ -5,10 +5,12 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import type { PlanOutput } from '../src/plan/output.ts';
+import { type LlamaLoadCase, type LlamaLoadJudgement, loadRows, scoreLoads } from './lib/llama-loads.ts';
 import { replaceBlock } from './lib/readme-block.ts';
 import {
   type Judgement,
   type PlanRun,
+  quantile,
   quantities,
   type StartupCase,
   type StartupScore,
@@ -18,6 +20,9 @@ import {
 } from './lib/startups.ts';
 import { judgeLine } from './oracle/judge.ts';
 import type { OracleLine } from './oracle/line.ts';
+import { judgeLlamaCase } from './oracle/llama-judge.ts';
+import type { LlamaOracleFile } from './oracle/llama-line.ts';
+import { llamaReport } from './oracle/llama-report.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const execute = promisify(execFile);
@@ -40,7 +45,7 @@ const file =
   process.argv.slice(2).find((argument) => !argument.startsWith('--')) ?? `${root}test/ground-truth/vllm-startups.json`;
 const { cases } = JSON.parse(readFileSync(file, 'utf8')) as { cases: StartupCase[] };
 const score = await scoreStartups(cases, runCli);
-const lines = [...report(score), '', ...oracleReport()];
+const lines = [...report(score), '', ...oracleReport(), '', ...(await llamaReports())];
 console.log(lines.join('\n'));
 if (process.argv.includes('--write')) writeReadme(lines);
 
@@ -115,6 +120,38 @@ function oracleReport(): string[] {
     ...[...counts].map(([name, { passed, all }]) => `| ${name} | ${passed} | ${all} |`),
     ...failed.map(({ line, failures }) => `- ${line.id}: ${failures.join('; ')}`),
   ];
+}
+
+/** llama.cpp: published load logs, then what released builds allocate. */
+async function llamaReports(): Promise<string[]> {
+  const read = <File>(name: string): File =>
+    JSON.parse(readFileSync(`${root}test/ground-truth/${name}`, 'utf8')) as File;
+  const { cases: loads } = read<{ cases: LlamaLoadCase[] }>('llamacpp-loads.json');
+  const scored = await scoreLoads(loads, runCli);
+  const p = (value: number): string => `${(value * 100).toFixed(3)} %`;
+  const { cases: allocated } = read<LlamaOracleFile>('llamacpp-oracle.json');
+  const verdicts = allocated.filter(({ modelSlug }) => modelSlug !== null).map(judgeLlamaCase);
+  const agree = verdicts.filter(({ failures }) => failures.length === 0).length;
+  return [
+    `${loads.length} published llama.cpp loads (b2700 to b10488); ${scored.refused.length} not planned.`,
+    '',
+    '| buffer | figures | median | 90th percentile | largest |',
+    '|---|--:|--:|--:|--:|',
+    ...loadRows(scored).map(
+      ({ name, errors }) =>
+        `| ${name} | ${errors.length} | ${p(quantile(errors, 0.5))} | ${p(quantile(errors, 0.9))} | ${p(errors.at(-1) ?? 0)} |`,
+    ),
+    ...scored.refused.map(({ id, message }) => `- not planned: ${id}: ${message}`),
+    ...scored.judgements.filter(({ error }) => Math.abs(error) > 0.01).map(loadOffLine),
+    '',
+    `${verdicts.length} loads and -fit decisions of released llama.cpp builds (b4753 to v0.5.0): ${agree} agree in every byte.`,
+    '',
+    ...llamaReport(verdicts),
+  ];
+}
+
+function loadOffLine({ case: c, kind, place, predicted, observed, error }: LlamaLoadJudgement): string {
+  return `- ${c.id}, ${kind} ${place}: ${predicted.toFixed(2)} for ${observed} MiB (${(error * 100).toFixed(2)} %): ${residualReasons[`${c.id}#${kind}`] ?? 'reason not known'}`;
 }
 
 function offRow(j: Judgement): string {

@@ -2,9 +2,10 @@
 // off, by build and kind of run.
 import { MiB } from '../../src/units.ts';
 import type { LlamaCheck, LlamaVerdict } from './llama-judge.ts';
+import type { LlamaOracleCase } from './llama-line.ts';
 
 /** Below this a relative error of a compute buffer says nothing. */
-const meaningful = 16 * MiB;
+export const meaningful = 16 * MiB;
 
 export function llamaReport(verdicts: readonly LlamaVerdict[]): string[] {
   const lines = ['| quantity | equal | of | share |', '|---|--:|--:|--:|'];
@@ -41,17 +42,21 @@ function checksOf(verdicts: readonly LlamaVerdict[], quantity: string): LlamaChe
   return verdicts.flatMap(({ checks }) => checks.filter((check) => check.quantity === quantity));
 }
 
-/** Full offload to one GPU per build, and everything else together. */
 function computeGroups(verdicts: readonly LlamaVerdict[]): Map<string, LlamaCheck[]> {
   const groups = new Map<string, LlamaCheck[]>();
   for (const { case: line, checks } of verdicts) {
-    const full =
-      line.gpus === 1 &&
-      /-ngl 99\b/.test(line.flags) &&
-      !/-nkvo|-ot |--n-cpu-moe|--cpu-moe|--no-op-offload/.test(line.flags) &&
-      ['v0.5.0', 'b10361', 'b10068', 'b8390'].includes(line.build);
-    const name = full ? `full offload, ${line.build}` : 'elsewhere';
+    const name = computeGroup(line);
     groups.set(name, [...(groups.get(name) ?? []), ...checks.filter(({ quantity }) => quantity === 'compute gpu')]);
   }
   return new Map([...groups].sort(([a], [b]) => a.localeCompare(b)));
+}
+
+/** Full offload to one GPU per build, and everything else together. */
+export function computeGroup({ gpus, flags, build }: LlamaOracleCase): string {
+  const full =
+    gpus === 1 &&
+    /-ngl 99\b/.test(flags) &&
+    !/-nkvo|-ot |--n-cpu-moe|--cpu-moe|--no-op-offload/.test(flags) &&
+    ['v0.5.0', 'b10361', 'b10068', 'b8390'].includes(build);
+  return full ? `full offload, ${build}` : 'elsewhere';
 }
