@@ -14,7 +14,10 @@ export type { MixRules } from './pick.ts';
 export interface MixOptions {
   /** An importance matrix is given: IQ3_XXS, IQ4_*, Q4_0 and Q5_0 then choose otherwise. */
   imatrix?: boolean;
-  /** Default: as most files of the architecture were made (defaultRules). */
+  /**
+   * Default: older, as most files of fused-QKV models were made. The files of Gemma 4 E2B and E4B are younger than the change:
+   * their per_layer_token_embd has the output's type (current).
+   */
   rules?: MixRules;
   /** --output-tensor-type. */
   outputTensorType?: GgmlType;
@@ -37,7 +40,7 @@ export function applyMix(model: GgufModel, mix: string, options: MixOptions = {}
   assert(name !== undefined, `no quantization mix ${mix}`);
   const picker = new TypePicker(model, name, {
     imatrix: options.imatrix ?? false,
-    rules: options.rules ?? defaultRules(model),
+    rules: options.rules ?? 'older',
     outputTensorType: options.outputTensorType,
   });
   const overrides = (options.overrides ?? []).map(({ pattern, type }) => ({ pattern: new RegExp(pattern), type }));
@@ -73,14 +76,6 @@ function typeOf({ tensor, base, chosen, picker, options }: TypeOfInput): GgmlTyp
   const wanted = !isQuantized(base) || options.pure ? base : undefined;
   const type = (isQuantized(base) ? chosen : undefined) ?? wanted ?? picker.pick(tensor);
   return isQuantized(tensor.type) ? tensor.type : typeForRow(type, tensor.ne[0] ?? 1);
-}
-
-/**
- * Which rules made most files of an architecture: the older ones wherever the two differ, for the files of fused-QKV models and of
- * Gemma 3n are older than the change. Gemma 4 is younger; nothing else is affected.
- */
-export function defaultRules(model: GgufModel): MixRules {
-  return model.architecture.startsWith('gemma4') ? 'current' : 'older';
 }
 
 /** Whether llama-quantize asks for an importance matrix: some matrix beside embedding and output has 3 bits or fewer (not the K types). */
