@@ -91,7 +91,7 @@ export function attention(b: Build, parts: AttentionParts): GraphTensor {
   }
   if (inputs.valueRotation && v) v = rotate(b, v, inputs.valueRotation);
   b.expand(q);
-  const order = parts.order ?? (inputs.cache.kind === 'full' ? b.rules.projectionOrder : 'qkv');
+  const order = parts.order ?? (b.cacheSpec('sliding') ? 'qkv' : b.rules.projectionOrder);
   for (const t of order === 'qvk' ? [v, k] : [k, v]) if (t) b.expand(t);
   const cacheLayer = parts.cacheLayer ?? layer;
   if (k) b.expand(storeKeys(b, inputs, k, cacheLayer));
@@ -237,6 +237,6 @@ function plainAttend(b: Build, parts: MhaParts, transposed: boolean): GraphTenso
   const weighted = b.permute(b.mulMat(v, scores), 0, 2, 1, 3);
   const t = b.cont(weighted, weighted.ne[0] * weighted.ne[1], weighted.ne[2] * weighted.ne[3]);
   // Everything between the store and this result then runs on the CPU.
-  if (!b.context.offloadKqv) t.backend = b.backendOf('cpu');
+  if (!b.context.offloadKqv) b.pinToCpu(t);
   return t;
 }

@@ -155,16 +155,25 @@ export function gatherOutputs(
 }
 
 /** The final norm and the logits; both are outputs of the graph (llm_graph_result::set_outputs). */
-export function outputHead(b: Build, x: GraphTensor, kind: NormKind = 'rms'): void {
+export function outputHead(b: Build, x: GraphTensor, kind: NormKind = 'rms', finish?: FinishLogits): void {
   const normed = norm(b, x, {
     weight: b.optional('output_norm.weight'),
     bias: b.optional('output_norm.bias'),
     kind,
     layer: -1,
   });
+  outputLogits(b, normed, finish);
+}
+
+/** What an architecture does to the logits, e.g. scale them. */
+export type FinishLogits = (b: Build, logits: GraphTensor) => GraphTensor;
+
+/** The logits of rows that are normed already. */
+export function outputLogits(b: Build, normed: GraphTensor, finish?: FinishLogits): void {
   let logits = b.mulMat(b.outputWeight(), normed);
   const bias = b.optional('output.bias');
   if (bias) logits = b.add(logits, bias);
+  if (finish) logits = finish(b, logits);
   normed.output = true;
   logits.output = true;
   b.expand(logits);

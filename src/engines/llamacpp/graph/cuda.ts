@@ -28,7 +28,7 @@ export function offloads(t: GraphTensor): boolean {
 /** Whether the GPU's backend can run the operation. Data of another GPU is out of its reach. */
 export function cudaSupports(t: GraphTensor, device: number, flash: FlashRules): boolean {
   for (const source of t.src) {
-    const place = source.place ?? source.viewSrc?.place;
+    const { place } = source;
     if (typeof place === 'number' && place !== device) return false;
   }
   switch (t.op) {

@@ -3,12 +3,24 @@
 import type { ComputeBuffers, GraphInput } from '../types.ts';
 import { allocate } from './allocator.ts';
 import { type Batch, Build, type GraphBuilder } from './build.ts';
+import { cohereBuilders } from './cohere.ts';
+import { decoderBuilders } from './decoders.ts';
 import { denseBuilders } from './dense.ts';
+import { gemmaBuilders } from './gemma.ts';
+import { gemma4Builders } from './gemma4.ts';
+import { phiBuilders } from './phi.ts';
 import { graphRules } from './rules.ts';
 import { type Schedule, schedule } from './scheduler.ts';
 
 /** By general.architecture. */
-export const architectures: Readonly<Record<string, GraphBuilder>> = { ...denseBuilders };
+export const architectures: Readonly<Record<string, GraphBuilder>> = {
+  ...denseBuilders,
+  ...decoderBuilders,
+  ...gemmaBuilders,
+  ...gemma4Builders,
+  ...phiBuilders,
+  ...cohereBuilders,
+};
 
 /** Copies of every input that the scheduler keeps with pipeline parallelism (GGML_SCHED_MAX_COPIES). */
 const pipelineCopies = 4;
@@ -27,7 +39,7 @@ export function computeBuffers(input: GraphInput): ComputeBuffers | undefined {
   const byName = new Map(input.model.tensors.map((t) => [t.name, t]));
   const reserved = batches(input).map((batch) => reserve(new Build(input, batch, byName), builder));
   const [prompt, single] = reserved as [Reserved, Reserved];
-  const most = prompt.bytes.map((bytes, i) => Math.max(bytes, single.bytes[i]!));
+  const most = prompt.bytes.map((bytes, i) => (input.measuring ? bytes : Math.max(bytes, single.bytes[i]!)));
   return {
     gpus: most.slice(0, devices),
     host: most[devices]!,

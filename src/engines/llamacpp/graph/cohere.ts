@@ -1,0 +1,33 @@
+// Command R and its successors: attention and feed-forward network read the same norm, and logits are scaled; Cohere 2 has sliding
+// layers, which alone are rotated. Law: src/models/command-r.cpp, cohere2.cpp.
+import { layerNorm } from './blocks.ts';
+import type { Build, GraphBuilder } from './build.ts';
+import { type At, type DecoderParts, parallelDecoder, ropeFactors, rotated, states } from './serial.ts';
+import type { GraphTensor } from './tensor.ts';
+
+const parts = {
+  kind: 'layer',
+  sum: (b: Build, x: { attended: GraphTensor; network: GraphTensor; residual: GraphTensor }) =>
+    b.add(b.add(x.network, x.residual), x.attended),
+  finish: (b: Build, logits: GraphTensor) => (states(b, 'logit_scale') ? b.scale(logits) : logits),
+} satisfies DecoderParts & { sum: unknown };
+
+/** Larger models have norms of Q and K. */
+function perhapsNormed({ b, layer }: At, t: GraphTensor, name: string): GraphTensor {
+  return b.layerOptional(layer, `${name}.weight`) ? layerNorm(b, t, layer, name, 'layer') : t;
+}
+
+const commandR: GraphBuilder = (b) =>
+  parallelDecoder(b, {
+    ...parts,
+    rotate: (at, { q, k, v }) =>
+      rotated(at, { q: perhapsNormed(at, q, 'attn_q_norm'), k: perhapsNormed(at, k, 'attn_k_norm'), v }),
+  });
+
+const cohere2: GraphBuilder = (b) =>
+  parallelDecoder(b, {
+    ...parts,
+    rotate: (at, x) => (b.hp.sliding[at.layer] ? rotated(at, x, ropeFactors(at)) : x),
+  });
+
+export const cohereBuilders: Readonly<Record<string, GraphBuilder>> = { 'command-r': commandR, cohere2 };
