@@ -22,6 +22,12 @@ export interface Allocation {
 /** Bytes that one tensor takes in its buffer. */
 export function allocatedBytes({ type, rowLength, bytes, place }: Allocation): number {
   if (place === 'cpu') return alignUp(bytes, hostAlignment);
-  const short = isQuantized(type) ? rowLength % cudaRow : 0;
-  return alignUp(bytes + (short === 0 ? 0 : rowBytes(type, cudaRow - short)), cudaAlignment);
+  const filled = isQuantized(type) ? paddedBytes({ type, rowLength, bytes }) : bytes;
+  return alignUp(filled, cudaAlignment);
+}
+
+/** Bytes with the last row filled up, without alignment. */
+export function paddedBytes({ type, rowLength, bytes }: Omit<Allocation, 'place'>): number {
+  const short = rowLength % cudaRow;
+  return bytes + (short === 0 ? 0 : rowBytes(type, cudaRow - short));
 }

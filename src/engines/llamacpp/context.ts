@@ -1,7 +1,7 @@
 // Options -> the context's parameters (cparams) of a build: padding, division among sequences, batch sizes, flash attention, and
 // what the build refuses. Law: src/llama-context.cpp (llama_init_from_model and the constructor), tools/server/server.cpp for the
 // server's defaults; what changed from build to build is in presets/engines/llamacpp/context.yaml.
-import { ggmlTypes, isQuantized } from '../../spec/ggml-types.ts';
+import { type GgmlType, ggmlTypes, isQuantized } from '../../spec/ggml-types.ts';
 import { alignUp, divCeil } from '../../units.ts';
 import { architectureRefusal } from './architectures.ts';
 import { autoFlash, type CacheTypes, flashMode } from './flash-attention.ts';
@@ -26,6 +26,7 @@ interface ContextRules {
   'context.mlaOneType': boolean;
   'context.absorbedMla': boolean;
   'context.sharedCacheReads': number | null;
+  'context.unwritableTypes': readonly GgmlType[];
 }
 
 export interface ContextInput {
@@ -144,12 +145,16 @@ function resolveFlash(input: ContextInput, types: CacheTypes): Flash {
   const mode = options.splitMode === 'tensor' && asked === 'auto' ? 'on' : asked === 'auto' ? means : asked;
   if (mode !== 'auto') return { mode, on: mode === 'on' };
   const layers = placement?.layers ?? hparams.heads.map(() => 0);
-  const auto =
-    input.autoFlash ?? autoFlash({ hparams, types, placement: { layers }, offloadKqv: !options.noKvOffload, rules });
+  const where = { offloadKqv: !options.noKvOffload, opOffload: !options.noOpOffload };
+  const auto = input.autoFlash ?? autoFlash({ ...where, hparams, types, placement: { layers }, rules });
   return { mode, on: auto, auto };
 }
 
-function cacheRefusal({ options, hparams, rules }: ContextInput, types: CacheTypes, flash: Flash): string | undefined {
+function cacheRefusal(
+  { options, hparams, rules, placement }: ContextInput,
+  types: CacheTypes,
+  flash: Flash,
+): string | undefined {
   const law = rules as unknown as ContextRules;
   const { typeK, typeV } = types;
   if (hparams.mla && !law['context.absorbedMla']) return `missing tensor 'blk.0.attn_kv_b.weight'`;
@@ -164,6 +169,9 @@ function cacheRefusal({ options, hparams, rules }: ContextInput, types: CacheTyp
       ? 'quantized V cache requires flash_attn to be enabled'
       : 'quantized V cache was requested, but this requires Flash Attention';
   }
+  const onGpu = !options.noKvOffload && attentionLayers(hparams, rules).some((il) => placement?.layers[il] !== 'cpu');
+  const unwritable = onGpu && [typeK, typeV].find((type) => law['context.unwritableTypes'].includes(type));
+  if (unwritable) return `a cache of type ${unwritable} is in a buffer (CUDA0) that cannot run the operation (CPY)`;
   // A row of the cache is whole blocks in any case, a head where the build looks at it.
   const wholeHeads = law['context.wholeBlocks'].includes(flash.mode);
   for (const il of attentionLayers(hparams, rules)) {
@@ -176,14 +184,14 @@ function cacheRefusal({ options, hparams, rules }: ContextInput, types: CacheTyp
   return undefined;
 }
 
-/** Layers on a GPU that share a host layer's cache read it through copies of their own (Gemma 4 E2B with 16 to 22 layers). */
+/** Layers on a GPU that share a cache elsewhere read it through copies of their own (Gemma 4 E2B with 16 to 22 layers). */
 function sharingRefusal({ hparams, rules, placement }: ContextInput, flash: Flash): string | undefined {
   const most = (rules as unknown as ContextRules)['context.sharedCacheReads'];
-  if (most === null || !placement || !flash.on) return undefined;
+  if (most === null || !placement || flash.mode === 'off') return undefined;
   const { kvFromStart, sliding } = hparams;
   const readers = hparams.heads.filter((_, il) => {
-    const owner = kvFromStart - (sliding[il] ? 2 : 1);
-    return il >= kvFromStart && placement.layers[il] !== 'cpu' && placement.layers[owner] === 'cpu';
+    const owner = placement.layers[kvFromStart - (sliding[il] ? 2 : 1)];
+    return il >= kvFromStart && placement.layers[il] !== 'cpu' && placement.layers[il] !== owner;
   });
   return readers.length * 2 > most ? 'the scheduler aborts: too many inputs of one split' : undefined;
 }

@@ -3,7 +3,7 @@
 // and later), src/llama-context.cpp (resolve_fused_ops): auto stays on only if every layer's kernel runs where the layer lies.
 import type { GgmlType } from '../../spec/ggml-types.ts';
 import type { LlamaHparams } from './hparams.ts';
-import { attentionLayers } from './layers.ts';
+import { attentionLayers, memoryKind } from './layers.ts';
 import type { LlamaRules } from './rules.ts';
 import type { FlashAttention, LlamaOptions, Placement } from './types.ts';
 
@@ -16,6 +16,7 @@ interface FlashRules {
   };
   'context.flashTypes': { types: readonly GgmlType[]; mixed: boolean };
   'context.flashStrays': readonly string[];
+  'context.sinksOffloaded': readonly string[];
 }
 
 /** The mode that the context starts with: a build's default, and what the model forbids. */
@@ -48,10 +49,16 @@ export function hasFlashKernel(layer: number, hparams: LlamaHparams, types: Cach
     : equal === 'any' || (key === value && (equal === 'anyBut192' ? key !== 192 : equal.includes(key)));
   if (!heads) return false;
   const { types: known, mixed } = law['context.flashTypes'];
-  // Latent attention reads V out of K.
-  const typeV = hparams.mla ? types.typeK : types.typeV;
-  return known.includes(types.typeK) && known.includes(typeV) && (mixed || types.typeK === typeV);
+  // Without a cache K and V are cast to f16, as a float32 cache is; latent attention reads V out of K.
+  const cached = memoryKind(hparams, rules) !== 'none';
+  const seen = (type: GgmlType): GgmlType => (cached && type !== 'f32' ? type : 'f16');
+  const typeK = seen(types.typeK);
+  const typeV = hparams.mla ? typeK : seen(types.typeV);
+  return known.includes(typeK) && known.includes(typeV) && (mixed || typeK === typeV);
 }
+
+/** Rows from which on an operation is worth offloading. */
+const offloadRows = 32;
 
 export interface AutoFlashInput {
   hparams: LlamaHparams;
@@ -59,6 +66,8 @@ export interface AutoFlashInput {
   placement: Pick<Placement, 'layers'>;
   /** Caches and states lie on their layers' devices, not on the host. */
   offloadKqv: boolean;
+  /** Host layers' operations on large batches are computed on a GPU. */
+  opOffload: boolean;
   rules: LlamaRules;
 }
 
@@ -67,7 +76,13 @@ export function autoFlash(input: AutoFlashInput): boolean {
   const { hparams, types, placement, rules } = input;
   const layers = attentionLayers(hparams, rules);
   const missing = layers.some((il) => placement.layers[il] !== 'cpu' && !hasFlashKernel(il, hparams, types, rules));
-  return !missing && !layers.some((il) => strays(il, layers, input));
+  return !missing && !layers.some((il) => strays(il, layers, input) || offloadsSinks(il, input));
+}
+
+/** Attention of at least 32 rows (heads) that reads a weight of a host layer goes to the GPU, as any multiplication would. */
+function offloadsSinks(layer: number, { hparams, placement, opOffload, rules }: AutoFlashInput): boolean {
+  const has = (rules as unknown as FlashRules)['context.sinksOffloaded'].includes(hparams.architecture);
+  return has && opOffload && placement.layers[layer] === 'cpu' && (hparams.heads[layer] ?? 0) >= offloadRows;
 }
 
 /**

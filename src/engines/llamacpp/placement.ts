@@ -35,8 +35,12 @@ export interface LlamaPlacement extends Placement {
   gpuLayers: number;
   /** Layers on each GPU, the output layer included. */
   layersPerGpu: readonly number[];
+  /** --split-mode row: share of each GPU in the rows of every matrix. */
+  rowShares: readonly number[] | undefined;
   /** -ot or experts on the host: no pipeline parallelism. */
   overridden: boolean;
+  /** The output's copy of token_embd is made even beside the original: Gemma 4 asks for the copy first (gemma4.cpp). */
+  tiedTwice: boolean;
   /** Every buffer that a tensor is copied to: one, none for a tensor that is not loaded, several for rotary factors. */
   tensorPlaces(tensor: GgufTensor): readonly Place[];
   refusal?: string;
@@ -69,16 +73,18 @@ export function placeModel(input: PlacementInput): LlamaPlacement {
   const output = layers[hparams.layers]!;
   const hasOutput = model.tensors.some(({ name }) => name === 'output.weight');
   const embedding = overridePlace('token_embd.weight', overrides) ?? output;
-  const refusal = splitRefusal(options, law, devices);
+  const refusal = splitRefusal(options, law, freeBytes.length);
   return {
     devices,
     layers,
     tensorPlaces,
     tensorPlace: (tensor) => tensorPlaces(tensor)[0] ?? 'cpu',
     tiedOutput: hasOutput || !isTied(model) ? undefined : embedding,
+    tiedTwice: gemma4.includes(hparams.architecture),
     full: overrides.length === 0 && gpuLayers > hparams.layers && layers.every((place) => place !== 'cpu'),
     gpuLayers,
     layersPerGpu: freeBytes.map((_, i) => layers.filter((place) => place === i).length),
+    rowShares: options.splitMode === 'row' && law['placement.rowSplit'] ? shares(points) : undefined,
     overridden: overrides.length > 0,
     notes:
       asked.length > overrides.length ? ['this build knows no -ot, --cpu-moe and --n-cpu-moe: they are ignored'] : [],
@@ -110,6 +116,11 @@ function splitPoints(free: readonly number[], asked: readonly number[] | undefin
     cumulative.push(total);
   }
   return cumulative.map((point) => Math.fround(point / total));
+}
+
+/** Shares from their cumulative upper bounds. */
+function shares(points: readonly number[]): number[] {
+  return points.map((point, i) => point - (points[i - 1] ?? 0));
 }
 
 interface Override {
@@ -152,7 +163,11 @@ function tensorPlacer({ law, hparams, layers, overrides }: PlacerInput): (tensor
   const onHost = law['placement.hostTensors'].map((pattern) => new RegExp(pattern));
   const asOutput = law['placement.outputTensors'][hparams.architecture] ?? [];
   const main = hparams.layers - hparams.nextnLayers;
-  const withLayers = [...new Set(layers.slice(0, main))];
+  // Rotary factors are for the layers of full attention alone where the two kinds rotate differently (gemma4.cpp).
+  const rotated = layers.filter(
+    (_, il) => il < main && !(hparams.sliding[il] && gemma4.includes(hparams.architecture)),
+  );
+  const withLayers = [...new Set(rotated)];
   const own = (name: string): readonly Place[] => {
     const block = /(?:^|\.)blk\.(\d+)\./.exec(name)?.[1];
     if (block !== undefined) {
@@ -178,6 +193,8 @@ function tensorPlacer({ law, hparams, layers, overrides }: PlacerInput): (tensor
   };
 }
 
+const gemma4: readonly string[] = ['gemma4', 'gemma4-assistant'];
+
 /** Models that embed and do not generate have no output matrix at all. */
 function isTied(model: GgufModel): boolean {
   return !withoutOutput.includes(model.architecture);
@@ -197,12 +214,12 @@ const withoutOutput: readonly string[] = [
   'wavtokenizer-dec',
 ];
 
-function splitRefusal(options: LlamaOptions, law: PlacementRules, devices: number): string | undefined {
-  if (options.splitMode === 'row' && !law['placement.rowSplit'] && devices > 0) {
+function splitRefusal(options: LlamaOptions, law: PlacementRules, gpus: number): string | undefined {
+  if (options.splitMode === 'row' && !law['placement.rowSplit'] && gpus > 0) {
     return 'device CUDA0 does not support split buffers';
   }
   if (options.splitMode === 'tensor' && !law['placement.tensorSplit']) return 'invalid value for --split-mode: tensor';
-  if (options.mainGpu !== undefined && options.splitMode === 'none' && options.mainGpu >= devices && devices > 0) {
+  if (options.mainGpu !== undefined && options.splitMode === 'none' && options.mainGpu >= gpus && gpus > 0) {
     return `invalid value for main_gpu: ${options.mainGpu}`;
   }
   return undefined;

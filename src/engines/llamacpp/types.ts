@@ -68,6 +68,8 @@ export interface GraphInput {
   placement: Placement;
   caches: readonly CacheSpec[];
   rules: LlamaRules;
+  /** A load of -fit that only measures: nothing is pinned to a device, and the prompt's graph alone counts. */
+  measuring?: boolean;
 }
 
 export interface ComputeBuffers {
