@@ -76,6 +76,7 @@ export function placeModel(input: PlacementInput): LlamaPlacement {
   const refusal = splitRefusal(options, law, freeBytes.length);
   return {
     devices,
+    ...(single && devices > 0 && { only: gpu(0) }),
     layers,
     tensorPlaces,
     tensorPlace: (tensor) => tensorPlaces(tensor)[0] ?? 'cpu',

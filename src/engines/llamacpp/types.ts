@@ -40,6 +40,8 @@ export type Place = number | 'cpu';
 export interface Placement {
   /** Number of GPUs that take part. */
   devices: number;
+  /** The one GPU that takes part with --split-mode none (--main-gpu). */
+  only?: number;
   /** Per block, and last the output layer. */
   layers: readonly Place[];
   /** Where one tensor's data lies; tied output is the second use of token_embd. */
@@ -68,7 +70,7 @@ export interface GraphInput {
   placement: Placement;
   caches: readonly CacheSpec[];
   rules: LlamaRules;
-  /** A load of -fit that only measures: nothing is pinned to a device, and the prompt's graph alone counts. */
+  /** A load of -fit that only measures (no_alloc): the prompt's graph alone counts, and nothing of it is pinned to a device. */
   measuring?: boolean;
 }
 

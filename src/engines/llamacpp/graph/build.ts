@@ -14,6 +14,8 @@ export interface Batch {
   sequences: number;
   /** Rows whose logits are wanted. */
   outputs: number;
+  /** What was pinned to a device is forgotten: ggml_backend_sched_reserve_size resets the scheduler once the graph is built. */
+  unpinned?: boolean;
 }
 
 /** Batches below this size run the norms of a layer on the layer's own device, whatever its neighbours do. */
@@ -39,7 +41,7 @@ export class Build extends GraphOps {
     this.rules = graphRules(input.rules);
     this.byName = tensorsByName;
     const allOnGpus = input.placement.layers.every((place) => place !== 'cpu');
-    this.pinsNorms = batch.tokens < smallBatch || allOnGpus;
+    this.pinsNorms = !batch.unpinned && (batch.tokens < smallBatch || allOnGpus);
   }
 
   /** The scheduler's number of a place; the CPU comes last. */
@@ -129,6 +131,11 @@ export class Build extends GraphOps {
     const place = this.layerPlace(layer);
     if (place !== 'cpu' && !cudaSupports(t, place, this.rules.flash)) return;
     t.backend = this.backendOf(place);
+  }
+
+  /** Without an offloaded cache, attention without flash attention is told to run on the CPU. */
+  pinToCpu(t: GraphTensor): void {
+    if (!this.batch.unpinned) t.backend = this.backendOf('cpu');
   }
 }
 

@@ -11,6 +11,7 @@ import { gemma4Builders } from './gemma4.ts';
 import { phiBuilders } from './phi.ts';
 import { graphRules } from './rules.ts';
 import { type Schedule, schedule } from './scheduler.ts';
+import { amongGpus, withOnlyGpu } from './single-gpu.ts';
 
 /** By general.architecture. */
 export const architectures: Readonly<Record<string, GraphBuilder>> = {
@@ -32,7 +33,8 @@ interface Reserved {
 }
 
 /** undefined: the architecture's graph is not known. */
-export function computeBuffers(input: GraphInput): ComputeBuffers | undefined {
+export function computeBuffers(asked: GraphInput): ComputeBuffers | undefined {
+  const input = withOnlyGpu(asked);
   const { devices } = input.placement;
   const builder = builderOf(input);
   if (!builder) return undefined;
@@ -40,7 +42,7 @@ export function computeBuffers(input: GraphInput): ComputeBuffers | undefined {
   const reserved = batches(input).map((batch) => reserve(new Build(input, batch, byName), builder));
   const [prompt, single] = reserved as [Reserved, Reserved];
   const most = prompt.bytes.map((bytes, i) => (input.measuring ? bytes : Math.max(bytes, single.bytes[i]!)));
-  return {
+  const buffers: ComputeBuffers = {
     gpus: most.slice(0, devices),
     host: most[devices]!,
     nodes: prompt.nodes,
@@ -49,10 +51,12 @@ export function computeBuffers(input: GraphInput): ComputeBuffers | undefined {
     copies: copiesOf(input),
     confidence: 'exact',
   };
+  return amongGpus(buffers, asked);
 }
 
 /** The prompt's graph (or a single token's) as the allocator sees it: for comparing with a traced one. */
-export function plannedGraph(input: GraphInput, which: 'prompt' | 'single' = 'prompt'): Schedule | undefined {
+export function plannedGraph(asked: GraphInput, which: 'prompt' | 'single' = 'prompt'): Schedule | undefined {
+  const input = withOnlyGpu(asked);
   const builder = builderOf(input);
   if (!builder) return undefined;
   const batch = batches(input)[which === 'prompt' ? 0 : 1]!;
@@ -70,12 +74,12 @@ function copiesOf({ placement, context }: GraphInput): number {
 }
 
 /** The worst-case batch of a prompt, and one token per sequence. */
-function batches({ context }: GraphInput): [Batch, Batch] {
+function batches({ context, measuring }: GraphInput): [Batch, Batch] {
   const sequences = context.nSeqMax;
   const tokens = Math.min(context.nCtx, context.nUbatch);
   const whole = Math.ceil(tokens / sequences) * sequences;
   return [
-    { tokens: whole, sequences, outputs: Math.min(tokens, context.nOutputsMax) },
+    { tokens: whole, sequences, outputs: Math.min(tokens, context.nOutputsMax), unpinned: measuring },
     { tokens: sequences, sequences, outputs: sequences },
   ];
 }
