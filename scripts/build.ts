@@ -44,6 +44,7 @@ const commands = [
   'plan',
   'simulate',
   'simulate-worker',
+  'quantize',
   'list',
   'show',
   'schema',

@@ -9,6 +9,7 @@ import { diagnosticLines } from './render/diagnostics.ts';
 const loaders: Readonly<Record<string, () => Promise<CommandModule>>> = {
   plan: () => import('./commands/plan.ts'),
   simulate: () => import('./commands/simulate.ts'),
+  quantize: () => import('./commands/quantize.ts'),
   list: () => import('./commands/list.ts'),
   show: () => import('./commands/show.ts'),
   schema: () => import('./commands/schema.ts'),

@@ -8,6 +8,7 @@ import { makeCommand, parseCommand } from './command.ts';
 const commands: readonly (readonly [name: string, description: string])[] = [
   ['plan', 'Does this model fit on this hardware, and with which flags?'],
   ['simulate', 'What happens to the KV cache under a workload, block by block?'],
+  ['quantize', 'Which quantization schemes fit, and what do they cost in quality?'],
   ['list', 'What ships: models, gpus, engines, quantizations'],
   ['show', 'One preset as YAML with its sources, or the tensors of a model'],
   ['schema', 'The JSON Schema of an output or an input file'],
