@@ -2,6 +2,7 @@
 // size, or not at all. Format: docs/gguf.md of ggml; everything little-endian unless asked otherwise.
 import { closeSync, ftruncateSync, openSync, writeSync } from 'node:fs';
 import { type GgmlType, ggmlTypes, tensorBytes } from '../../src/spec/ggml-types.ts';
+import type { GgufModel } from '../../src/spec/gguf.ts';
 import { alignUp } from '../../src/units.ts';
 
 /** Numbers of the value types. */
@@ -75,6 +76,40 @@ export function ggufHeader({ metadata, tensors, version = 3, bigEndian = false, 
   return Buffer.concat([header, Buffer.alloc(alignUp(header.length, alignment) - header.length)]);
 }
 
+/** Keys of an architecture that llama.cpp takes as f32 only (gguf-py/gguf/constants.py). */
+const floatKey = /freq_base|alibi|clamp|epsilon|scale$|softcapping|scaling\.(factor|attn_factor|yarn_log_multiplier)/;
+
+/** Keys that no size depends on and that llama.cpp insists on, for descriptions that leave them out. */
+const demanded: Readonly<Record<string, MetadataValue>> = {
+  'attention.layer_norm_epsilon': { type: 'f32', value: 1e-5 },
+  'attention.layer_norm_rms_epsilon': { type: 'f32', value: 1e-5 },
+  'attention.max_alibi_bias': { type: 'f32', value: 8 },
+  'attention.clamp_kqv': { type: 'f32', value: 8 },
+  expert_weights_scale: { type: 'f32', value: 1 },
+  'rope.dimension_sections': [24, 20, 20, 0],
+  'attn_res.block_size': 64,
+};
+
+/** A description as a file with no tokenizer but a vocabulary's size, which llama.cpp loads. */
+export function sourceOf({ architecture, metadata, tensors, vocabSize }: GgufModel): GgufSource {
+  const stated = Object.entries(metadata).filter(([, value]) => value !== undefined);
+  const own = stated.map(([key, value]): [string, MetadataValue] => {
+    const full = /^(general|tokenizer|split)\./.test(key) ? key : `${architecture}.${key}`;
+    return [full, typeof value === 'number' && floatKey.test(key) ? { type: 'f32', value } : value];
+  });
+  return {
+    metadata: {
+      'general.architecture': architecture,
+      'tokenizer.ggml.model': 'no_vocab',
+      [`${architecture}.vocab_size`]: vocabSize,
+      'tokenizer.ggml.token_type_count': 2,
+      ...Object.fromEntries(Object.entries(demanded).map(([key, value]) => [`${architecture}.${key}`, value])),
+      ...Object.fromEntries(own),
+    },
+    tensors,
+  };
+}
+
 /** Bytes of the tensor data, padding included. */
 export function ggufDataBytes({ tensors, alignment = 32 }: GgufSource): number {
   return tensors.reduce((sum, { type, ne }) => sum + alignUp(tensorBytes(type, ne), alignment), 0);
@@ -126,7 +161,8 @@ class Bytes {
   }
 
   raw(bytes: Buffer): void {
-    bytes.copy(this.buffer, this.room(bytes.length));
+    const at = this.room(bytes.length);
+    bytes.copy(this.buffer, at);
   }
 
   text(text: string): void {
