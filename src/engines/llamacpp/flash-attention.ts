@@ -7,14 +7,25 @@ import { attentionLayers, memoryKind } from './layers.ts';
 import type { LlamaRules } from './rules.ts';
 import type { FlashAttention, LlamaOptions, Placement } from './types.ts';
 
+/** Sizes of the heads of K and V that the CUDA backend has a kernel for. */
+export interface FlashHeads {
+  /** Where both are alike. */
+  equal: 'any' | 'anyBut192' | readonly number[];
+  /** Other pairs; query heads per KV head are a multiple of `group`, or at least `groupLeast`. */
+  other: readonly { key: number; value: number; group?: number; groupLeast?: number }[];
+}
+
+/** Types of K and V that it has a kernel for, and whether they may differ. */
+export interface FlashTypes {
+  types: readonly GgmlType[];
+  mixed: boolean;
+}
+
 interface FlashRules {
   'context.flashMode': 'switch' | 'auto';
   'context.flashEqualHeads': boolean;
-  'context.flashHeads': {
-    equal: 'any' | 'anyBut192' | readonly number[];
-    other: readonly { key: number; value: number; group?: number; groupLeast?: number }[];
-  };
-  'context.flashTypes': { types: readonly GgmlType[]; mixed: boolean };
+  'context.flashHeads': FlashHeads;
+  'context.flashTypes': FlashTypes;
   'context.flashStrays': readonly string[];
   'context.sinksOffloaded': readonly string[];
 }
@@ -39,22 +50,29 @@ export interface CacheTypes {
 /** Whether the CUDA backend computes this layer's attention with these cache types. */
 export function hasFlashKernel(layer: number, hparams: LlamaHparams, types: CacheTypes, rules: LlamaRules): boolean {
   const law = rules as unknown as FlashRules;
-  const { equal, other } = law['context.flashHeads'];
   const key = hparams.keyLength[layer] ?? 0;
   const value = hparams.valueLength[layer] ?? 0;
   const group = Math.floor((hparams.heads[layer] ?? 0) / Math.max(1, hparams.kvHeads[layer] ?? 0));
-  const special = other.find((row) => row.key === key && row.value === value);
-  const heads = special
-    ? group % (special.group ?? 1) === 0 && group >= (special.groupLeast ?? 0)
-    : equal === 'any' || (key === value && (equal === 'anyBut192' ? key !== 192 : equal.includes(key)));
-  if (!heads) return false;
-  const { types: known, mixed } = law['context.flashTypes'];
+  if (!takesHeads(law['context.flashHeads'], { key, value, group })) return false;
   // Without a cache K and V are cast to f16, as a float32 cache is; latent attention reads V out of K.
   const cached = memoryKind(hparams, rules) !== 'none';
   const seen = (type: GgmlType): GgmlType => (cached && type !== 'f32' ? type : 'f16');
   const typeK = seen(types.typeK);
   const typeV = hparams.mla ? typeK : seen(types.typeV);
-  return known.includes(typeK) && known.includes(typeV) && (mixed || typeK === typeV);
+  return takesTypes(law['context.flashTypes'], { typeK, typeV });
+}
+
+/** Whether a kernel exists for these head sizes. */
+export function takesHeads({ equal, other }: FlashHeads, x: { key: number; value: number; group: number }): boolean {
+  const special = other.find((row) => row.key === x.key && row.value === x.value);
+  if (special) return x.group % (special.group ?? 1) === 0 && x.group >= (special.groupLeast ?? 0);
+  if (equal === 'any') return true;
+  return x.key === x.value && (equal === 'anyBut192' ? x.key !== 192 : equal.includes(x.key));
+}
+
+/** Whether a kernel exists for these types of K and V. */
+export function takesTypes({ types, mixed }: FlashTypes, { typeK, typeV }: CacheTypes): boolean {
+  return types.includes(typeK) && types.includes(typeV) && (mixed || typeK === typeV);
 }
 
 /** Rows from which on an operation is worth offloading. */

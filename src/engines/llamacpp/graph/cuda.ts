@@ -1,6 +1,7 @@
 // What the CUDA backend can run and what its buffers need: operations it lacks, batches worth moving to it, and the scratch that
 // flash attention keeps behind its result. Law: ggml/src/ggml-cuda/ggml-cuda.cu, fattn.cu; compute capability 8.9 where it matters.
 import { ggmlTypes, isQuantized } from '../../../spec/ggml-types.ts';
+import { takesHeads, takesTypes } from '../flash-attention.ts';
 import type { FlashRules } from './rules.ts';
 import { elements, type GraphTensor, hasContiguousRows, isContiguous, tensorSpan } from './tensor.ts';
 
@@ -102,23 +103,16 @@ function groupsQueries(t: GraphTensor): boolean {
 /** Whether a kernel exists for these heads and types. */
 export function flashAttentionRuns(t: GraphTensor, rules: FlashRules): boolean {
   const [q, k, v] = t.src as [GraphTensor, GraphTensor, GraphTensor];
-  const [key, value] = [k.ne[0], v.ne[0]];
-  const group = q.ne[2] / k.ne[2];
-  const pair = rules.pairs.find((p) => p.key === key && p.value === value);
-  if (pair) {
-    if (!groupsQueries(t) || group % pair.group !== 0) return false;
-  } else if (key !== value || (rules.heads && !rules.heads.includes(key))) {
-    return false;
-  }
+  const x = { key: k.ne[0], value: v.ne[0], group: Math.floor(q.ne[2] / k.ne[2]) };
+  if (!takesHeads(rules.heads, x)) return false;
+  const special = rules.heads.other.some(({ key, value }) => key === x.key && value === x.value);
+  if (special && !groupsQueries(t)) return false;
   if (!rules.streams && q.ne[3] !== 1) return false;
-  if (!rules.types.includes(k.type) || !rules.types.includes(v.type)) return false;
-  if (rules.quantizedHeads && !rules.quantizedHeads.includes(key) && (k.type !== 'f16' || v.type !== 'f16'))
-    return false;
-  return rules.mixedTypes || k.type === v.type;
+  return takesTypes(rules.types, { typeK: k.type, typeV: v.type });
 }
 
 /** Small batches run in the vector kernel, which reads quantized keys and values directly. */
-function runsVectorKernel(t: GraphTensor): boolean {
+function runsVectorKernel(t: GraphTensor, { vectorHeads = Number.POSITIVE_INFINITY }: FlashRules): boolean {
   const [q, k, v] = t.src as [GraphTensor, GraphTensor, GraphTensor];
   const size = q.ne[0];
   if (size > 256 || size % 64 !== 0 || size === 192 || k.ne[1] % keyStride !== 0) return false;
@@ -126,7 +120,7 @@ function runsVectorKernel(t: GraphTensor): boolean {
   const quantized = isQuantized(k.type) || isQuantized(v.type);
   if (quantized && batch <= 2) return true;
   const group = q.ne[2] / k.ne[2];
-  const many = group > 4 && (size >= 256 || k.ne[1] >= 8192);
+  const many = group > 4 && (size >= vectorHeads || k.ne[1] >= 8192);
   if (!quantized && batch === 1 && q.ne[3] === 1 && !many) return true;
   return batch === 1 && !groupsQueries(t);
 }
@@ -140,7 +134,7 @@ export function flashAttentionBytes(t: GraphTensor, rules: FlashRules): number {
   let end = tensorSpan(t);
   if (!rules.f16Copies) return end;
   const [, k, v] = t.src as [GraphTensor, GraphTensor, GraphTensor];
-  const vector = runsVectorKernel(t);
+  const vector = runsVectorKernel(t, rules);
   const needed = (s: GraphTensor) => (vector ? s.type === 'f32' : s.type !== 'f16');
   const shared = v.viewSrc && (v.viewSrc === k || (v.viewSrc === k.viewSrc && v.viewOffset === k.viewOffset));
   const copy = (s: GraphTensor) => {

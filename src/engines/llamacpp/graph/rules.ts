@@ -1,23 +1,17 @@
 // What of the compute graph changed between builds, by name; the values stand in presets/engines/llamacpp/graph.yaml.
-import type { GgmlType } from '../../../spec/ggml-types.ts';
+import type { FlashHeads, FlashTypes } from '../flash-attention.ts';
 import type { LlamaRules } from '../rules.ts';
 
-/** What CUDA's flash attention takes (ggml-cuda/fattn.cu). */
+/** What CUDA's flash attention takes (ggml-cuda/fattn.cu), and what its result's block holds. */
 export interface FlashRules {
-  /** Head sizes where K and V are alike; absent: every one. */
-  heads?: readonly number[];
-  /** Other pairs: heads of K and V, and what the query heads of one KV head must be a multiple of. */
-  pairs: readonly { key: number; value: number; group: number }[];
-  /** Types of K and V. */
-  types: readonly GgmlType[];
-  /** Head sizes for which types other than F16 are taken; absent: all. */
-  quantizedHeads?: readonly number[];
-  /** K and V may have different types. */
-  mixedTypes: boolean;
+  heads: FlashHeads;
+  types: FlashTypes;
   /** Several streams in one call. */
   streams: boolean;
   /** The result's block also holds F16 copies of K and V that are not F16. */
   f16Copies: boolean;
+  /** Single tokens with more than four query heads a KV head leave the vector kernel from this head size on; absent: at none. */
+  vectorHeads?: number;
 }
 
 export interface GraphRules {
@@ -42,4 +36,10 @@ export interface GraphRules {
   clampIsView: boolean;
 }
 
-export const graphRules = (rules: LlamaRules): GraphRules => rules as unknown as GraphRules;
+/** The kernels' heads and types are the same rules by which -fa auto decides. */
+export function graphRules(rules: LlamaRules): GraphRules {
+  const flash = rules['flash'] as Omit<FlashRules, 'heads' | 'types'>;
+  const heads = rules['context.flashHeads'] as FlashHeads;
+  const types = rules['context.flashTypes'] as FlashTypes;
+  return { ...(rules as unknown as GraphRules), flash: { ...flash, heads, types } };
+}
