@@ -47,7 +47,15 @@ export interface LlamaHparams {
   /** DeepSeek-2 layers of a file without those keys: expanded K and V are cached. */
   expandedMla?: { kvLoraRank: number; qLoraRank: number };
   /** Keys of a sparse-attention indexer, cached beside K and V. */
-  indexer?: { heads: number; keyLength: number; topK: number };
+  indexer?: {
+    heads: number;
+    keyLength: number;
+    topK: number;
+    /** Blocks with an indexer of their own; the others use an earlier one's choice. */
+    full: readonly boolean[];
+  };
+  /** DeepSeek-V4: tokens that one cell of a block's compressed cache stands for, 0 without one. */
+  compressRatios?: readonly number[];
   /** embedding_length_per_layer_input (Gemma 3n, 4 E). */
   perLayerEmbedding: number;
   /** Every so many blocks one has full attention (Qwen3-Next, Qwen3.5). */

@@ -1,13 +1,13 @@
 // Caches of K and V and of recurrent state: which a model gets, how many cells, what a row takes, where each layer's part lies.
 // Law: src/llama-kv-cache.cpp, src/llama-kv-cache-iswa.cpp, src/llama-memory-recurrent.cpp, src/llama-memory-hybrid.cpp; the sizes
 // are exact, the padding of an allocation (128 bytes a tensor on CUDA, whole rows of 512 for quantized types) included.
-import { type GgmlType, rowBytes } from '../../spec/ggml-types.ts';
 import { alignUp, sum } from '../../units.ts';
-import { allocatedBytes } from './allocation.ts';
+import { type CacheInput, layerPlace, type SizedCache, sizedLayer } from './cache-tensors.ts';
 import type { LlamaHparams } from './hparams.ts';
+import { compressedCaches, indexerCache, indexerLayers } from './kv-sparse.ts';
 import { cacheLayers, memoryKind, recurrentLayers } from './layers.ts';
 import type { LlamaRules } from './rules.ts';
-import type { CacheSpec, ContextParams, Place, Placement } from './types.ts';
+import type { Place } from './types.ts';
 
 interface KvRules {
   'context.padding': { flash: number; plain: number };
@@ -16,41 +16,23 @@ interface KvRules {
   'kv.mlaV': boolean;
   'kv.oneRow': boolean;
   'kv.recurrentIsKv': boolean;
-  'kv.indexer': Readonly<Record<string, 'all' | 'full' | 'sparse' | 'attention'>>;
 }
 
-export interface CacheInput {
-  hparams: LlamaHparams;
-  context: ContextParams;
-  placement: Pick<Placement, 'layers'>;
-  rules: LlamaRules;
-}
-
-export interface SizedCache extends CacheSpec {
-  layers: readonly SizedLayer[];
-}
-
-export interface SizedLayer {
-  layer: number;
-  place: Place;
-  keyBytes: number;
-  valueBytes: number;
-  /** Both with the padding of their allocation. */
-  allocatedBytes: number;
-}
+export type { CacheInput, SizedCache, SizedLayer } from './cache-tensors.ts';
 
 /** Every cache of a run, in the order in which the build makes them. Bytes are over all streams. */
 export function cacheSpecs(input: CacheInput): SizedCache[] {
-  const { hparams, rules } = input;
+  const { hparams, context, rules } = input;
   const law = rules as unknown as KvRules;
   const own = cacheLayers(hparams, rules);
-  const slides = (il: number): boolean => law['kv.sliding'] !== 'none' && hparams.sliding[il] === true;
-  const { nCtxSeq } = input.context;
   const caches: SizedCache[] = [];
-  const sliding = own.filter(slides);
-  const full = own.filter((il) => !slides(il));
-  if (own.length > 0) {
-    caches.push(plainCache(input, { kind: 'full', cells: nCtxSeq, layers: full }));
+  if (own.length > 0 && hparams.compressRatios) {
+    caches.push(...compressedCaches(input, slidingCells(input, false)));
+  } else if (own.length > 0) {
+    const slides = (il: number): boolean => law['kv.sliding'] !== 'none' && hparams.sliding[il] === true;
+    const sliding = own.filter(slides);
+    const full = own.filter((il) => !slides(il));
+    caches.push(plainCache(input, { kind: 'full', cells: context.nCtxSeq, layers: full }));
     if (sliding.length > 0) {
       caches.push(plainCache(input, { kind: 'sliding', cells: slidingCells(input), layers: sliding }));
     }
@@ -62,11 +44,11 @@ export function cacheSpecs(input: CacheInput): SizedCache[] {
 }
 
 /** min(cells of the others, window x sequences that share the cache + n_ubatch), padded; all cells with --swa-full. */
-function slidingCells({ hparams, context, rules }: CacheInput): number {
+function slidingCells({ hparams, context, rules }: CacheInput, shared = context.kvUnified): number {
   const law = rules as unknown as KvRules;
-  const { nCtxSeq, nUbatch, nSeqMax, kvUnified, swaFull, transposedV } = context;
+  const { nCtxSeq, nUbatch, nSeqMax, swaFull, transposedV } = context;
   if (swaFull) return nCtxSeq;
-  const wanted = hparams.window * (kvUnified ? nSeqMax : 1) + nUbatch;
+  const wanted = hparams.window * (shared ? nSeqMax : 1) + nUbatch;
   if (law['kv.sliding'] === 'padded256') return alignUp(Math.min(nCtxSeq, wanted), 256);
   return Math.min(nCtxSeq, alignUp(wanted, law['context.padding'][transposedV ? 'plain' : 'flash']));
 }
@@ -95,32 +77,6 @@ function plainCache(input: CacheInput, { kind, cells, layers }: PlainInput): Siz
       return sizedLayer(il, [
         { ...rows, type: typeK, width: keyWidth(il) },
         { ...rows, type: typeV, width: hasV ? wide : 0 },
-      ]);
-    }),
-  };
-}
-
-/** Keys of a sparse-attention indexer, one head a token (llama-kv-cache-dsa.cpp). */
-function indexerLayers({ hparams, rules }: CacheInput, own: readonly number[]): readonly number[] {
-  const which = (rules as unknown as KvRules)['kv.indexer'][hparams.architecture];
-  if (!which || !hparams.indexer) return [];
-  if (which === 'sparse') return own.filter((il) => il >= (hparams.experts?.leadingDense ?? 0));
-  return own;
-}
-
-function indexerCache(input: CacheInput, layers: readonly number[]): SizedCache {
-  const { hparams, context } = input;
-  const { typeK, typeV, nCtxSeq, nStream } = context;
-  const width = hparams.indexer?.keyLength ?? 0;
-  return {
-    kind: 'indexer',
-    cells: nCtxSeq,
-    streams: nStream,
-    layers: layers.map((il) => {
-      const rows = { cells: nCtxSeq, streams: nStream, place: layerPlace(il, input), oneRow: false };
-      return sizedLayer(il, [
-        { ...rows, type: typeK, width },
-        { ...rows, type: typeV, width: 0 },
       ]);
     }),
   };
@@ -165,39 +121,6 @@ export function recurrentWidths(hparams: LlamaHparams): { conv: number; state: n
   if (!ssm) return { conv: 0, state: 0 };
   const tail = ssm.conv > 0 ? ssm.conv - 1 : 0;
   return { conv: tail * (ssm.inner + 2 * ssm.groups * ssm.state), state: ssm.state * ssm.inner };
-}
-
-function layerPlace(il: number, { context, placement }: CacheInput): Place {
-  return context.offloadKqv ? (placement.layers[il] ?? 'cpu') : 'cpu';
-}
-
-interface CacheTensor {
-  type: GgmlType;
-  /** Values of one cell. */
-  width: number;
-  cells: number;
-  streams: number;
-  place: Place;
-  oneRow: boolean;
-}
-
-function sizedLayer(layer: number, [key, value]: readonly [CacheTensor, CacheTensor]): SizedLayer {
-  const [keyBytes, valueBytes] = [tensorSize(key), tensorSize(value)];
-  return {
-    layer,
-    place: key.place,
-    keyBytes,
-    valueBytes,
-    allocatedBytes: allocated(key, keyBytes) + allocated(value, valueBytes),
-  };
-}
-
-function tensorSize({ type, width, cells, streams }: CacheTensor): number {
-  return rowBytes(type, width) * cells * streams;
-}
-
-function allocated({ type, width, cells, place, oneRow }: CacheTensor, bytes: number): number {
-  return allocatedBytes({ type, rowLength: oneRow ? width * cells : width, bytes, place });
 }
 
 export interface CacheBuffers {

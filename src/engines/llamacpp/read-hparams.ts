@@ -33,7 +33,8 @@ export function readHparams(model: GgufModel): LlamaHparams {
   const recurrent = recurrentBlocks({ architecture, keys, layers, main: layers - nextnLayers, kvHeads, feedForward });
   const experts = readExperts(keys, layers, feedForward);
   const ssm = readSsm(keys);
-  const indexer = readIndexer(keys);
+  const indexer = readIndexer(architecture, keys, layers);
+  const compressRatios = keys.numbers('attention.compress_ratios')?.slice(0, layers);
   return {
     architecture,
     layers,
@@ -64,6 +65,7 @@ export function readHparams(model: GgufModel): LlamaHparams {
     ...(mlaKey > 0 && mlaValue > 0 && { mla: { kvLoraRank, qLoraRank, keyLength: mlaKey, valueLength: mlaValue } }),
     ...(kvLoraRank > 0 && mlaKey === 0 && { expandedMla: { kvLoraRank, qLoraRank } }),
     ...(indexer && { indexer }),
+    ...(compressRatios && { compressRatios }),
     perLayerEmbedding: keys.number('embedding_length_per_layer_input'),
     fullAttentionInterval: fullAttentionInterval(architecture, keys),
   };
@@ -212,14 +214,22 @@ function readExperts(keys: Metadata, layers: number, dense: readonly number[]): 
   };
 }
 
-function readIndexer(keys: Metadata): LlamaHparams['indexer'] {
+function readIndexer(architecture: string, keys: Metadata, layers: number): LlamaHparams['indexer'] {
   const heads = keys.number('attention.indexer.head_count');
   if (heads === 0) return undefined;
   return {
     heads,
     keyLength: keys.number('attention.indexer.key_length'),
     topK: keys.number('attention.indexer.top_k'),
+    full: fullIndexers(architecture, keys, layers),
   };
+}
+
+/** GLM-5.2 (a million tokens) has an indexer in blocks 0, 1, 2 and every fourth after that where the file does not list them. */
+function fullIndexers(architecture: string, keys: Metadata, layers: number): boolean[] {
+  const listed = keys.flags('attention.indexer.types');
+  const shares = architecture === 'glm-dsa' && keys.number('context_length') >= 2 ** 20;
+  return zeros(layers).map((_, i) => listed?.[i] ?? (!shares || i < 2 || (i - 2) % 4 === 0));
 }
 
 /** Metadata by key, with llama-model-loader's get_key, get_arr and get_key_or_arr. */
