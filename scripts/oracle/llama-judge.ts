@@ -6,6 +6,7 @@ import { resolveLlamaRef } from '../../src/load/engine.ts';
 import { ggufOfPreset } from '../../src/load/gguf-preset.ts';
 import { loadPreset } from '../../src/load/presets.ts';
 import { type BufferKind, bufferKinds, type Plan } from '../../src/plan/types.ts';
+import type { GgufModel } from '../../src/spec/gguf.ts';
 import { readLlamaWords } from '../../src/spec/llama-options.ts';
 import { MiB } from '../../src/units.ts';
 import type { LlamaOracleCase } from './llama-line.ts';
@@ -141,12 +142,29 @@ function rangesOf(blocks: readonly number[]): string {
   return runs.map(([a, b]) => (a === b ? `${a}` : `${a}-${b}`)).join(',');
 }
 
+const ordered = new WeakMap<GgufModel, GgufModel>();
+const first = ['token_embd.weight', 'output_norm.weight', 'output_norm.bias', 'output.weight'];
+
+/** The files of these cases begin with the embedding and the output, then come the blocks: views of a file reach over what lies between. */
+function inFileOrder(model: GgufModel): GgufModel {
+  let file = ordered.get(model);
+  if (!file) {
+    const rank = (name: string): number =>
+      first.includes(name) ? first.indexOf(name) : name.startsWith('blk.') ? 99 : 9;
+    const tensors = [...model.tensors].sort((a, b) => rank(a.name) - rank(b.name));
+    file = { ...model, tensors };
+    ordered.set(model, file);
+  }
+  return file;
+}
+
 function requestOf(line: LlamaOracleCase): LlamaRequest {
   const engine = resolveLlamaRef(`llama.cpp@${line.build}`);
   const { options, rest } = readLlamaWords(line.flags.split(/\s+/));
   if (rest.length > 0) throw new Error(`unknown flags ${rest.join(' ')}`);
   const gpu = loadPreset('gpus', 'rtx4090');
-  const { spec, model } = ggufOfPreset(line.modelSlug!, line.scheme);
+  const { spec, model: quantized } = ggufOfPreset(line.modelSlug!, line.scheme);
+  const model = inFileOrder(quantized);
   return {
     spec,
     model,

@@ -6,13 +6,15 @@ import { expandArchitecture } from '../architecture/index.ts';
 import { type Diagnostic, inputError } from '../diagnostics.ts';
 import type { LlamaRequest } from '../engines/llamacpp/request.ts';
 import type { Io } from '../io.ts';
-import { resolveLlamaRef } from '../load/engine.ts';
+import { engineIdOf, resolveLlamaRef, resolveOllamaRef } from '../load/engine.ts';
 import { llamaFlags } from '../load/flags.ts';
 import { resolveGpus, withGpuMemory } from '../load/gpu.ts';
 import { mixNamed } from '../load/mix-name.ts';
 import { type ResolvedModel, resolveModel } from '../load/model.ts';
 import { printable } from '../load/names.ts';
+import { readOllamaEnvironment } from '../load/ollama-environment.ts';
 import { completeLlama } from '../plan/llama.ts';
+import { completeOllama } from '../plan/ollama.ts';
 import type { GgufModel } from '../spec/gguf.ts';
 import type { GpuSpec } from '../spec/gpu.ts';
 import type { LlamaOptions } from '../spec/llama-options.ts';
@@ -29,7 +31,8 @@ export interface LlamaAsked {
 }
 
 export async function resolveLlamaArguments(args: PlanArguments, io: Io): Promise<LlamaAsked> {
-  const engine = resolveLlamaRef(args.engine);
+  const engine =
+    engineIdOf(args.engine) === 'ollama' ? resolveOllamaRef(args.engine).llama : resolveLlamaRef(args.engine);
   const diagnostics = [...engine.diagnostics, ...foreignOptions(args)];
   if (args.model === undefined)
     throw inputError('VRAM161', 'no model is given', {
@@ -151,8 +154,19 @@ export async function planLlamaArguments(args: PlanArguments, io: Io): Promise<P
       path: '--gpu',
     });
   }
-  return {
-    kind: 'plan',
-    output: completeLlama({ ...asked, flags: llamaFlags(), request: { ...asked.request, gpus: asked.gpus } }),
-  };
+  const request: LlamaRequest = { ...asked.request, gpus: asked.gpus };
+  const flags = llamaFlags();
+  if (engineIdOf(args.engine) === 'ollama') {
+    const { match } = resolveOllamaRef(args.engine);
+    const environment = readOllamaEnvironment(args.env ?? []);
+    const { served, ...rest } = asked;
+    return {
+      kind: 'plan',
+      output: completeOllama({ ...rest, request, served: served.model, match, environment, flags }),
+    };
+  }
+  if (args.env && args.env.length > 0) {
+    throw inputError('VRAM146', '--env is for Ollama', { hint: 'use --engine ollama', path: '--env' });
+  }
+  return { kind: 'plan', output: completeLlama({ ...asked, flags, request }) };
 }

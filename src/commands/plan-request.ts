@@ -43,6 +43,8 @@ export interface PlanArguments {
   given: Partial<EngineOptions>;
   /** Options of llama-server. */
   llama?: LlamaOptions;
+  /** NAME=VALUE for Ollama's service. */
+  env?: readonly string[];
 }
 
 export type PlannedArguments = { kind: 'plan'; output: PlanOutput } | { kind: 'gpus'; output: GpuListOutput };

@@ -63,6 +63,7 @@ function planCommand(io: Io): Command {
     .option('--context <tokens>', 'requirement: sequences of this length')
     .option('--concurrency <n>', 'requirement: so many of them at once')
     .option('--from-command <line>', 'read the options of a vllm serve line, docker run line or config file')
+    .option('--env <name=value>', 'variable of the service, with --engine ollama (repeatable)', collect)
     .option('--require <expr>', 'assertion over the result, e.g. kvCache.maxConcurrency>=4 (repeatable)', collect)
     .option('--matrix', 'which contexts x concurrencies fit')
     .option('--explain', 'formula, source and confidence of every figure')
@@ -83,6 +84,7 @@ function readArguments(command: Command): PlanArguments {
   return {
     ...readPlanArguments(command),
     llama: readLlamaOptions(command),
+    env: command.opts<{ env?: string[] }>().env ?? [],
     concurrency: concurrency === undefined ? undefined : parseCount(concurrency, '--concurrency'),
   };
 }

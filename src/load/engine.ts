@@ -1,10 +1,11 @@
 // Resolves --engine: the engine, the release or build whose rules apply, and those rules from the compiled presets.
 import { type Diagnostic, type InputError, inputError } from '../diagnostics.ts';
 import { buildNumber, newestBuild, oldestBuild } from '../engines/llamacpp/builds.ts';
+import { type OllamaMatch, ollamaVersion } from '../engines/llamacpp/ollama.ts';
 import type { LlamaRules } from '../engines/llamacpp/rules.ts';
 import type { Profile } from '../engines/vllm/profile.ts';
 import { matchRelease, newestRelease, oldestRelease } from '../engines/vllm/releases.ts';
-import { loadLlamaRules, loadProfile } from './presets.ts';
+import { loadLlamaRules, loadPresets, loadProfile } from './presets.ts';
 
 export interface EngineRef {
   id: 'vllm';
@@ -25,6 +26,12 @@ export interface LlamaEngineRef {
   build: number;
   rules: LlamaRules;
   diagnostics: Diagnostic[];
+}
+
+export interface OllamaEngineRef {
+  /** The llama.cpp build that this version starts. */
+  llama: LlamaEngineRef;
+  match: OllamaMatch;
 }
 
 export const engineIds = ['vllm', 'llama.cpp', 'ollama'] as const;
@@ -79,6 +86,22 @@ export function resolveLlamaRef(ref: string | undefined): LlamaEngineRef {
     rules: loadLlamaRules(build),
     diagnostics: build > buildNumber(newestBuild)! ? [newer('llama.cpp', version, newestBuild)] : [],
   };
+}
+
+/** ollama, ollama@0.32.15: the version, and the llama.cpp build in it. */
+export function resolveOllamaRef(ref: string | undefined): OllamaEngineRef {
+  const match = ollamaVersion(loadPresets('ollama'), partsOf(ref).version);
+  const llama = resolveLlamaRef(`llama.cpp@${match.build}`);
+  const asked = partsOf(ref).version;
+  if (!match.read && asked !== undefined) {
+    llama.diagnostics.push({
+      severity: 'note',
+      code: 'VRAM403',
+      message: `Ollama ${asked} was not read; planned as ${match.version}`,
+      path: '--engine',
+    });
+  }
+  return { llama, match };
 }
 
 function partsOf(ref: string | undefined): { id: string; version?: string } {

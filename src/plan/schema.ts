@@ -41,8 +41,7 @@ const speed = z.strictObject({
   tokensPerSecond: z.number().nonnegative(),
   lowTokensPerSecond: z.number().nonnegative(),
   highTokensPerSecond: z.number().nonnegative(),
-  bound: z.enum(['memory', 'compute', 'host-memory', 'pcie']),
-  formula: z.string(),
+  bound: z.enum(['memory', 'compute', 'PCIe', 'host', 'overhead']),
 });
 
 const kvGroup = z.strictObject({ kind: z.string(), layers: count, blockSize: count, pageBytes: bytes, count });
@@ -99,6 +98,7 @@ const plan = z.strictObject({
     .strictObject({
       status: z.enum(['success', 'failure', 'error']),
       nCtx: count,
+      askedCtx: count.optional(),
       ngl: count.nullable(),
       tensorSplit: z.array(z.number().nonnegative()).optional(),
       overrides: z.array(z.string()).optional(),
@@ -113,7 +113,33 @@ const plan = z.strictObject({
       leastCpuMoeLayers: count.nullable().optional(),
     })
     .optional(),
-  speed: z.strictObject({ decode: speed, prefill: speed }).describe('estimates').optional(),
+  speed: z
+    .strictObject({
+      decode: speed,
+      prefill: speed,
+      sequences: count,
+      context: count,
+      promptTokens: count,
+      assumptions: z.array(z.string()),
+    })
+    .describe('estimates')
+    .optional(),
+  ollama: z
+    .strictObject({
+      llamaCppBuild: z.string(),
+      numCtx: count,
+      numParallel: count,
+      numBatch: count,
+      placement: z.enum(['cpu', 'only gpu', 'one of several', 'spread']),
+      gpus: z.array(count),
+      predictedBytes: bytes,
+      availableBytes: bytes,
+      predictedToFit: z.boolean(),
+      arguments: z.array(z.string()),
+      modelfile: z.string(),
+      environment: z.array(z.string()),
+    })
+    .optional(),
 });
 
 export const inputSchema = z.strictObject({

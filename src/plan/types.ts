@@ -130,6 +130,7 @@ export interface Plan {
   fit?: FitOutcome;
   offload?: OffloadAnswers;
   speed?: SpeedEstimate;
+  ollama?: OllamaDecision;
 }
 
 export const bufferKinds = ['model', 'kv', 'rs', 'compute', 'output'] as const;
@@ -140,6 +141,8 @@ export type Buffers = Partial<Record<BufferKind, Record<string, number>>>;
 export interface FitOutcome {
   status: 'success' | 'failure' | 'error';
   nCtx: Tokens;
+  /** The context asked for, where one was. */
+  askedCtx?: Tokens;
   ngl: number | null;
   /** Layers per GPU. */
   tensorSplit?: number[];
@@ -162,8 +165,36 @@ export interface OffloadAnswers {
 
 /** Tokens a second by bytes moved over each memory; an estimate, with its range. */
 export interface SpeedEstimate {
+  /** Of all sequences together. */
   decode: SpeedFigure;
+  /** One prompt by itself. */
   prefill: SpeedFigure;
+  sequences: number;
+  /** Tokens in the cache of each while it decodes. */
+  context: Tokens;
+  promptTokens: Tokens;
+  assumptions: string[];
+}
+
+/** What Ollama decides before it starts llama-server. */
+export interface OllamaDecision {
+  llamaCppBuild: string;
+  numCtx: Tokens;
+  numParallel: number;
+  numBatch: number;
+  placement: 'cpu' | 'only gpu' | 'one of several' | 'spread';
+  /** Positions among the GPUs. */
+  gpus: number[];
+  /** Its own prediction: the file and a 16-bit cache, without compute buffers. */
+  predictedBytes: Bytes;
+  availableBytes: Bytes;
+  /** The prediction stays below its threshold; else llama.cpp's -fit decides how many layers go. */
+  predictedToFit: boolean;
+  /** The llama-server arguments that move memory. */
+  arguments: string[];
+  modelfile: string;
+  /** Lines for the environment of its service. */
+  environment: string[];
 }
 
 export interface SpeedFigure {
@@ -171,8 +202,7 @@ export interface SpeedFigure {
   lowTokensPerSecond: number;
   highTokensPerSecond: number;
   /** What it waits for. */
-  bound: 'memory' | 'compute' | 'host-memory' | 'pcie';
-  formula: string;
+  bound: 'memory' | 'compute' | 'PCIe' | 'host' | 'overhead';
 }
 
 /** Which combinations of context and concurrency the KV cache holds: fits[context][concurrency]. */

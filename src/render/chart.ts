@@ -47,7 +47,11 @@ export async function planSvg(output: PlanOutput, { title = true } = {}): Promis
       max: most / GiB,
       axisLabel: { formatter: '{value} GiB', showMaxLabel: false },
     },
-    yAxis: { type: 'category', inverse: true, data: groups.map(({ ranks }) => `GPU ${rankText(ranks)}`) },
+    yAxis: {
+      type: 'category',
+      inverse: true,
+      data: groups.map(({ device, ranks }) => (device.gpu === 'host' ? 'Host' : `GPU ${rankText(ranks)}`)),
+    },
     series: present.map((id, i) => ({
       name: legendName(id),
       type: 'bar',

@@ -38,6 +38,11 @@ export function distinctDevices(devices: readonly DevicePlan[]): { device: Devic
   return groups;
 }
 
+/** The number of a GPU or of several alike, or the host. */
+export function deviceName({ gpu }: DevicePlan, ranks: readonly number[]): string {
+  return gpu === 'host' ? 'host' : rankText(ranks);
+}
+
 /** 0-3, or 0,2 where they are not neighbours. */
 export function rankText(ranks: readonly number[]): string {
   if (ranks.length === 1) return String(ranks[0]);

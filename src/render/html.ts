@@ -5,6 +5,8 @@ import type { PlanOutput } from '../plan/output.ts';
 import { type DevicePlan, nothingLoaded, type Plan } from '../plan/types.ts';
 import { planSvg, titleOf } from './chart.ts';
 import { capacityText, distinctDevices, itemNames, rankText, workloadText } from './devices.ts';
+import { bufferNames, bufferRows, fitText, offloadLines, placeName, speedLines } from './llama.ts';
+import { paintFor } from './paint.ts';
 import { escapeXml } from './text.ts';
 
 const style = `body{font:15px/1.5 system-ui,sans-serif;max-width:900px;margin:2rem auto;padding:0 1rem;color:#1d2430;background:#fff}
@@ -23,7 +25,7 @@ export async function planHtml(output: PlanOutput): Promise<string> {
     await planSvg(output, { title: false }),
     '<p class="dim">Dashed: what the engine may use.</p>',
     ...distinctDevices(result.devices).map(({ device, ranks }) => deviceTable(device, ranks)),
-    nothingLoaded(result) ? '' : capacity(result),
+    nothingLoaded(result) ? '' : result.buffers ? buffers(output) : capacity(result),
     requirement(result),
     matrix(result),
     section(
@@ -73,10 +75,27 @@ function deviceTable(device: DevicePlan, ranks: readonly number[]): string {
       const cells = [gib(bytes), percent(bytes / device.totalBytes)].map((text) => `<td class="n">${text}</td>`);
       return `<tr><td>${itemNames[id]}</td>${cells.join('')}<td>${confidence}</td><td>${escapeXml(formula)}</td></tr>`;
     });
-  const heading = `GPU ${rankText(ranks)}${ranks.length > 1 ? ' (each)' : ''}: ${gib(device.totalBytes)}, of which the engine may use ${gib(device.budgetBytes)}`;
+  const heading =
+    device.gpu === 'host'
+      ? `Host: ${gib(device.totalBytes)}`
+      : `GPU ${rankText(ranks)}${ranks.length > 1 ? ' (each)' : ''}: ${gib(device.totalBytes)}, of which the engine may use ${gib(device.budgetBytes)}`;
   const head =
     '<tr><th>item</th><th class="n">size</th><th class="n">share</th><th>confidence</th><th>formula</th></tr>';
   return section(heading, `<table>${head}${rows.join('')}</table>`);
+}
+
+/** llama.cpp: the buffers, how far the offload can go, the estimated speed. */
+function buffers({ input, result }: PlanOutput): string {
+  const { kinds, rows } = bufferRows(result);
+  const head = ['', ...kinds.map((kind) => bufferNames[kind])].map((text) => `<th class="n">${text}</th>`).join('');
+  const body = rows.map(({ place, cells }) => {
+    const figures = cells.map((cell) => `<td class="n">${cell}</td>`).join('');
+    return `<tr><th>${placeName(place, input.gpu.vendor)}</th>${figures}</tr>`;
+  });
+  const paint = paintFor(false);
+  const texts = [fitText(result) ?? '', offloadLines(result, paint, 1000), speedLines(result, paint, 1000)];
+  const lines = texts.filter(Boolean).map((text) => `<p>${text.split('\n').map(escapeXml).join('<br>')}</p>`);
+  return section('Buffers in MiB', `<table><tr>${head}</tr>${body.join('')}</table>${lines.join('')}`);
 }
 
 function capacity({ kvCache }: Plan): string {

@@ -1,6 +1,6 @@
 // What a llama.cpp plan shows beside the budget: its buffers as it prints them, the cache by slots, how far the offload can go, and
 // the estimated speed. It formats a Plan and computes nothing.
-import { mib, thousands } from '../numbers.ts';
+import { gib, mib, thousands } from '../numbers.ts';
 import type { PlanOutput } from '../plan/output.ts';
 import { type BufferKind, bufferKinds, type Plan, type SpeedFigure } from '../plan/types.ts';
 import { grid } from './grid.ts';
@@ -88,21 +88,52 @@ export function offloadLines(plan: Plan, paint: Paint, width: number): string {
 
 export function speedLines({ speed }: Plan, paint: Paint, width: number): string {
   if (!speed) return '';
-  const text = (name: string, figure: SpeedFigure): string => wrap(`${name} ${speedText(figure)}`, width);
-  return `${paint.bold('Speed')} (estimate)\n${text('decode', speed.decode)}\n${text('prefill', speed.prefill)}`;
+  const { decode, prefill, sequences, context, promptTokens, assumptions } = speed;
+  const who = sequences === 1 ? 'one sequence' : `${thousands(sequences)} sequences`;
+  const lines = [
+    `decode ${speedText(decode)}: ${who} with ${thousands(context)} tokens in the cache`,
+    `prefill ${speedText(prefill)}: a prompt of ${thousands(promptTokens)} tokens`,
+    ...assumptions.map((assumption) => `assumed: ${assumption}`),
+  ];
+  return `${paint.bold('Speed')} (estimate)\n${lines.map((line) => wrap(line, width, 2)).join('\n')}`;
 }
+
+const boundNames: Readonly<Record<SpeedFigure['bound'], string>> = {
+  memory: 'GPU memory',
+  compute: 'compute',
+  PCIe: 'PCIe',
+  host: 'host memory',
+  overhead: 'kernel launches',
+};
 
 export function speedText({ tokensPerSecond, lowTokensPerSecond, highTokensPerSecond, bound }: SpeedFigure): string {
   const digits = (value: number): string => (value < 10 ? value.toFixed(1) : thousands(Math.round(value)));
   const range = `${digits(lowTokensPerSecond)} to ${digits(highTokensPerSecond)}`;
-  return `${digits(tokensPerSecond)} tokens/s (${range}), bound by ${bound.replace('-', ' ')}`;
+  return `${digits(tokensPerSecond)} tokens/s (${range}), bound by ${boundNames[bound]}`;
+}
+
+/** What Ollama decides, and the two files that ask for it. */
+export function ollamaLines({ ollama }: Plan, paint: Paint, width: number): string {
+  if (!ollama) return '';
+  const { llamaCppBuild, numCtx, numParallel, numBatch, predictedBytes, availableBytes, predictedToFit } = ollama;
+  const where = {
+    cpu: 'the CPU',
+    'only gpu': 'the GPU',
+    'one of several': `GPU ${ollama.gpus.join(', ')} alone`,
+    spread: `GPUs ${ollama.gpus.join(', ')} together`,
+  };
+  const lines = [
+    `starts llama.cpp ${llamaCppBuild} on ${where[ollama.placement]}: num_ctx ${thousands(numCtx)} x ${numParallel}, num_batch ${numBatch}`,
+    `expects ${gib(predictedBytes)} of ${gib(availableBytes)} available${predictedToFit ? '' : ': more than its threshold, so that -fit decides what goes to the GPU'}`,
+  ];
+  return `${paint.bold('Ollama')}\n${lines.map((line) => wrap(line, width, 2)).join('\n')}`;
 }
 
 /** Said of a fit: what was lowered. */
 export function fitText({ fit }: Plan): string | undefined {
   if (!fit) return undefined;
   const changes = [
-    ...(fit.nCtx > 0 ? [`context ${thousands(fit.nCtx)}`] : []),
+    ...(fit.nCtx > 0 && fit.nCtx !== fit.askedCtx ? [`context ${thousands(fit.nCtx)}`] : []),
     ...(fit.ngl === null ? [] : [`${fit.ngl} layers on the GPU`]),
     ...(fit.tensorSplit?.some((share) => share > 0) ? [`split ${fit.tensorSplit.join(' + ')}`] : []),
     ...(fit.overrides && fit.overrides.length > 0 ? [`${fit.overrides.length} tensor patterns elsewhere`] : []),

@@ -4,7 +4,18 @@ import { gib, percent, thousands, times } from '../numbers.ts';
 import type { PlanOutput } from '../plan/output.ts';
 import type { RequirementOutcome } from '../plan/require.ts';
 import { nothingLoaded, type Plan } from '../plan/types.ts';
-import { capacityText, distinctDevices, engineText, itemNames, placeText, rankText, workloadText } from './devices.ts';
+import {
+  capacityText,
+  deviceName,
+  distinctDevices,
+  engineText,
+  itemNames,
+  placeText,
+  rankText,
+  workloadText,
+} from './devices.ts';
+import { bufferNames, bufferRows, fitText, offloadLines, placeName, speedLines } from './llama.ts';
+import { paintFor } from './paint.ts';
 import { visible } from './text.ts';
 
 export function planMarkdown(output: PlanOutput, outcomes: readonly RequirementOutcome[]): string {
@@ -12,7 +23,7 @@ export function planMarkdown(output: PlanOutput, outcomes: readonly RequirementO
   const parts = [
     `### ${escaped(input.model.name)} on ${escaped(placeText(input))}, ${engineText(input)}`,
     verdictText(result),
-    nothingLoaded(result) ? '' : `${budget(result)}\n\n${capacity(result)}`,
+    nothingLoaded(result) ? '' : `${budget(result)}\n\n${result.buffers ? buffers(output) : capacity(result)}`,
     requirements(result, outcomes),
     matrix(result),
     list(
@@ -44,12 +55,27 @@ function budget({ devices }: Plan): string {
     return [
       ...items.map(({ id, bytes, confidence }) => {
         const share = percent(bytes / device.totalBytes);
-        return `| ${rankText(ranks)} | ${itemNames[id]} | ${gib(bytes)} | ${share} | ${confidence} |`;
+        return `| ${deviceName(device, ranks)} | ${itemNames[id]} | ${gib(bytes)} | ${share} | ${confidence} |`;
       }),
-      `| ${rankText(ranks)} | **all** | ${gib(device.totalBytes)} | the engine may use ${gib(device.budgetBytes)} | |`,
+      `| ${deviceName(device, ranks)} | **all** | ${gib(device.totalBytes)} | ${device.gpu === 'host' ? '' : `the engine may use ${gib(device.budgetBytes)}`} | |`,
     ];
   });
   return ['| GPU | item | size | share | confidence |', '|--:|---|--:|--:|---|', ...rows].join('\n');
+}
+
+/** llama.cpp: the buffers, how far the offload can go, the estimated speed. */
+function buffers({ input, result }: PlanOutput): string {
+  const { kinds, rows } = bufferRows(result);
+  const paint = paintFor(false);
+  const table = [
+    `| MiB | ${kinds.map((kind) => bufferNames[kind]).join(' | ')} |`,
+    `|---|${'--:|'.repeat(kinds.length)}`,
+    ...rows.map(({ place, cells }) => `| ${placeName(place, input.gpu.vendor)} | ${cells.join(' | ')} |`),
+  ];
+  const texts = [fitText(result) ?? '', offloadLines(result, paint, 1000), speedLines(result, paint, 1000)];
+  return [table.join('\n'), ...texts.filter(Boolean).map((text) => text.split('\n').map(escaped).join('  \n'))].join(
+    '\n\n',
+  );
 }
 
 function capacity({ kvCache }: Plan): string {

@@ -72,7 +72,7 @@ function otherLine(
   paint: Paint,
   width: number,
 ): string {
-  return `or ${paint.bold(scheme)} ${wrap(visible(`with ${engineNames[engine]}, ${reason}`), width - scheme.length - 4, 3)}`;
+  return `or ${paint.bold(scheme)} ${wrap(visible(`with ${engineNames[engine]}: ${reason}`), width - scheme.length - 4, 3)}`;
 }
 
 /** The command over several lines, ready to paste. */

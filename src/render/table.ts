@@ -3,13 +3,20 @@
 import { gib, parameters, percent, smallGib, thousands, times } from '../numbers.ts';
 import { wordsOf } from '../plan/flag-words.ts';
 import type { PlanOutput } from '../plan/output.ts';
-import { type BudgetItem, type DevicePlan, type ItemId, nothingLoaded, type Plan } from '../plan/types.ts';
+import {
+  type BudgetItem,
+  type DevicePlan,
+  type ItemId,
+  nothingLoaded,
+  type OllamaDecision,
+  type Plan,
+} from '../plan/types.ts';
 import { shellQuote } from '../shell.ts';
 import { GiB } from '../units.ts';
 import { barCells, glyphs } from './bar.ts';
 import { capacityText, distinctDevices, engineText, itemNames, placeText, rankText, workloadText } from './devices.ts';
 import { grid, matrixGrid } from './grid.ts';
-import { bufferTable, fitText, offloadLines, slotsTable, speedLines } from './llama.ts';
+import { bufferTable, fitText, offloadLines, ollamaLines, slotsTable, speedLines } from './llama.ts';
 import { type Paint, paintFor } from './paint.ts';
 import { visible, wrap } from './text.ts';
 
@@ -46,6 +53,7 @@ function llamaParts(output: PlanOutput, paint: Paint, width: number): string[] {
   const { result } = output;
   const fit = fitText(result);
   return [
+    ollamaLines(result, paint, width),
     fit ? `${paint.bold('Fit')}\n${wrap(fit, width)}` : '',
     bufferTable(output, paint),
     slotsTable(result, paint),
@@ -81,8 +89,11 @@ function verdictLines({ input, result: plan }: PlanOutput, paint: Paint, width: 
 
 /** Ranks with the same figures are shown once; of many kinds the tightest in full. */
 function deviceParts(devices: readonly DevicePlan[], paint: Paint, width: number): string[] {
-  const groups = distinctDevices(devices);
-  if (groups.length <= fullBlocks) return groups.map(({ device, ranks }) => deviceBlock(device, ranks, paint, width));
+  const all = distinctDevices(devices);
+  const groups = all.filter(({ device }) => device.gpu !== 'host');
+  const block = ({ device, ranks }: (typeof all)[number]): string => deviceBlock(device, ranks, paint, width);
+  const host = all.filter(({ device }) => device.gpu === 'host').map(block);
+  if (groups.length <= fullBlocks) return [...groups.map(block), ...host];
   const tightest = groups.reduce((a, b) => (freeOf(b.device) < freeOf(a.device) ? b : a));
   const rows = groups.map(({ device, ranks }) => {
     const of = (id: ItemId): number => device.items.find((item) => item.id === id)?.bytes ?? 0;
@@ -91,10 +102,7 @@ function deviceParts(devices: readonly DevicePlan[], paint: Paint, width: number
   });
   const head = ['GPU', 'weights', 'KV cache', 'other', 'free (GiB)'];
   const align = ['left', 'right', 'right', 'right', 'right'] as const;
-  return [
-    `${deviceBlock(tightest.device, tightest.ranks, paint, width)}`,
-    `${paint.bold('All GPUs')}, the fullest above\n${grid(head, align, rows)}`,
-  ];
+  return [block(tightest), `${paint.bold('All GPUs')}, the fullest above\n${grid(head, align, rows)}`, ...host];
 }
 
 function freeOf(device: DevicePlan): number {
@@ -177,6 +185,7 @@ function suggestionLines({ suggestions, verdict, workload }: Plan, paint: Paint,
 
 /** The command, ready to paste, and where more is to be had. */
 function runLines({ input, result }: PlanOutput, paint: Paint, width: number): string {
+  if (result.ollama) return ollamaRun(result.ollama, result.command, paint);
   const words = result.flags.map((flag) => wordsOf(flag).map(shellQuote).join(' '));
   const tail = words.length > 0 ? ` ${words.join(' ')}` : '';
   const start = result.command.endsWith(tail)
@@ -193,6 +202,14 @@ function runLines({ input, result }: PlanOutput, paint: Paint, width: number): s
     input.engine.id === 'vllm' ? 'vllm-yaml | docker | compose | kubernetes' : 'command | json | html | svg';
   const hint = `More: --explain, ${input.engine.id === 'vllm' ? '--matrix, ' : ''}--format ${forms}.`;
   return `${paint.bold('Run')}\n${visibleLines(lines.join(' \\\n'))}\n\n${paint.dim(wrap(hint, width))}`;
+}
+
+/** The environment of the service, the Modelfile, and the command that reads it. */
+function ollamaRun({ environment, modelfile }: OllamaDecision, command: string, paint: Paint): string {
+  const service =
+    environment.length > 0 ? `${paint.dim('# environment of ollama serve')}\n${environment.join('\n')}\n` : '';
+  const file = `${paint.dim('# Modelfile')}\n${modelfile.trimEnd()}\n`;
+  return `${paint.bold('Run')}\n${visibleLines(`${service}${file}`)}${paint.dim('#')}\n${visibleLines(command)}`;
 }
 
 function visibleLines(text: string): string {

@@ -32,7 +32,8 @@ export interface MixOptions {
 }
 
 /**
- * The model with the types that llama-quantize gives its tensors under `mix` (a name that findMix knows, in any case). Tensors that
+ * The model with the types that llama-quantize gives its tensors under `mix` (a name that findMix knows, in any case), in the order
+ * in which it writes them: those of no block first, then block by block, by name. Tensors that
  * the source already holds quantized (gpt-oss experts) stay as they are: llama-quantize refuses to quantize them again.
  */
 export function applyMix(model: GgufModel, mix: string, options: MixOptions = {}): GgufModel {
@@ -46,14 +47,12 @@ export function applyMix(model: GgufModel, mix: string, options: MixOptions = {}
   const overrides = (options.overrides ?? []).map(({ pattern, type }) => ({ pattern: new RegExp(pattern), type }));
   const { base } = mixes[name];
   const types = new Map<string, GgmlType>();
-  for (const tensor of inVisitingOrder(model.tensors)) {
+  const ordered = inVisitingOrder(model.tensors);
+  for (const tensor of ordered) {
     const chosen = overrides.find(({ pattern }) => pattern.test(tensor.name))?.type;
     types.set(tensor.name, typeOf({ tensor, base, chosen, picker, options }));
   }
-  return {
-    ...model,
-    tensors: model.tensors.map((tensor) => ({ ...tensor, type: types.get(tensor.name) ?? tensor.type })),
-  };
+  return { ...model, tensors: ordered.map((tensor) => ({ ...tensor, type: types.get(tensor.name) ?? tensor.type })) };
 }
 
 interface TypeOfInput {

@@ -1,7 +1,14 @@
 // A llama.cpp start as a Plan: the options as -fit leaves them, every buffer per place, what is left on each GPU, the lines the build
 // prints. Every step is a module of its own; this file only carries the figures from one to the next.
 import type { Diagnostic } from '../../diagnostics.ts';
-import { type BufferKind, type Buffers, bufferKinds, type Plan } from '../../plan/types.ts';
+import {
+  type BufferKind,
+  type Buffers,
+  bufferKinds,
+  type Plan,
+  type SpeedEstimate,
+  type SpeedFigure,
+} from '../../plan/types.ts';
 import { GiB, MiB } from '../../units.ts';
 import { memoryPerGpu, offloadAnswers, requirementOf } from './answers.ts';
 import { devicePlans, totalsOf } from './devices.ts';
@@ -13,6 +20,8 @@ import { loadLines } from './messages.ts';
 import { contextOverhead } from './output.ts';
 import { readHparams } from './read-hparams.ts';
 import type { LlamaRequest } from './request.ts';
+import { estimateSpeed, type SpeedRules } from './speed.ts';
+import { workOfLoad } from './speed-work.ts';
 import type { LlamaOptions } from './types.ts';
 
 export interface LlamaPlanned {
@@ -65,6 +74,7 @@ export function planLlama(request: LlamaRequest, { answers = false }: LlamaPlanD
           fit: {
             status: fit.status,
             nCtx: fit.nCtx,
+            ...(request.options.ctxSize ? { askedCtx: request.options.ctxSize } : {}),
             ngl: fit.gpuLayers,
             ...(fit.tensorSplit ? { tensorSplit: [...fit.tensorSplit] } : {}),
             ...(fit.overrides ? { overrides: fit.overrides.map(({ pattern, place }) => `${pattern}=${place}`) } : {}),
@@ -72,10 +82,49 @@ export function planLlama(request: LlamaRequest, { answers = false }: LlamaPlanD
         }
       : {}),
     ...(answers && load.refusal === undefined ? { offload: offloadAnswers(measured, memoryPerGpu(measured)) } : {}),
+    ...(answers && load.refusal === undefined ? speedOf(request, hparams, load) : {}),
   };
   const diagnostics = load.notes.map((message): Diagnostic => ({ severity: 'note', code: 'VRAM511', message }));
   return { plan, hparams, load, options, diagnostics };
 }
+
+/** Prompts of the length of a physical batch or of what fits in the context. */
+function speedOf(request: LlamaRequest, hparams: LlamaHparams, load: LlamaLoad): { speed?: SpeedEstimate } {
+  const { context, placement } = load;
+  const seen = Math.min(request.context ?? context.nCtxSeq, context.nCtxSeq);
+  const sequences = Math.min(request.concurrency ?? 1, context.nSeqMax);
+  const promptTokens = Math.min(seen, defaultPrompt);
+  const found = estimateSpeed({
+    work: workOfLoad({ model: request.model, hparams, load }, seen),
+    gpus: request.gpus,
+    rules: request.rules.speed as SpeedRules,
+    sequences,
+    promptTokens,
+    ubatch: context.nUbatch,
+    opOffload: context.opOffload,
+    pipeline: placement.full && placement.devices > 1,
+  });
+  if (!found) return {};
+  const figure = ({ tokensPerSecond, low, high, bound }: typeof found.decode): SpeedFigure => ({
+    tokensPerSecond,
+    lowTokensPerSecond: low,
+    highTokensPerSecond: high,
+    bound,
+  });
+  const { assumptions } = found;
+  return {
+    speed: {
+      decode: figure(found.decode),
+      prefill: figure(found.prefill),
+      sequences,
+      context: seen,
+      promptTokens,
+      assumptions,
+    },
+  };
+}
+
+const defaultPrompt = 2048;
 
 /** Free when the engine asks: as given, else what CUDA reports less the context that this process has then made. */
 function freeBytes({ gpus, freeBytes: given, rules }: LlamaRequest): number[] {
@@ -103,7 +152,8 @@ function fitOf(
       if (load.refusal !== undefined) throw new FitError(load.refusal);
       const at = (places: readonly string[]) => ({
         modelBytes: sumAt(load, ['model'], places),
-        contextBytes: sumAt(load, ['kv', 'rs', 'output'], places),
+        contextBytes: sumAt(load, ['kv', 'rs'], places),
+        recurrentBytes: sumAt(load, ['rs'], places),
         computeBytes: sumAt(load, ['compute'], places),
       });
       return {

@@ -115,6 +115,8 @@ function compareNearness(book: QualityBook, subject: Subject, a: QualityFigure, 
     Number(a.relativeLoss === undefined) - Number(b.relativeLoss === undefined) ||
     sizeDistance(book, a, subject) - sizeDistance(book, b, subject) ||
     b.metric.breadth - a.metric.breadth ||
+    // Of equal standing, the table that compares the most schemes.
+    Object.keys(b.table.values).length - Object.keys(a.table.values).length ||
     recipeRank(a) - recipeRank(b) ||
     Number(b.table.imatrix ?? false) - Number(a.table.imatrix ?? false)
   );

@@ -10,7 +10,7 @@ export interface RecommendInput {
   bitsOf(row: QuantizeRow): number;
   figuresOf(row: QuantizeRow): readonly QualityFigure[];
   maxQualityLoss: number | undefined;
-  /** The 16-bit scheme of the model's own dtype. */
+  /** The 16-bit scheme that stands for the model as it is: of its own dtype, if the GPU has that. */
   plainScheme: string;
 }
 
@@ -41,7 +41,7 @@ export function recommend(input: RecommendInput): Choice | { none: string } {
   return { none: 'nothing that fits runs on this GPU' };
 }
 
-function withinLimit(row: QuantizeRow, input: RecommendInput): boolean {
+export function withinLimit(row: QuantizeRow, input: RecommendInput): boolean {
   if (input.maxQualityLoss === undefined || isLossless(row, input)) return true;
   const loss = lossOf(row);
   return loss !== undefined && loss <= input.maxQualityLoss;
@@ -60,15 +60,14 @@ function choiceFrom(pool: readonly QuantizeRow[], allowed: readonly QuantizeRow[
     ),
     input,
   );
-  if (other)
-    alternatives.push({ row: other, reason: `the best with ${engineNames[other.engine!]}: ${costOf(other, input)}` });
+  if (other) alternatives.push({ row: other, reason: costOf(other, input) });
   const faster = fastest(pool, row, input);
   if (faster && faster !== other) alternatives.push({ row: faster, reason: fasterReason(faster, row, input) });
   return { row, reason: reasonFor(row, second, input), change: changeOf(row, input), alternatives };
 }
 
 /** The first that no other one is preferred to, going through them once. */
-function best(rows: readonly QuantizeRow[], input: RecommendInput): QuantizeRow | undefined {
+export function best(rows: readonly QuantizeRow[], input: RecommendInput): QuantizeRow | undefined {
   let found: QuantizeRow | undefined;
   for (const row of rows) if (!found || prefers(row, found, input)) found = row;
   return found;
@@ -79,7 +78,7 @@ function prefers(a: QuantizeRow, b: QuantizeRow, input: RecommendInput): boolean
   return orderOf(a, b, input) < 0;
 }
 
-function orderOf(a: QuantizeRow, b: QuantizeRow, input: RecommendInput): number {
+export function orderOf(a: QuantizeRow, b: QuantizeRow, input: RecommendInput): number {
   const lossless = Number(isLossless(b, input)) - Number(isLossless(a, input));
   if (lossless !== 0) return lossless;
   if (isLossless(a, input)) return plainRank(a, input) - plainRank(b, input);
@@ -102,15 +101,15 @@ function isLossless(row: QuantizeRow, input: RecommendInput): boolean {
   return row.published || input.bitsOf(row) >= 16;
 }
 
-function plainRank(row: QuantizeRow, { plainScheme }: RecommendInput): number {
+function plainRank(row: QuantizeRow, input: RecommendInput): number {
   if (row.published) return 0;
-  return row.scheme === plainScheme
-    ? 1
-    : row.engine === 'vllm'
-      ? 2
-      : row.scheme === `gguf-${plainScheme.replace('fp16', 'f16')}`
-        ? 3
-        : 4;
+  const own = isPlainForm(row.scheme, input);
+  return row.engine === 'vllm' ? (own ? 1 : 2) : own ? 3 : 4;
+}
+
+/** The model as it is: bf16, or gguf-bf16. */
+function isPlainForm(scheme: string, { plainScheme }: RecommendInput): boolean {
+  return scheme === plainScheme || scheme === `gguf-${plainScheme === 'fp16' ? 'f16' : plainScheme}`;
 }
 
 function lossOf({ quality }: QuantizeRow): number | undefined {
@@ -159,7 +158,7 @@ function fastest(pool: readonly QuantizeRow[], row: QuantizeRow, input: Recommen
 
 function fasterReason(faster: QuantizeRow, row: QuantizeRow, input: RecommendInput): string {
   const ratio = (faster.decodeSpeedRatio ?? 1) / (row.decodeSpeedRatio ?? 1);
-  return `decodes up to ${ratio.toFixed(1)} times as fast: ${costOf(faster, input)}`;
+  return `decodes up to ${ratio.toFixed(1)} times as fast; ${costOf(faster, input)}`;
 }
 
 function reasonFor(row: QuantizeRow, second: QuantizeRow | undefined, input: RecommendInput): string {
@@ -228,24 +227,19 @@ function versus(row: QuantizeRow, second: QuantizeRow, input: RecommendInput): s
 }
 
 function changeOf(row: QuantizeRow, input: RecommendInput): string {
-  const plain = input.rows.find(
-    ({ scheme, engine }) =>
-      engine === row.engine &&
-      (scheme === input.plainScheme || scheme === `gguf-${input.plainScheme.replace('fp16', 'f16')}`),
-  );
-  const capacity = row.kv
-    ? `${thousands(row.kv.tokens)} tokens of KV cache, ${thousands(row.kv.sequencesAtContext)} sequences`
-    : '';
-  if (!plain || plain === row) return `${gib(row.weightBytesPerGpu)} of weights a GPU, ${capacity}`;
-  const before = plain.fits
-    ? `${thousands(plain.kv?.tokens ?? 0)} tokens in 16 bit`
-    : plain.shortfallBytes > 0
-      ? `16 bit is ${gib(plain.shortfallBytes)} short`
-      : '16 bit does not run';
+  const kv = row.kv ?? { tokens: 0, sequencesAtContext: 0 };
+  const capacity = `${thousands(kv.tokens)} tokens of KV cache, ${thousands(kv.sequencesAtContext)} sequences`;
+  const plain = input.rows.find(({ scheme, engine }) => engine === row.engine && isPlainForm(scheme, input));
+  if (!plain || input.bitsOf(row) >= 16) return `${gib(row.weightBytesPerGpu)} of weights a GPU; ${capacity}`;
   const speed = row.decodeSpeedRatio
-    ? `; decoding up to ${row.decodeSpeedRatio.toFixed(1)} times as fast (bytes moved)`
+    ? `; decoding up to ${row.decodeSpeedRatio.toFixed(1)} times as fast by bytes moved`
     : '';
-  return `weights ${gib(plain.weightBytesPerGpu)} to ${gib(row.weightBytesPerGpu)} a GPU; ${capacity} (${before})${speed}`;
+  return `weights ${gib(plain.weightBytesPerGpu)} to ${gib(row.weightBytesPerGpu)} a GPU; ${capacity} (${plainText(plain)})${speed}`;
+}
+
+function plainText(plain: QuantizeRow): string {
+  if (plain.fits) return `${thousands(plain.kv?.tokens ?? 0)} tokens in 16 bit`;
+  return plain.shortfallBytes > 0 ? `16 bit is ${gib(plain.shortfallBytes)} short` : '16 bit does not run';
 }
 
 function noneFits(rows: readonly QuantizeRow[]): string {
@@ -261,5 +255,3 @@ function noneWithin(fitting: readonly QuantizeRow[], input: RecommendInput): str
   if (!least) return `nothing that fits has a published figure within ${limit}`;
   return `nothing that fits is known to lose at most ${limit}; the least is ${least.scheme}: ${costOf(least, input)}`;
 }
-
-export const engineNames = { vllm: 'vLLM', 'llama.cpp': 'llama.cpp' } as const;

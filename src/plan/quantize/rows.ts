@@ -2,6 +2,7 @@
 // model's own published form stands in place of the preset it equals.
 import { checkpointStorage, type Storage } from '../../accounting/storage.ts';
 import type { Architecture } from '../../architecture/types.ts';
+import { isQuantized } from '../../spec/ggml-types.ts';
 import type { GgufModel } from '../../spec/gguf.ts';
 import type { GpuSpec } from '../../spec/gpu.ts';
 import type { ModelSpec } from '../../spec/model.ts';
@@ -107,7 +108,7 @@ function rowOf(scheme: QuantizationScheme, input: RowsInput, published: boolean)
   const outcome = outcomeFor(scheme, engine, input, { mixed, storage });
   const side = engine === undefined ? undefined : sideOf(engine, input);
   const hardware = side ? hardwareOf(input, scheme, side.engine) : noEngine;
-  const refused = outcome.state !== 'refused' && hardware.level === 'impossible';
+  const refused = hardware.level === 'impossible';
   const { parameters, ...stored } = storage;
   return {
     scheme: scheme.id,
@@ -119,15 +120,22 @@ function rowOf(scheme: QuantizationScheme, input: RowsInput, published: boolean)
     ...outcome,
     ...(refused ? { state: 'refused' as const, fits: false, kv: null, shortfallBytes: 0, reason: hardware.how } : {}),
     activations: hardware.level === 'native' ? (scheme.activations ?? '16 bit') : activationsOf(scheme),
-    quality: published ? null : rowQuality(scheme, input.quality),
+    quality: published || holdsBlocks(mixed, input) ? null : rowQuality(scheme, input.quality),
     hardware,
     engineSupport: [vllm, llama]
       .filter((known) => known !== undefined)
       .map((known) => engineSupport(scheme, known.engine)),
     decodeSpeedRatio: speedRatio(scheme, mixed, input),
-    notes: notesOf(scheme, published, input),
+    notes: [...notesOf(scheme, published, input), ...(holdsBlocks(mixed, input) ? [blocksNote] : [])],
   };
 }
+
+/** The source holds tensors in blocks already (gpt-oss' experts), and no mix touches those. */
+function holdsBlocks(mixed: GgufModel | undefined, { llama }: RowsInput): boolean {
+  return mixed !== undefined && (llama?.source?.tensors.some(({ type }) => isQuantized(type)) ?? false);
+}
+
+const blocksNote = 'the experts stay in MXFP4 as published: figures of wholly quantized models do not hold';
 
 const noEngine: HardwareSupport = { level: 'unknown', how: 'no engine here serves it', source: null };
 

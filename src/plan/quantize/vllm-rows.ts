@@ -54,9 +54,15 @@ export function outcomeOf(plan: Plan, evenShareBytes: number): Outcome {
     fits,
     // What a GPU lacks for the whole requirement, whichever check of the engine fails first.
     shortfallBytes: lacksMemory ? shortfallBytes : 0,
-    reason: verdict.reason,
+    reason: fits || lacksMemory ? verdict.reason : refusalOf(verdict),
     confidence: loaded > 0 ? 'derived' : 'estimated',
   };
+}
+
+/** The engine's own words, without the name of the exception. */
+function refusalOf({ reason, engineError }: Plan['verdict']): string | null {
+  const text = engineError?.replace(/^\w+(?:Error|Exception): /, '').split(/(?<=\.) |\n/)[0];
+  return text && text.length > 0 ? text : reason;
 }
 
 function unsupported({ version, since, until }: EngineSupport, bytes: number): Outcome {
