@@ -55,7 +55,50 @@ export const ggufFamilies: Readonly<Record<string, FamilyOf>> = {
   starcoder2: named('starcoder2', 'Starcoder2ForCausalLM'),
   'command-r': named('cohere', 'CohereForCausalLM', () => ({ tieWordEmbeddings: true })),
   cohere2: named('cohere2', 'Cohere2ForCausalLM', () => ({ tieWordEmbeddings: true })),
-  olmo2: named('olmo2', 'Olmo2ForCausalLM'),
+  olmo2: (keys) =>
+    keys.number('attention.sliding_window')
+      ? { modelType: 'olmo3', architecture: 'Olmo3ForCausalLM' }
+      : { modelType: 'olmo2', architecture: 'Olmo2ForCausalLM' },
+  olmo: named('olmo', 'OlmoForCausalLM'),
+  orion: named('orion', 'OrionForCausalLM'),
+  stablelm: named('stablelm', 'StableLmForCausalLM', (keys) => ({
+    useQkvBias: keys.has('blk.0.attn_q.bias'),
+    rope: partialRope(keys),
+  })),
+  internlm2: named('internlm2', 'InternLM2ForCausalLM'),
+  exaone: named('exaone', 'ExaoneForCausalLM'),
+  exaone4: named('exaone4', 'Exaone4ForCausalLM'),
+  granitemoe: named('granitemoe', 'GraniteMoeForCausalLM'),
+  phimoe: named('phimoe', 'PhiMoEForCausalLM', (keys) => ({
+    attentionBias: keys.has('blk.0.attn_q.bias') || keys.has('blk.0.attn_output.bias'),
+    lmHeadBias: keys.has('output.bias'),
+  })),
+  'minimax-m2': named('minimax_m2', 'MiniMaxM2ForCausalLM', (keys) => ({
+    rotaryDim: keys.number('rope.dimension_count'),
+    intermediateSize: keys.number('expert_feed_forward_length'),
+  })),
+  nemotron_h_moe: named('nemotron_h', 'NemotronHForCausalLM', (keys) => ({
+    ...nemotron(keys),
+    moeLatentSize: keys.number('moe_latent_size'),
+    sharedExperts: keys.number('expert_shared_count'),
+    moeSharedExpertIntermediateSize: keys.number('expert_shared_feed_forward_length'),
+  })),
+  lfm2moe: named('lfm2_moe', 'Lfm2MoeForCausalLM', (keys) => ({
+    convLCache: keys.number('shortconv.l_cache'),
+    layerTypes: byKvHeads(keys, 'full_attention', 'conv'),
+    numDenseLayers: keys.number('leading_dense_block_count'),
+    tieWordEmbeddings: true,
+  })),
+  gpt2: named('gpt2', 'GPT2LMHeadModel'),
+  gptneox: named('gpt_neox', 'GPTNeoXForCausalLM', (keys) => ({ rope: partialRope(keys) })),
+  falcon: named('falcon', 'FalconForCausalLM', (keys) => ({
+    newDecoderArchitecture: keys.has('blk.0.attn_norm_2.weight'),
+  })),
+  bloom: named('bloom', 'BloomForCausalLM'),
+  'ernie4_5-moe': named('ernie4_5_moe', 'Ernie4_5_MoeForCausalLM', (keys) => ({
+    sharedExperts: keys.number('expert_shared_count'),
+    moeLayerStartIndex: keys.number('leading_dense_block_count'),
+  })),
   olmoe: named('olmoe', 'OlmoeForCausalLM'),
   glm4: named('glm4', 'Glm4ForCausalLM', (keys) => ({ ...biases(keys), rope: partialRope(keys) })),
   glm4moe: named('glm4_moe', 'Glm4MoeForCausalLM', glm4moe),
@@ -143,6 +186,11 @@ function mamba1(keys: GgufKeys): Partial<ModelConfig> {
   };
 }
 
+/** Where the inner width is stated as such, a ratio that is not whole says nothing. */
+function whole(ratio: number): number | undefined {
+  return Number.isInteger(ratio) ? ratio : undefined;
+}
+
 function mamba2(keys: GgufKeys): Partial<ModelConfig> {
   const heads = keys.number('ssm.time_step_rank') ?? 1;
   const inner = keys.number('ssm.inner_size') ?? 0;
@@ -150,7 +198,7 @@ function mamba2(keys: GgufKeys): Partial<ModelConfig> {
     mambaDConv: keys.number('ssm.conv_kernel'),
     mambaDState: keys.number('ssm.state_size'),
     mambaDSsm: inner,
-    mambaExpand: inner / (keys.number('embedding_length') ?? 1),
+    mambaExpand: whole(inner / (keys.number('embedding_length') ?? 1)),
     mambaNGroups: keys.number('ssm.group_count'),
     mambaNHeads: heads,
     mambaDHead: inner / heads,

@@ -118,6 +118,8 @@ function uncounted(model: GgufModel): number {
 function problemOf(spec: ModelSpec, file: string): string | undefined {
   const [problem] = sizeProblems(spec, file);
   if (problem) return problem.message;
+  const broken = Object.entries(spec.config).find(([, value]) => typeof value === 'number' && !isCount(value));
+  if (broken) return `${broken[0]} would be ${broken[1]}`;
   try {
     checkExpansion(spec, file);
     return undefined;
@@ -126,9 +128,14 @@ function problemOf(spec: ModelSpec, file: string): string | undefined {
   }
 }
 
+/** Sizes are whole; shares and the like stand in rope. */
+function isCount(value: number): boolean {
+  return Number.isSafeInteger(value) && value >= 0;
+}
+
 function expandedElements(spec: ModelSpec): number {
   const stored = expandArchitecture(spec).tensors.filter(
-    ({ buffer, derived, part }) => !buffer && !derived && part === 'text',
+    ({ buffer, derived, idleKv, part }) => !buffer && !derived && !idleKv && part === 'text',
   );
   return sum(
     stored.map(({ shape, layers = [0], experts = 1 }) => shape.reduce((a, b) => a * b, 1) * layers.length * experts),

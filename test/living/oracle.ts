@@ -122,5 +122,6 @@ function readJson(path: string): any {
 
 function firstLine(error: unknown): string {
   const { stderr, message } = error as { stderr?: Buffer; message: string };
-  return (stderr?.toString().trim() || message).split('\n')[0]!;
+  const lines = (stderr?.toString() ?? '').split('\n');
+  return lines.find((line) => line.startsWith('npm error')) ?? message.split('\n')[0]!;
 }
