@@ -23,12 +23,13 @@ export function cacheInputs(b: Build, kind: CacheSpec['kind'] = 'full'): CacheIn
   const { tokens, sequences } = b.batch;
   const { flashAttn, transposedV } = b.context;
   const streams = b.context.kvUnified ? 1 : sequences;
-  const maskType = flashAttn && b.rules.halfMask ? 'f16' : 'f32';
+  const half = flashAttn && b.rules.halfMask;
+  const mask = () => b.inputTensor(half ? 'f16' : 'f32', cache.cells, tokens / streams, 1, streams);
   return {
     cache,
     keyIndices: b.inputTensor('i64', tokens),
     valueIndices: b.inputTensor('i64', transposedV ? tokens * valueRow(b) : tokens),
-    mask: b.inputTensor(maskType, cache.cells, tokens / streams, 1, streams),
+    mask: flashAttn && !half ? b.cast(mask(), 'f16') : mask(),
     keyRotation: rotation(b, cache, 'key'),
     valueRotation: rotation(b, cache, 'value'),
   };

@@ -74,10 +74,14 @@ function copiesOf({ placement, context }: GraphInput): number {
 }
 
 /** The worst-case batch of a prompt, and one token per sequence. */
-function batches({ context, measuring }: GraphInput): [Batch, Batch] {
+function batches({ context, measuring, rules }: GraphInput): [Batch, Batch] {
+  const { wholeBatch } = graphRules(rules);
   const sequences = context.nSeqMax;
-  const tokens = Math.min(context.nCtx, context.nUbatch);
-  const whole = Math.ceil(tokens / sequences) * sequences;
+  const most = Math.min(context.nCtx, context.nUbatch);
+  const round = wholeBatch === 'down' ? Math.floor : Math.ceil;
+  const tokens = round(most / sequences) * sequences;
+  const asked = Math.min(most, context.nOutputsMax);
+  const outputs = wholeBatch === 'upWithOutputs' ? Math.max(asked, tokens) : Math.min(asked, tokens);
   return [
     { tokens: whole, sequences, outputs: Math.min(tokens, context.nOutputsMax), unpinned: measuring },
     { tokens: sequences, sequences, outputs: sequences },

@@ -163,7 +163,7 @@ function sumExperts(b: Build, results: GraphTensor, used: number): GraphTensor {
   let sum = views[0]!;
   for (const view of views.slice(1)) {
     sum = b.add(sum, view);
-    b.expand(sum);
+    if (b.rules.expandsSums) b.expand(sum);
   }
   return used === 1 ? b.cont(sum) : sum;
 }

@@ -26,6 +26,10 @@ export interface GraphRules {
   fusedGates: boolean;
   /** With flash attention the mask is an F16 input; before, an F32 input and a copy. */
   halfMask: boolean;
+  /** A batch is whole tokens of every sequence: rounded up (its outputs with it or not), or down. */
+  wholeBatch: 'up' | 'upWithOutputs' | 'down';
+  /** Every sum of two experts' results enters the graph when it is built, not when it is used. */
+  expandsSums: boolean;
   /** Keys and values are rotated before they are quantized. */
   rotatesQuantized: boolean;
   /** Order in which Q, K and V of a layer with a plain cache enter the graph. */
