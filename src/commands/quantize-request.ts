@@ -16,6 +16,7 @@ import { envelope } from '../plan/output.ts';
 import type { Domain } from '../plan/quality/book.ts';
 import { kvRows } from '../plan/quantize/kv-rows.ts';
 import type { LlamaSide } from '../plan/quantize/llama-rows.ts';
+import { nearMisses } from '../plan/quantize/near.ts';
 import { schemeFigures } from '../plan/quantize/quality.ts';
 import { type Choice, type RecommendInput, recommend } from '../plan/quantize/recommend.ts';
 import { publishedScheme, quantizeRows, type RowsInput } from '../plan/quantize/rows.ts';
@@ -94,6 +95,8 @@ export async function quantizeArguments(args: QuantizeArguments, io: Io): Promis
   const choosing = recommendInput(input, rows, args.maxQualityLoss);
   const choice = recommend(choosing);
   const chosen = 'none' in choice ? undefined : choice;
+  const near = nearMisses(input, choosing, chosen?.row);
+  if (chosen) chosen.alternatives.push(...near);
   diagnostics.push(...domainWarning(args.domain, chosen, rows));
   const recommendation =
     chosen && (await recommendationOf({ args, given, chosen, input, request, io, llama, diagnostics }));
@@ -135,10 +138,14 @@ export async function quantizeArguments(args: QuantizeArguments, io: Io): Promis
       rows,
       kvCache: caches,
       recommendation: recommendation ?? null,
-      noRecommendation: 'none' in choice ? choice.none : null,
+      noRecommendation: 'none' in choice ? withNear(choice.none, near) : null,
     },
     diagnostics,
   );
+}
+
+function withNear(none: string, near: readonly { row: QuantizeRow; reason: string }[]): string {
+  return [none, ...near.map(({ row, reason }) => `${row.scheme} ${reason}`)].join('; ');
 }
 
 interface Engines {
@@ -250,8 +257,14 @@ function recommendInput(input: RowsInput, rows: readonly QuantizeRow[], limit: n
     bitsOf: (row) => schemeOf(row).bits,
     figuresOf: (row) => figures.get(row)!,
     maxQualityLoss: limit,
-    plainScheme: input.spec.config.dtype === 'float16' ? 'fp16' : 'bf16',
+    plainScheme: plainScheme(input, rows),
   };
+}
+
+/** The model's own 16 bit, or FP16 where the GPU has no BF16. */
+function plainScheme({ spec }: RowsInput, rows: readonly QuantizeRow[]): string {
+  const own = spec.config.dtype === 'float16' ? 'fp16' : 'bf16';
+  return rows.some(({ scheme, state }) => scheme === own && state === 'refused') ? 'fp16' : own;
 }
 
 /** Caches go with the recommended weights, else with those that come nearest. */

@@ -12,7 +12,7 @@ export const hardwareWords: Readonly<Record<HardwareLevel, string>> = {
   'weight-only': 'kernel',
   emulated: 'emulated',
   impossible: 'no',
-  unknown: 'unknown',
+  unknown: 'unclear',
 };
 
 export function inGib(bytes: number): string {
@@ -28,7 +28,7 @@ export function lossCell(row: Pick<QuantizeRow, 'quality' | 'published'>, plain:
 
 export function lossOf({ relation, relativeLoss, lowerIsBetter, metricShort }: RowQuality): string {
   const mark = relationMarks[relation];
-  if (relativeLoss === null) return `${mark} no 16-bit figure`;
+  if (relativeLoss === null) return `${mark} no baseline`;
   const sign = relativeLoss < 0 ? '-' : lowerIsBetter ? '+' : '';
   return `${mark} ${sign}${percent(Math.abs(relativeLoss)).replace(' ', '')} ${metricShort}`;
 }

@@ -228,7 +228,8 @@ function versus(row: QuantizeRow, second: QuantizeRow, input: RecommendInput): s
 
 function changeOf(row: QuantizeRow, input: RecommendInput): string {
   const kv = row.kv ?? { tokens: 0, sequencesAtContext: 0 };
-  const capacity = `${thousands(kv.tokens)} tokens of KV cache, ${thousands(kv.sequencesAtContext)} sequences`;
+  const sequences = kv.sequencesAtContext === 1 ? '1 sequence' : `${thousands(kv.sequencesAtContext)} sequences`;
+  const capacity = `${thousands(kv.tokens)} tokens of KV cache, ${sequences}`;
   const plain = input.rows.find(({ scheme, engine }) => engine === row.engine && isPlainForm(scheme, input));
   if (!plain || input.bitsOf(row) >= 16) return `${gib(row.weightBytesPerGpu)} of weights a GPU; ${capacity}`;
   const speed = row.decodeSpeedRatio

@@ -108,7 +108,8 @@ function rowOf(scheme: QuantizationScheme, input: RowsInput, published: boolean)
   const outcome = outcomeFor(scheme, engine, input, { mixed, storage });
   const side = engine === undefined ? undefined : sideOf(engine, input);
   const hardware = side ? hardwareOf(input, scheme, side.engine) : noEngine;
-  const refused = hardware.level === 'impossible';
+  const has = side !== undefined && engineSupport(scheme, side.engine).supported;
+  const refused = has && hardware.level === 'impossible';
   const { parameters, ...stored } = storage;
   return {
     scheme: scheme.id,

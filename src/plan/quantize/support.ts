@@ -46,7 +46,7 @@ export function hardwareSupport(
   if (!rules) return { level: 'unknown', how: 'no law is known', source: null };
   const rule = rules.find((candidate) => applies(candidate, gpu, engine));
   if (rule) return { level: rule.level, how: rule.how, source: rule.source ?? null };
-  return { level: 'impossible', how: absence(rules, gpu), source: null };
+  return { level: 'impossible', how: absence(laws[engine.id]!, rules, gpu), source: null };
 }
 
 function applies({ vendor, from, below, gfx, since }: HardwareRule, gpu: GpuSpec, engine: EngineAt): boolean {
@@ -58,14 +58,22 @@ function applies({ vendor, from, below, gfx, since }: HardwareRule, gpu: GpuSpec
   return since === undefined || engine.atLeast(since);
 }
 
-function absence(rules: readonly HardwareRule[], gpu: GpuSpec): string {
+function absence(
+  laws: Readonly<Record<string, readonly HardwareRule[]>>,
+  rules: readonly HardwareRule[],
+  gpu: GpuSpec,
+): string {
   const own = rules.filter(({ vendor }) => vendor === gpu.vendor);
-  if (own.length === 0) return `the engine does not run on GPUs of ${vendorNames[gpu.vendor]}`;
+  if (own.length === 0) {
+    const runs = Object.values(laws).some((law) => law.some(({ vendor }) => vendor === gpu.vendor));
+    return `${runs ? 'it has no kernel for' : 'the engine does not run on'} GPUs of ${vendorNames[gpu.vendor]}`;
+  }
   const least = own.map(({ from }) => from).filter((from) => from !== undefined);
   if (least.length > 0 && gpu.computeCapability !== undefined) {
-    return `needs compute capability ${least.reduce((a, b) => (Number(a) < Number(b) ? a : b))}, this GPU has ${gpu.computeCapability}`;
+    const lowest = least.reduce((a, b) => (Number(a) < Number(b) ? a : b));
+    return `it needs compute capability ${lowest}, this GPU has ${gpu.computeCapability}`;
   }
-  return `no kernel for ${gpu.architecture ?? gpu.name}`;
+  return `it has no kernel for ${gpu.architecture ?? gpu.name}`;
 }
 
 const vendorNames: Readonly<Record<Vendor, string>> = {
