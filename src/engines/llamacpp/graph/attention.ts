@@ -76,6 +76,10 @@ export interface AttentionParts {
   sinks?: GraphTensor;
   /** Scores are bounded by a hyperbolic tangent. */
   softCap?: boolean;
+  /** Scores are biased by distance. */
+  alibi?: boolean;
+  /** Latent attention: results pass through a matrix for each head; with `rank` the first so many values of a key are its value. */
+  latent?: { rank?: number; values: GraphTensor };
   /** Order in which projections enter the graph. */
   order?: 'qvk' | 'qkv';
   /** Name of the output projection; null: none. */
@@ -84,27 +88,31 @@ export interface AttentionParts {
 
 /** build_attn: stores the batch's keys and values, attends over the cache, projects. */
 export function attention(b: Build, parts: AttentionParts): GraphTensor {
-  const { inputs, layer, output = 'attn_output' } = parts;
+  const { inputs, layer, latent, output = 'attn_output' } = parts;
+  const rank = latent?.rank;
+  const { keyRotation, valueRotation } = rank ? {} : inputs;
   let { q, k, v } = parts;
-  if (inputs.keyRotation) {
-    q = rotate(b, q, inputs.keyRotation);
-    if (k) k = rotate(b, k, inputs.keyRotation);
+  if (keyRotation) {
+    q = rotate(b, q, keyRotation);
+    if (k) k = rotate(b, k, keyRotation);
   }
-  if (inputs.valueRotation && v) v = rotate(b, v, inputs.valueRotation);
+  if (valueRotation && v) v = rotate(b, v, valueRotation);
   b.expand(q);
   const order = parts.order ?? (b.cacheSpec('sliding') ? 'qkv' : b.rules.projectionOrder);
   for (const t of order === 'qvk' ? [v, k] : [k, v]) if (t) b.expand(t);
   const cacheLayer = parts.cacheLayer ?? layer;
   if (k) b.expand(storeKeys(b, inputs, k, cacheLayer));
-  if (v) b.expand(storeValues(b, inputs, v, cacheLayer));
+  if (v && !rank) b.expand(storeValues(b, inputs, v, cacheLayer));
+  const keys = readKeys(b, inputs, cacheLayer);
   let t = attend(b, {
     ...parts,
     q,
-    k: readKeys(b, inputs, cacheLayer),
-    v: readValues(b, inputs, cacheLayer),
+    k: keys,
+    v: rank ? startOf(b, keys, rank) : readValues(b, inputs, cacheLayer),
     mask: inputs.mask,
+    perHead: latent?.values,
   });
-  if (inputs.valueRotation) t = rotate(b, t, inputs.valueRotation);
+  if (valueRotation) t = rotate(b, t, valueRotation);
   if (output === null) return t;
   t = b.mulMat(b.layerWeight(layer, `${output}.weight`), t);
   const scale = b.layerOptional(layer, `${output}.scale`);
@@ -185,6 +193,11 @@ function readValues(b: Build, inputs: CacheInputs, layer: number): GraphTensor {
   });
 }
 
+/** The first `length` values of every key. */
+function startOf(b: Build, keys: GraphTensor, length: number): GraphTensor {
+  return b.view(keys, { ne: [length, keys.ne[1], keys.ne[2], keys.ne[3]], nb: keys.nb.slice(1) });
+}
+
 // Attention itself.
 
 export interface MhaParts {
@@ -195,6 +208,9 @@ export interface MhaParts {
   bias?: GraphTensor;
   sinks?: GraphTensor;
   softCap?: boolean;
+  alibi?: boolean;
+  /** A matrix for every head that the result passes through. */
+  perHead?: GraphTensor;
 }
 
 /** build_attn_mha; the result has heads and head size in one row. */
@@ -219,23 +235,26 @@ export function attend(b: Build, parts: MhaParts): GraphTensor {
 }
 
 function flashAttend(b: Build, parts: MhaParts, transposed: boolean): GraphTensor {
-  const { q, mask, sinks } = parts;
+  const { q, mask, sinks, alibi, perHead } = parts;
   let { k, v } = parts;
   if (transposed) v = b.transpose(v);
   if (k.type === 'f32') k = b.cast(k, 'f16');
   if (v.type === 'f32') v = b.cast(v, 'f16');
-  const t = b.flashAttention({ q, k, v, mask, sinks });
+  let t = b.flashAttention({ q, k, v, mask, sinks, alibi });
+  if (perHead) t = b.cont(b.permute(b.mulMat(perHead, b.permute(t, 0, 2, 1, 3)), 0, 2, 1, 3));
   return b.reshape(t, t.ne[0] * t.ne[1], t.ne[2] * t.ne[3]);
 }
 
 function plainAttend(b: Build, parts: MhaParts, transposed: boolean): GraphTensor {
-  const { q, k, mask, bias, sinks, softCap } = parts;
+  const { q, k, mask, bias, sinks, softCap, perHead } = parts;
   let scores = b.mulMat(k, q);
   if (softCap) scores = b.scale(b.unary('tanh', b.scale(scores)));
   if (bias) scores = b.add(scores, bias);
   scores = b.softMax(scores, mask, sinks);
   const v = transposed ? parts.v : b.cont(b.transpose(parts.v));
-  const weighted = b.permute(b.mulMat(v, scores), 0, 2, 1, 3);
+  let result = b.mulMat(v, scores);
+  if (perHead) result = b.mulMat(perHead, result);
+  const weighted = b.permute(result, 0, 2, 1, 3);
   const t = b.cont(weighted, weighted.ne[0] * weighted.ne[1], weighted.ne[2] * weighted.ne[3]);
   // Everything between the store and this result then runs on the CPU.
   if (!b.context.offloadKqv) b.pinToCpu(t);

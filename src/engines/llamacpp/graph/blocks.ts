@@ -5,17 +5,22 @@ import type { GraphTensor } from './tensor.ts';
 
 export type NormKind = 'rms' | 'layer';
 
-/** Embeddings of the batch's tokens (build_inp_embd). */
-export function inputEmbeddings(b: Build): GraphTensor {
+/**
+ * Embeddings of the batch's tokens (build_inp_embd). With `deepstack` a row has room for as many further embeddings, and only its
+ * front is shown.
+ */
+export function inputEmbeddings(b: Build, deepstack = 0): GraphTensor {
   const { tokens } = b.batch;
+  const { embd } = b.hp;
   const ids = b.inputTensor('i32', tokens);
-  const given = b.inputTensor('f32', b.hp.embd, tokens);
-  const embeddings = b.getRows(b.weight('token_embd.weight'), ids);
+  const given = b.inputTensor('f32', embd * (1 + deepstack), tokens);
+  let embeddings = b.getRows(b.weight('token_embd.weight'), ids);
+  if (deepstack > 0) embeddings = b.pad(embeddings, embd * deepstack);
   if (b.rules.embeddingInput) {
     b.expand(embeddings);
     b.expand(given);
   }
-  return embeddings;
+  return deepstack > 0 ? b.view(embeddings, { ne: [embd, tokens], nb: [embeddings.nb[1]] }) : embeddings;
 }
 
 /** Positions; four a token with sections (build_inp_pos). */
@@ -76,8 +81,10 @@ export function qkv(b: Build, x: GraphTensor, layer: number): Qkv {
   const { tokens } = b.batch;
   const [heads, kvHeads] = [b.hp.heads[layer]!, b.hp.kvHeads[layer]!];
   const [key, value] = [b.hp.keyLength[layer]!, b.hp.valueLength[layer]!];
+  const bound = b.input.model.metadata['attention.clamp_kqv'];
+  const clamped = (t: GraphTensor) => (typeof bound === 'number' && bound > 0 ? b.clamp(t) : t);
   if (b.layerOptional(layer, 'attn_qkv.weight')) {
-    const fused = linear(b, layer, 'attn_qkv', x);
+    const fused = clamped(linear(b, layer, 'attn_qkv', x));
     const part = (size: number, n: number, from: number) =>
       b.view(fused, {
         ne: [size, n, tokens],
@@ -88,9 +95,9 @@ export function qkv(b: Build, x: GraphTensor, layer: number): Qkv {
     const k = part(key, kvHeads, key * heads);
     return { q, k, v: part(value, kvHeads, key * (heads + kvHeads)) };
   }
-  const q = linear(b, layer, 'attn_q', x);
-  const k = linear(b, layer, 'attn_k', x);
-  const v = linear(b, layer, 'attn_v', x);
+  const q = clamped(linear(b, layer, 'attn_q', x));
+  const k = clamped(linear(b, layer, 'attn_k', x));
+  const v = clamped(linear(b, layer, 'attn_v', x));
   return {
     q: b.reshape(q, key, heads, tokens),
     k: b.reshape(k, key, kvHeads, tokens),
@@ -105,10 +112,10 @@ const fusedGates: Readonly<Record<string, string>> = { silu: 'swiglu', gelu: 'ge
 export interface FfnParts {
   layer: number;
   activation: Activation;
-  /** Names of the weights; undefined: the network has no such part. */
+  /** Names of the weights; null: the caller multiplies. */
   up?: string;
   gate?: string;
-  down?: string;
+  down?: string | null;
 }
 
 /** A feed-forward network with a parallel gate where the model has one (build_ffn). */
@@ -116,7 +123,8 @@ export function ffn(b: Build, x: GraphTensor, parts: FfnParts): GraphTensor {
   const { layer, activation, up = 'ffn_up', gate = 'ffn_gate', down = 'ffn_down' } = parts;
   const grown = biasedThenScaled(b, layer, up, x);
   const gated = b.layerOptional(layer, `${gate}.weight`) ? biasedThenScaled(b, layer, gate, x) : undefined;
-  return biasedThenScaled(b, layer, down, activate(b, activation, grown, gated));
+  const inner = activate(b, activation, grown, gated);
+  return down === null ? inner : biasedThenScaled(b, layer, down, inner);
 }
 
 /** Within a feed-forward network the bias comes before the scale. */
@@ -154,26 +162,33 @@ export function gatherOutputs(
   return rows.map((t) => b.getRows(t, ids));
 }
 
+export interface HeadParts {
+  /** What an architecture does to the logits, e.g. scale them. */
+  finish?(b: Build, logits: GraphTensor): GraphTensor;
+  /** Rows between the norm and the logits. */
+  beforeOutput?(b: Build, normed: GraphTensor): GraphTensor;
+  /** In place of the output matrix. */
+  outputs?: GraphTensor;
+}
+
 /** The final norm and the logits; both are outputs of the graph (llm_graph_result::set_outputs). */
-export function outputHead(b: Build, x: GraphTensor, kind: NormKind = 'rms', finish?: FinishLogits): void {
+export function outputHead(b: Build, x: GraphTensor, kind: NormKind = 'rms', parts: HeadParts = {}): void {
   const normed = norm(b, x, {
     weight: b.optional('output_norm.weight'),
     bias: b.optional('output_norm.bias'),
     kind,
     layer: -1,
   });
-  outputLogits(b, normed, finish);
+  outputLogits(b, normed, parts);
 }
 
-/** What an architecture does to the logits, e.g. scale them. */
-export type FinishLogits = (b: Build, logits: GraphTensor) => GraphTensor;
-
 /** The logits of rows that are normed already. */
-export function outputLogits(b: Build, normed: GraphTensor, finish?: FinishLogits): void {
-  let logits = b.mulMat(b.outputWeight(), normed);
+export function outputLogits(b: Build, normed: GraphTensor, parts: HeadParts = {}): void {
+  const rows = parts.beforeOutput?.(b, normed) ?? normed;
+  let logits = b.mulMat(parts.outputs ?? b.outputWeight(), rows);
   const bias = b.optional('output.bias');
   if (bias) logits = b.add(logits, bias);
-  if (finish) logits = finish(b, logits);
+  if (parts.finish) logits = parts.finish(b, logits);
   normed.output = true;
   logits.output = true;
   b.expand(logits);

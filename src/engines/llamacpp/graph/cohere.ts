@@ -2,13 +2,12 @@
 // layers, which alone are rotated. Law: src/models/command-r.cpp, cohere2.cpp.
 import { layerNorm } from './blocks.ts';
 import type { Build, GraphBuilder } from './build.ts';
-import { type At, type DecoderParts, parallelDecoder, ropeFactors, rotated, states } from './serial.ts';
+import { type At, type DecoderParts, parallelDecoder, ropeFactors, rotated, type Summands, states } from './serial.ts';
 import type { GraphTensor } from './tensor.ts';
 
 const parts = {
   kind: 'layer',
-  sum: (b: Build, x: { attended: GraphTensor; network: GraphTensor; residual: GraphTensor }) =>
-    b.add(b.add(x.network, x.residual), x.attended),
+  sum: (b: Build, x: Summands) => b.add(b.add(x.network, x.residual), x.attended),
   finish: (b: Build, logits: GraphTensor) => (states(b, 'logit_scale') ? b.scale(logits) : logits),
 } satisfies DecoderParts & { sum: unknown };
 

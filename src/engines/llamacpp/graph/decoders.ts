@@ -1,17 +1,39 @@
-// Dense decoders that differ from each other in little: kinds of norms, what has a norm, activations, biases.
-// Law: src/models/glm4.cpp, olmo2.cpp, starcoder2.cpp.
-import { layerNorm, type NormKind, type Qkv } from './blocks.ts';
+// Dense decoders that differ from each other in little: kinds of norms and what has one, activations, which layers are rotated.
+// Law: src/models/<architecture>.cpp.
+import { ffn, layerNorm, linear, type NormKind, norm, type Qkv } from './blocks.ts';
 import type { GraphBuilder } from './build.ts';
-import { type At, flatQkv, freeNorm, rotated, serialDecoder } from './serial.ts';
+import {
+  type At,
+  attentionScale,
+  type DecoderParts,
+  flatQkv,
+  freeNorm,
+  normedThenRotated,
+  perhapsMixture,
+  ropeFactors,
+  rotated,
+  serialDecoder,
+  softCapped,
+  states,
+} from './serial.ts';
 import type { GraphTensor } from './tensor.ts';
 
-const glm4: GraphBuilder = (b) =>
-  serialDecoder(b, {
-    activation: 'swiglu',
-    rotate: rotated,
-    afterAttention: ({ layer }, x) => layerNorm(b, x, layer, 'post_attention_norm'),
-    afterNetwork: ({ layer }, x) => layerNorm(b, x, layer, 'post_ffw_norm'),
-  });
+const serial =
+  (parts: DecoderParts): GraphBuilder =>
+  (b) =>
+    serialDecoder(b, parts);
+
+/** Llama's course: rotation with the model's frequency factors, a gated network. */
+const plain: DecoderParts = { rotate: (at, x) => rotated(at, x, ropeFactors(at)) };
+const layerNormed: DecoderParts = { ...plain, kind: 'layer' };
+const sandwich = (x: At, t: GraphTensor, name: string) => layerNorm(x.b, t, x.layer, name);
+
+const glm4 = serial({
+  ...plain,
+  activation: 'swiglu',
+  afterAttention: (at, x) => sandwich(at, x, 'post_attention_norm'),
+  afterNetwork: (at, x) => sandwich(at, x, 'post_ffw_norm'),
+});
 
 /** Norms over all heads of Q and of K. */
 function normedAcrossHeads({ b, layer }: At, x: GraphTensor, kind?: NormKind): Qkv {
@@ -25,16 +47,162 @@ function normedAcrossHeads({ b, layer }: At, x: GraphTensor, kind?: NormKind): Q
   };
 }
 
-const olmo2: GraphBuilder = (b) =>
+/** Nothing is normed before attention or network, only their results are. */
+const normedAfter: DecoderParts = {
+  attentionNorm: null,
+  afterAttention: (at, x) => sandwich(at, x, 'post_attention_norm'),
+  networkNorm: null,
+  afterNetwork: (at, x) => freeNorm(at, x, 'post_ffw_norm'),
+};
+
+const olmo2 = serial({ ...normedAfter, project: (at, x) => normedAcrossHeads(at, x), rotate: rotated });
+
+/** Where layers slide, the others are not rotated. */
+const exaone4: GraphBuilder = (b) => {
+  const slides = b.hp.sliding.some(Boolean);
   serialDecoder(b, {
-    attentionNorm: null,
-    project: normedAcrossHeads,
+    ...normedAfter,
+    rotate: (at, x) => {
+      const normed = normedHeads(at, x);
+      return slides && !b.hp.sliding[at.layer] ? normed : rotated(at, normed, ropeFactors(at));
+    },
+  });
+};
+
+function normedHeads({ b, layer }: At, { q, k, v }: Qkv): Qkv {
+  return { q: layerNorm(b, q, layer, 'attn_q_norm'), k: layerNorm(b, k, layer, 'attn_k_norm'), v };
+}
+
+/** Norms of Q and K after the rotation. */
+const rotatedThenNormed = (at: At, x: Qkv): Qkv => normedHeads(at, rotated(at, x, ropeFactors(at)));
+
+/** Every fourth layer is not rotated. */
+const smollm3 = serial({ rotate: (at, x) => ((at.layer + 1) % 4 === 0 ? x : rotated(at, x)) });
+
+/** Norms without weights. */
+const olmo = serial({ ...layerNormed, attentionNorm: 'no', networkNorm: 'no' });
+
+/** An activation with parameters of each layer. */
+const apertus = serial({
+  rotate: (at, x) => normedThenRotated(at, x, ropeFactors(at)),
+  network: ({ b, layer }, x) => linear(b, layer, 'ffn_down', b.unary('xielu', linear(b, layer, 'ffn_up', x))),
+});
+
+/** Norms of results whose names end without `.weight`. */
+const plamo3 = serial({
+  activation: 'swiglu',
+  rotate: (at, x) => normedThenRotated(at, x),
+  afterAttention: ({ b, layer }, x) => norm(b, x, { weight: b.layerOptional(layer, 'post_attention_norm'), layer }),
+  afterNetwork: ({ b, layer }, x) => norm(b, x, { weight: b.layerOptional(layer, 'post_ffw_norm'), layer }),
+});
+
+/** Attention's result is gated before its projection, by head. */
+const spark: GraphBuilder = (b) =>
+  serialDecoder(b, {
+    activation: 'gelu',
     rotate: rotated,
-    afterAttention: ({ layer }, x) => layerNorm(b, x, layer, 'post_attention_norm'),
-    networkNorm: null,
-    afterNetwork: (at, x) => freeNorm(at, x, 'post_ffw_norm'),
+    attend: () => ({ output: null }),
+    finishAttention: ({ layer }, x, normed) => {
+      const [size, heads] = [b.hp.keyLength[layer]!, b.hp.heads[layer]!];
+      const gate = b.unary('sigmoid', linear(b, layer, 'attn_gate', normed));
+      const gated = b.mul(b.reshape(x, size, heads, x.ne[1]), b.reshape(gate, 1, heads, x.ne[1]));
+      return linear(b, layer, 'attn_output', b.reshape(gated, size * heads, x.ne[1]));
+    },
   });
 
-const starcoder2: GraphBuilder = (b) => serialDecoder(b, { kind: 'layer', activation: 'gelu', rotate: rotated });
+/** Attention's result is gated before its projection, by value; only sliding layers are rotated. */
+const museGlimmer: GraphBuilder = (b) =>
+  serialDecoder(b, {
+    embed: (_, x) => b.rmsNorm(x),
+    rotate: (at, x) => (b.hp.sliding[at.layer] ? normedThenRotated(at, x) : normedHeads(at, x)),
+    attend: () => ({ output: null }),
+    finishAttention: ({ layer }, x, normed) => {
+      const gated = b.mul(x, b.unary('sigmoid', linear(b, layer, 'attn_gate', normed)));
+      const t = linear(b, layer, 'attn_output', gated);
+      return b.mul(b.rmsNorm(t), b.layerWeight(layer, 'post_attention_norm.weight'));
+    },
+    afterNetwork: ({ layer }, x) => b.mul(b.rmsNorm(x), b.layerWeight(layer, 'post_ffw_norm.weight')),
+    finish: (_, logits) => {
+      const scaled = b.scale(logits);
+      return states(b, 'final_logit_softcapping') ? softCapped(b, scaled) : scaled;
+    },
+  });
 
-export const decoderBuilders: Readonly<Record<string, GraphBuilder>> = { glm4, olmo2, starcoder2 };
+/** Long contexts scale the queries of every token by its position. */
+const mistral3: GraphBuilder = (b) => {
+  const scale = attentionScale(b);
+  serialDecoder(b, {
+    rotate: (at, x) => {
+      const { q, k, v } = rotated(at, x, ropeFactors(at));
+      return { q: scale ? b.mul(q, scale) : q, k, v };
+    },
+    network: (at, x) => perhapsMixture(at, x),
+  });
+};
+
+/** The 13B model biases attention by distance instead of rotating. */
+const baichuan: GraphBuilder = (b) => {
+  const large = b.hp.layers === 40;
+  serialDecoder(b, { rotate: b.hp.layers === 32 ? rotated : undefined, attend: () => ({ alibi: large }) });
+};
+
+/** Norms within attention and within the network; logits come from the token embeddings where they lie. */
+const bitnet: GraphBuilder = (b) =>
+  serialDecoder(b, {
+    rotate: rotated,
+    attend: () => ({ output: null }),
+    finishAttention: ({ layer }, x) => linear(b, layer, 'attn_output', layerNorm(b, x, layer, 'attn_sub_norm')),
+    network: (at, x) => {
+      const inner = ffn(b, x, { layer: at.layer, activation: 'silu', down: null });
+      return linear(b, at.layer, 'ffn_down', layerNorm(b, inner, at.layer, 'ffn_sub_norm'));
+    },
+    outputs: b.weight('token_embd.weight'),
+  });
+
+/** One product for Q, K and V, with the heads of the layer. */
+function headsOfOne({ b, layer }: At, x: GraphTensor): Qkv {
+  const [heads, kvHeads, size] = [b.hp.heads[layer]!, b.hp.kvHeads[layer]!, b.hp.keyLength[layer]!];
+  const fused = b.reshape(linear(b, layer, 'attn_qkv', x), size, heads + 2 * kvHeads, b.batch.tokens);
+  const part = (count: number, from: number) =>
+    b.view(fused, { ne: [size, count, b.batch.tokens], nb: [fused.nb[1], fused.nb[2]], offset: fused.nb[1] * from });
+  return { q: part(heads, 0), k: part(kvHeads, heads), v: part(kvHeads, heads + kvHeads) };
+}
+
+/** Layers have different numbers of heads. */
+const openelm = serial({ project: headsOfOne, rotate: normedThenRotated, attentionResidualFirst: true });
+
+export const decoderBuilders: Readonly<Record<string, GraphBuilder>> = {
+  apertus,
+  arcee: serial({ ...plain, activation: 'relu_sqr' }),
+  baichuan,
+  bitnet,
+  chatglm: serial({ ...plain, activation: 'swiglu' }),
+  codeshell: serial({ ...layerNormed, activation: 'gelu' }),
+  ernie4_5: serial(plain),
+  exaone: serial(plain),
+  exaone4,
+  glm4,
+  'hunyuan-dense': serial({ rotate: rotatedThenNormed }),
+  hunyuan_vl: serial({ rotate: rotatedThenNormed }),
+  internlm2: serial(plain),
+  jais2: serial({ ...layerNormed, activation: 'relu_sqr' }),
+  maincoder: serial({ rotate: rotatedThenNormed }),
+  mellum: serial({ rotate: normedThenRotated, network: (at, x) => perhapsMixture(at, x) }),
+  mistral3,
+  'muse-glimmer': museGlimmer,
+  nemotron: serial({ ...layerNormed, activation: 'relu_sqr' }),
+  olmo,
+  olmo2,
+  openelm,
+  orion: serial(layerNormed),
+  paddleocr: serial(plain),
+  'pangu-embedded': serial(plain),
+  plamo3,
+  qwen: serial(plain),
+  qwen2vl: serial(plain),
+  seed_oss: serial({ ...plain, networkNorm: 'post_attention_norm' }),
+  smollm3,
+  spark2_5: spark,
+  starcoder2: serial({ ...layerNormed, activation: 'gelu' }),
+  xverse: serial(plain),
+};

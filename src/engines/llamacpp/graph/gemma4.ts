@@ -24,11 +24,11 @@ const gemma4: GraphBuilder = (b) => {
   let normed = norm(b, x, { weight: b.weight('output_norm.weight'), layer: -1 });
   normed.output = true;
   if (inputs.outputs) normed = b.getRows(normed, inputs.outputs);
-  outputLogits(b, normed, states(b, 'final_logit_softcapping') ? softCapped : undefined);
+  outputLogits(b, normed, { finish: states(b, 'final_logit_softcapping') ? softCapped : undefined });
 };
 
 /** The layer whose cache a layer without one reads: the last one of its kind that has one. */
-function cacheLayer(b: Build, layer: number): number {
+export function cacheLayer(b: Build, layer: number): number {
   const own = b.hp.kvFromStart;
   if (layer < own) return layer;
   return own - (b.hp.sliding[layer] ? 2 : 1);
@@ -71,11 +71,10 @@ function networks({ b, layer }: At, x: GraphTensor): GraphTensor {
 }
 
 /** Embeddings of the tokens for every layer and a projection of the input, tokens x layers. */
-function perLayerInputs(b: Build, x: GraphTensor): GraphTensor | undefined {
+export function perLayerInputs(b: Build, x: GraphTensor, size = b.hp.perLayerEmbedding): GraphTensor | undefined {
   const table = b.optional('per_layer_token_embd.weight');
   if (!table) return undefined;
   const { tokens } = b.batch;
-  const size = b.hp.perLayerEmbedding;
   const layers = runningLayers(b);
   const chosen = b.scale(b.reshape(b.getRows(table, b.inputTensor('i32', tokens)), size, layers, tokens));
   b.expand(chosen);

@@ -4,10 +4,15 @@ import type { ComputeBuffers, GraphInput } from '../types.ts';
 import { allocate } from './allocator.ts';
 import { type Batch, Build, type GraphBuilder } from './build.ts';
 import { cohereBuilders } from './cohere.ts';
+import { deciBuilders } from './deci.ts';
 import { decoderBuilders } from './decoders.ts';
 import { denseBuilders } from './dense.ts';
 import { gemmaBuilders } from './gemma.ts';
+import { gemma3nBuilders } from './gemma3n.ts';
 import { gemma4Builders } from './gemma4.ts';
+import { graniteBuilders } from './granite.ts';
+import { latentBuilders } from './latent.ts';
+import { olderBuilders } from './older.ts';
 import { phiBuilders } from './phi.ts';
 import { graphRules } from './rules.ts';
 import { type Schedule, schedule } from './scheduler.ts';
@@ -21,6 +26,12 @@ export const architectures: Readonly<Record<string, GraphBuilder>> = {
   ...gemma4Builders,
   ...phiBuilders,
   ...cohereBuilders,
+  ...deciBuilders,
+  ...decodersBuilders,
+  ...gemma3nBuilders,
+  ...graniteBuilders,
+  ...latentBuilders,
+  ...olderBuilders,
 };
 
 /** Copies of every input that the scheduler keeps with pipeline parallelism (GGML_SCHED_MAX_COPIES). */

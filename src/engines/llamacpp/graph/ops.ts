@@ -203,6 +203,23 @@ export class GraphOps extends Graph {
     return this.tensor({ op: 'sum_rows', type: a.type, ne: [1, a.ne[1], a.ne[2], a.ne[3]], src: [a] });
   }
 
+  mean(a: GraphTensor): GraphTensor {
+    return this.tensor({ op: 'mean', type: 'f32', ne: [1, a.ne[1], a.ne[2], a.ne[3]], src: [a] });
+  }
+
+  /** A convolution along the tokens; the first operand holds the tail of the tokens before, too. */
+  ssmConv(x: GraphTensor, kernel: GraphTensor): GraphTensor {
+    const ne: Quad = [kernel.ne[1], x.ne[0] - kernel.ne[0] + 1, x.ne[2], 1];
+    return this.tensor({ op: 'ssm_conv', type: 'f32', ne, src: [x, kernel] });
+  }
+
+  /** Operands: states, x, dt, A, B, C, rows. One row of results and, behind them, the new states. */
+  ssmScan(src: GraphTensor[]): GraphTensor {
+    const [states, x, , , , , rows] = src as [GraphTensor, GraphTensor, ...GraphTensor[]];
+    const state = states.ne[0] * states.ne[1] * states.ne[2] * rows!.ne[0];
+    return this.tensor({ op: 'ssm_scan', type: 'f32', ne: [elements(x) + state, 1, 1, 1], src });
+  }
+
   flashAttention(parts: {
     q: GraphTensor;
     k: GraphTensor;

@@ -3,8 +3,7 @@
 
 import { ffn, type Qkv } from './blocks.ts';
 import type { GraphBuilder } from './build.ts';
-import { mixture } from './mixture.ts';
-import { type At, parallelDecoder, ropeFactors, rotated, serialDecoder, states } from './serial.ts';
+import { type At, parallelDecoder, perhapsMixture, ropeFactors, rotated, serialDecoder } from './serial.ts';
 import type { GraphTensor } from './tensor.ts';
 
 const scaled = ({ b }: At, { q, k, v }: Qkv): Qkv => ({ q: b.scale(q), k, v });
@@ -17,9 +16,10 @@ const phi2: GraphBuilder = (b) =>
     sum: (_, { attended, network, residual }) => b.add(b.add(attended, network), residual),
   });
 
-function network({ b, layer }: At, x: GraphTensor): GraphTensor {
-  if (!b.layerOptional(layer, 'ffn_gate_inp.weight')) return ffn(b, x, { layer, activation: 'swiglu' });
-  return mixture(b, x, { layer, gating: 'softmax', normalize: true, scaled: states(b, 'expert_weights_scale') });
+function network(at: At, x: GraphTensor): GraphTensor {
+  const { b, layer } = at;
+  if (b.layerOptional(layer, 'ffn_gate_inp.weight')) return perhapsMixture(at, x);
+  return ffn(b, x, { layer, activation: 'swiglu' });
 }
 
 const phi3: GraphBuilder = (b) =>

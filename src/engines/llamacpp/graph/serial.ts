@@ -5,6 +5,7 @@ import {
   type Activation,
   ffn,
   gatherOutputs,
+  type HeadParts,
   inputEmbeddings,
   inputOutputIds,
   inputPositions,
@@ -17,6 +18,7 @@ import {
   qkv,
 } from './blocks.ts';
 import type { Build } from './build.ts';
+import { mixture } from './mixture.ts';
 import type { GraphTensor } from './tensor.ts';
 
 /** What a step of a layer may need beside its operand. */
@@ -26,34 +28,43 @@ export interface At {
   positions: GraphTensor;
 }
 
-export interface DecoderParts {
+export interface DecoderParts extends HeadParts {
   /** Kind of every norm whose kind is not given. */
   kind?: NormKind;
   activation?: Activation;
+  /** Further embeddings in a row of given ones, for later layers. */
+  deepstack?: number;
   /** Between the embeddings and the first layer. */
   embed?(b: Build, x: GraphTensor): GraphTensor;
+  /** The layer's input; `given` are the rows that came in. */
+  beforeLayer?(at: At, x: GraphTensor, given: GraphTensor): GraphTensor;
+  /** The norm before attention; null: none, and a name without weights is a norm without weights. */
+  attentionNorm?: string | null;
+  /** Attention's own norm where the model has it, so that the other one is the network's. */
+  attentionNorm2?: string;
   /** Q, K and V of a layer; undefined: products with the layer's weights. */
   project?(at: At, x: GraphTensor): Qkv;
   /** Norms, rotations and scales of Q, K and V. */
   rotate?(at: At, x: Qkv): Qkv;
   /** More about attention, e.g. sinks. */
   attend?(at: At): Partial<AttentionParts>;
-  /** The norm before attention; null: none. */
-  attentionNorm?: string | null;
-  /** Result of attention before the residual is added. */
+  /** What follows attention for all rows; `normed` is what its projections read. */
+  finishAttention?(at: At, x: GraphTensor, normed: GraphTensor): GraphTensor;
+  /** What follows for the rows that go on, before the residual is added. */
   afterAttention?(at: At, x: GraphTensor): GraphTensor;
+  /** The residual is the first operand of attention's sum, or of the network's. */
+  attentionResidualFirst?: boolean;
+  residualFirst?: boolean;
   /** The norm before the feed-forward network; null: none. */
   networkNorm?: string | null;
   /** In place of a feed-forward network of the usual names. */
   network?(at: At, x: GraphTensor): GraphTensor;
   /** Its result before the residual is added. */
   afterNetwork?(at: At, x: GraphTensor): GraphTensor;
-  /** The residual is the first operand of the second sum. */
-  residualFirst?: boolean;
   /** End of a layer. */
-  afterLayer?(at: At, x: GraphTensor): GraphTensor;
-  /** Logits before they are output. */
-  finish?(b: Build, logits: GraphTensor): GraphTensor;
+  afterLayer?(at: At, x: GraphTensor, given: GraphTensor): GraphTensor;
+  /** The rows that are output are taken after the last layer instead of within it. */
+  gathersLast?: boolean;
 }
 
 /** Inputs that every layer uses. */
@@ -77,33 +88,42 @@ export const runningLayers = (b: Build): number => b.hp.layers - b.hp.nextnLayer
 
 /** Attention, residual, feed-forward network, residual. */
 export function serialDecoder(b: Build, parts: DecoderParts): void {
-  const { kind, networkNorm = 'ffn_norm', residualFirst } = parts;
-  let x = embedded(b, parts);
+  const { kind, networkNorm = 'ffn_norm' } = parts;
+  const given = inputEmbeddings(b, parts.deepstack);
+  let x = parts.embed?.(b, given) ?? given;
   const inputs = decoderInputs(b);
   for (let layer = 0; layer < runningLayers(b); layer++) {
     const at = { b, layer, positions: inputs.positions };
-    const attended = attentionPart(at, x, parts, inputs);
-    let [t, residual] = gatherOutputs(b, inputs.outputs, layer, attended.result, x) as [GraphTensor, GraphTensor];
-    if (parts.afterAttention) t = parts.afterAttention(at, t);
-    residual = b.add(t, residual);
-    t = networkNorm === null ? residual : layerNorm(b, residual, layer, networkNorm, kind);
-    t = network(at, t, parts);
-    if (parts.afterNetwork) t = parts.afterNetwork(at, t);
-    x = residualFirst ? b.add(residual, t) : b.add(t, residual);
-    if (parts.afterLayer) x = parts.afterLayer(at, x);
+    if (parts.beforeLayer) x = parts.beforeLayer(at, x, given);
+    const { result } = attentionPart(at, x, parts, inputs);
+    const early = parts.gathersLast ? undefined : inputs.outputs;
+    const rows = gatherOutputs(b, early, layer, result, x) as [GraphTensor, GraphTensor];
+    const attended = parts.afterAttention?.(at, rows[0]) ?? rows[0];
+    const sum = parts.attentionResidualFirst ? b.add(rows[1], attended) : b.add(attended, rows[1]);
+    const t = network(at, networkNorm === null ? sum : layerNorm(b, sum, layer, networkNorm, kind), parts);
+    const grown = parts.afterNetwork?.(at, t) ?? t;
+    x = parts.residualFirst ? b.add(sum, grown) : b.add(grown, sum);
+    if (parts.afterLayer) x = parts.afterLayer(at, x, given);
   }
-  outputHead(b, x, kind, parts.finish);
+  if (parts.gathersLast) {
+    // Drafting models read the rows of all tokens.
+    x.output = true;
+    if (inputs.outputs) x = b.getRows(x, inputs.outputs);
+  }
+  outputHead(b, x, kind, parts);
 }
 
-/** Attention and feed-forward network of the same norm; three summands. */
-export function parallelDecoder(
-  b: Build,
-  parts: DecoderParts & {
-    /** Operands of both sums. */
-    sum(b: Build, x: { attended: GraphTensor; network: GraphTensor; residual: GraphTensor }): GraphTensor;
-  },
-): void {
-  let x = embedded(b, parts);
+/** The three summands of a layer whose attention and network are beside each other. */
+export interface Summands {
+  attended: GraphTensor;
+  network: GraphTensor;
+  residual: GraphTensor;
+}
+
+/** Attention and feed-forward network of the same norm. */
+export function parallelDecoder(b: Build, parts: DecoderParts & { sum(b: Build, x: Summands): GraphTensor }): void {
+  const given = inputEmbeddings(b);
+  let x = parts.embed?.(b, given) ?? given;
   const inputs = decoderInputs(b);
   for (let layer = 0; layer < runningLayers(b); layer++) {
     const at = { b, layer, positions: inputs.positions };
@@ -112,15 +132,10 @@ export function parallelDecoder(
     const [attended, residual, input] = rows as [GraphTensor, GraphTensor, GraphTensor];
     x = parts.sum(b, { attended, network: network(at, input, parts), residual });
   }
-  outputHead(b, x, parts.kind, parts.finish);
+  outputHead(b, x, parts.kind, parts);
 }
 
-function embedded(b: Build, parts: DecoderParts): GraphTensor {
-  const x = inputEmbeddings(b);
-  return parts.embed ? parts.embed(b, x) : x;
-}
-
-/** Norm, projections, attention, output projection. */
+/** Norm, projections, attention, output projection; and the norm, which a network may read as well. */
 export function attentionPart(
   at: At,
   x: GraphTensor,
@@ -128,12 +143,14 @@ export function attentionPart(
   inputs: DecoderInputs,
 ): { result: GraphTensor; normed: GraphTensor } {
   const { b, layer } = at;
-  const { attentionNorm = 'attn_norm' } = parts;
-  const normed = attentionNorm === null ? x : layerNorm(b, x, layer, attentionNorm, parts.kind);
-  const projected = parts.project ? parts.project(at, normed) : qkv(b, normed, layer);
-  const rotated = parts.rotate ? parts.rotate(at, projected) : projected;
-  const result = attention(b, { inputs: inputs.cacheOf(layer), layer, ...rotated, ...parts.attend?.(at) });
-  return { result, normed };
+  const { kind, attentionNorm = 'attn_norm', attentionNorm2 } = parts;
+  const normed = attentionNorm === null ? x : layerNorm(b, x, layer, attentionNorm, kind);
+  const apart = attentionNorm2 && b.layerOptional(layer, `${attentionNorm2}.weight`);
+  const input = apart ? layerNorm(b, x, layer, attentionNorm2, kind) : normed;
+  const projected = parts.project?.(at, input) ?? qkv(b, input, layer);
+  const turned = parts.rotate?.(at, projected) ?? projected;
+  const result = attention(b, { inputs: inputs.cacheOf(layer), layer, ...turned, ...parts.attend?.(at) });
+  return { result: parts.finishAttention?.(at, result, normed) ?? result, normed };
 }
 
 function network(at: At, x: GraphTensor, parts: DecoderParts): GraphTensor {
@@ -166,16 +183,30 @@ export function rotated({ b, positions }: At, { q, k, v }: Qkv, factors?: GraphT
 }
 
 /** Every head of Q and of K has a norm before it is rotated. */
-export function normedThenRotated(at: At, { q, k, v }: Qkv): Qkv {
+export function normedThenRotated(at: At, { q, k, v }: Qkv, factors?: GraphTensor): Qkv {
   const { b, layer } = at;
-  return rotated(at, { q: layerNorm(b, q, layer, 'attn_q_norm'), k: layerNorm(b, k, layer, 'attn_k_norm'), v });
+  const normed = { q: layerNorm(b, q, layer, 'attn_q_norm'), k: layerNorm(b, k, layer, 'attn_k_norm'), v };
+  return rotated(at, normed, factors);
+}
+
+/** A feed-forward network, or in layers with a router a mixture of experts and perhaps a shared one. */
+export function perhapsMixture({ b, layer }: At, x: GraphTensor): GraphTensor {
+  if (!b.layerOptional(layer, 'ffn_gate_inp.weight')) return ffn(b, x, { layer, activation: 'silu' });
+  const scaled = ![0, 1].includes(stated(b, 'expert_weights_scale'));
+  const mixed = mixture(b, x, { layer, gating: 'softmax', normalize: true, scaled });
+  if (!b.layerOptional(layer, 'ffn_up_shexp.weight')) return mixed;
+  const [up, gate, down] = ['ffn_up_shexp', 'ffn_gate_shexp', 'ffn_down_shexp'];
+  return b.add(mixed, ffn(b, x, { layer, activation: 'silu', up, gate, down }));
+}
+
+/** A factor for every token's queries that grows with its position, where the file has one (build_inp_attn_scale). */
+export function attentionScale(b: Build): GraphTensor | undefined {
+  return states(b, 'attention.temperature_scale') ? b.inputTensor('f32', 1, 1, b.batch.tokens) : undefined;
 }
 
 /** llama_model::get_rope_factors: one table for all contexts, or one for short and one for long ones. */
 export function ropeFactors({ b, layer }: At): GraphTensor | undefined {
-  const { metadata } = b.input.model;
-  const stated = metadata['rope.scaling.original_context_length'];
-  const original = typeof stated === 'number' ? stated : b.hp.contextLength;
+  const original = stated(b, 'rope.scaling.original_context_length') || b.hp.contextLength;
   return (
     b.copiedWeight(layer, 'rope_freqs.weight') ??
     b.copiedWeight(layer, `rope_factors_${b.context.nCtxSeq > original ? 'long' : 'short'}.weight`)
@@ -193,8 +224,11 @@ export function softCapped(b: Build, logits: GraphTensor): GraphTensor {
   return b.scale(b.unary('tanh', b.scale(logits)));
 }
 
-/** Whether the file states a number other than zero. */
-export function states(b: Build, key: string): boolean {
+/** A number of the file, 0 where it has none. */
+export function stated(b: Build, key: string): number {
   const value = b.input.model.metadata[key];
-  return typeof value === 'number' && value !== 0;
+  return typeof value === 'number' ? value : 0;
 }
+
+/** Whether the file states a number other than zero. */
+export const states = (b: Build, key: string): boolean => stated(b, key) !== 0;

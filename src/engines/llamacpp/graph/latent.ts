@@ -1,0 +1,65 @@
+// MiniCPM 3 and PLM: keys and values come out of a short common vector, and are cached in full.
+// Law: src/models/minicpm3.cpp, plm.cpp.
+import { layerNorm, linear, norm, type Qkv } from './blocks.ts';
+import type { Build, GraphBuilder } from './build.ts';
+import { type At, type DecoderParts, ropeFactors, serialDecoder } from './serial.ts';
+import type { GraphTensor } from './tensor.ts';
+
+/** K of every head: its own part and the rotated one that all heads share; V. */
+function keysAndValues(at: At, x: GraphTensor, factors?: GraphTensor): { k: GraphTensor; v: GraphTensor } {
+  const { b, layer, positions } = at;
+  const { tokens } = b.batch;
+  const [heads, key, value] = [b.hp.heads[layer]!, b.hp.keyLength[layer]!, b.hp.valueLength[layer]!];
+  const rank = b.hp.expandedMla!.kvLoraRank;
+  const rope = b.hp.ropeDim;
+  const nope = key - rope;
+  const both = linear(b, layer, 'attn_kv_a_mqa', x);
+  const compressed = b.view(both, { ne: [rank, tokens], nb: [both.nb[1]] });
+  const shared = b.view(both, { ne: [rope, 1, tokens], nb: [both.nb[1], both.nb[1]], offset: 4 * rank });
+  const normed = norm(b, compressed, { weight: b.layerWeight(layer, 'attn_kv_a_norm.weight'), layer });
+  const grown = linear(b, layer, 'attn_kv_b', normed);
+  const part = (size: number, from: number) =>
+    b.view(grown, {
+      ne: [size, heads, tokens],
+      nb: [4 * (nope + value), 4 * heads * (nope + value)],
+      offset: 4 * from,
+    });
+  const rotated = b.rope(shared, positions, factors);
+  const k = b.concat(part(nope, 0), b.repeat(rotated, rope, heads, tokens), 0);
+  return { k, v: b.cont(part(value, nope)) };
+}
+
+const heads = ({ b, layer }: At, q: GraphTensor): GraphTensor =>
+  b.reshape(q, b.hp.keyLength[layer]!, b.hp.heads[layer]!, b.batch.tokens);
+
+function minicpm3Qkv(at: At, x: GraphTensor): Qkv {
+  const { b, layer, positions } = at;
+  const factors = ropeFactors(at);
+  const q = linear(b, layer, 'attn_q_b', layerNorm(b, linear(b, layer, 'attn_q_a', x), layer, 'attn_q_a_norm'));
+  return { q: b.rope(heads(at, q), positions, factors), ...keysAndValues(at, x, factors) };
+}
+
+const scaled = ({ b }: At, x: GraphTensor): GraphTensor => b.scale(x);
+const parts: DecoderParts = {
+  embed: (b: Build, x: GraphTensor) => b.scale(x),
+  project: minicpm3Qkv,
+  afterAttention: scaled,
+  afterNetwork: scaled,
+  beforeOutput: (b: Build, x: GraphTensor) => b.scale(x),
+};
+
+const minicpm3: GraphBuilder = (b) => serialDecoder(b, parts);
+
+const plm: GraphBuilder = (b) =>
+  serialDecoder(b, {
+    activation: 'relu_sqr',
+    project: (at, x) => {
+      const q = b.rope(heads(at, linear(b, at.layer, 'attn_q', x)), at.positions);
+      const { k, v } = keysAndValues(at, x);
+      const rows = v.ne[0] * v.ne[1];
+      // V as rows of all heads: a view of what is contiguous already.
+      return { q, k, v: b.view(v, { ne: [rows, b.batch.tokens], nb: [4 * rows] }) };
+    },
+  });
+
+export const latentBuilders: Readonly<Record<string, GraphBuilder>> = { minicpm3, plm };
