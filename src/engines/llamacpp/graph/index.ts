@@ -27,7 +27,6 @@ export const architectures: Readonly<Record<string, GraphBuilder>> = {
   ...phiBuilders,
   ...cohereBuilders,
   ...deciBuilders,
-  ...decodersBuilders,
   ...gemma3nBuilders,
   ...graniteBuilders,
   ...latentBuilders,
