@@ -79,19 +79,21 @@ export function ggufHeader({ metadata, tensors, version = 3, bigEndian = false, 
 /** Keys of an architecture that llama.cpp takes as f32 only (gguf-py/gguf/constants.py). */
 const floatKey = /freq_base|alibi|clamp|epsilon|scale$|softcapping|scaling\.(factor|attn_factor|yarn_log_multiplier)/;
 
-/** Keys that no size depends on and that llama.cpp insists on, for descriptions that leave them out. */
-const demanded: Readonly<Record<string, MetadataValue>> = {
-  'attention.layer_norm_epsilon': { type: 'f32', value: 1e-5 },
-  'attention.layer_norm_rms_epsilon': { type: 'f32', value: 1e-5 },
-  'attention.max_alibi_bias': { type: 'f32', value: 8 },
-  'attention.clamp_kqv': { type: 'f32', value: 8 },
-  expert_weights_scale: { type: 'f32', value: 1 },
-  'rope.dimension_sections': [24, 20, 20, 0],
-  'attn_res.block_size': 64,
+/** Keys that no size depends on and that llama.cpp insists on, for descriptions that leave them out; '' is every architecture. */
+const demanded: Readonly<Record<string, Readonly<Record<string, MetadataValue>>>> = {
+  '': {
+    'attention.layer_norm_epsilon': { type: 'f32', value: 1e-5 },
+    'attention.layer_norm_rms_epsilon': { type: 'f32', value: 1e-5 },
+  },
+  dbrx: { 'attention.clamp_kqv': { type: 'f32', value: 8 } },
+  deepseek4: { expert_weights_scale: { type: 'f32', value: 1 } },
+  mpt: { 'attention.max_alibi_bias': { type: 'f32', value: 8 } },
+  qwen3vlmoe: { 'rope.dimension_sections': [24, 20, 20, 0] },
 };
 
 /** A description as a file with no tokenizer but a vocabulary's size, which llama.cpp loads. */
 export function sourceOf({ architecture, metadata, tensors, vocabSize }: GgufModel): GgufSource {
+  const needed = Object.entries({ ...demanded[''], ...demanded[architecture] });
   const stated = Object.entries(metadata).filter(([, value]) => value !== undefined);
   const own = stated.map(([key, value]): [string, MetadataValue] => {
     const full = /^(general|tokenizer|split)\./.test(key) ? key : `${architecture}.${key}`;
@@ -103,7 +105,7 @@ export function sourceOf({ architecture, metadata, tensors, vocabSize }: GgufMod
       'tokenizer.ggml.model': 'no_vocab',
       [`${architecture}.vocab_size`]: vocabSize,
       'tokenizer.ggml.token_type_count': 2,
-      ...Object.fromEntries(Object.entries(demanded).map(([key, value]) => [`${architecture}.${key}`, value])),
+      ...Object.fromEntries(needed.map(([key, value]) => [`${architecture}.${key}`, value])),
       ...Object.fromEntries(own),
     },
     tensors,

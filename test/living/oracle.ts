@@ -37,7 +37,7 @@ export function installOracle(): { release: string } | { reason: string } {
   if (!existsSync(library) || readJson(join(library, 'package.json')).version !== wanted) {
     const flags = ['ci', '--ignore-scripts', '--no-audit', '--no-fund'];
     try {
-      execFileSync('npm', flags, { cwd: folder, stdio: 'pipe', timeout: 120_000, shell: process.platform === 'win32' });
+      execFileSync('npm', flags, { cwd: folder, stdio: 'pipe', timeout: 300_000, shell: process.platform === 'win32' });
     } catch (error) {
       return { reason: `${packageName}@${wanted} could not be installed: ${firstLine(error)}` };
     }
@@ -80,7 +80,7 @@ function run(job: Job): Observation[] {
     input: JSON.stringify(job),
     encoding: 'utf8',
     maxBuffer: 2 ** 28,
-    timeout: 110_000,
+    timeout: 300_000,
   } as const;
   const { stdout, stderr, status, signal } = spawnSync(process.execPath, ['--import', 'tsx', runner], options);
   if (stdout === '' || stdout === null) throw new Error(`the oracle gave no answer (${signal ?? status}): ${stderr}`);
