@@ -6,12 +6,17 @@ import { type Batch, Build, type GraphBuilder } from './build.ts';
 import { cohereBuilders } from './cohere.ts';
 import { deciBuilders } from './deci.ts';
 import { decoderBuilders } from './decoders.ts';
+import { deepseekBuilders } from './deepseek.ts';
 import { denseBuilders } from './dense.ts';
 import { gemmaBuilders } from './gemma.ts';
 import { gemma3nBuilders } from './gemma3n.ts';
 import { gemma4Builders } from './gemma4.ts';
+import { glmMoeBuilders } from './glm-moe.ts';
+import { gptOssBuilders } from './gpt-oss.ts';
 import { graniteBuilders } from './granite.ts';
+import { hybridBuilders } from './hybrid.ts';
 import { latentBuilders } from './latent.ts';
+import { mambaBuilders } from './mamba.ts';
 import { olderBuilders } from './older.ts';
 import { phiBuilders } from './phi.ts';
 import { graphRules } from './rules.ts';
@@ -23,14 +28,19 @@ export const architectures: Readonly<Record<string, GraphBuilder>> = {
   ...denseBuilders,
   ...decoderBuilders,
   ...gemmaBuilders,
+  ...gemma3nBuilders,
   ...gemma4Builders,
   ...phiBuilders,
   ...cohereBuilders,
-  ...deciBuilders,
-  ...gemma3nBuilders,
+  ...mambaBuilders,
+  ...hybridBuilders,
+  ...gptOssBuilders,
+  ...glmMoeBuilders,
+  ...deepseekBuilders,
+  ...olderBuilders,
   ...graniteBuilders,
   ...latentBuilders,
-  ...olderBuilders,
+  ...deciBuilders,
 };
 
 /** Copies of every input that the scheduler keeps with pipeline parallelism (GGML_SCHED_MAX_COPIES). */
@@ -93,7 +103,7 @@ function batches({ context, measuring, rules }: GraphInput): [Batch, Batch] {
   const asked = Math.min(most, context.nOutputsMax);
   const outputs = wholeBatch === 'upWithOutputs' ? Math.max(asked, tokens) : Math.min(asked, tokens);
   return [
-    { tokens: whole, sequences, outputs: Math.min(tokens, context.nOutputsMax), unpinned: measuring },
+    { tokens, sequences, outputs, unpinned: measuring },
     { tokens: sequences, sequences, outputs: sequences },
   ];
 }

@@ -1,0 +1,57 @@
+// Recurrent states in the graph: the input that says which sequence continues which row, reading a layer's rows, and writing them
+// back. Law: src/llama-graph.cpp (build_rs, build_rs_inp), src/llama-memory-recurrent.cpp.
+import { assert } from '../../../assert.ts';
+import { recurrentWidths } from '../kv.ts';
+import type { CacheSpec } from '../types.ts';
+import type { Build } from './build.ts';
+import type { GraphTensor } from './tensor.ts';
+
+/** What the states of all layers have in common. */
+export interface StateInputs {
+  cache: CacheSpec;
+  /** Rows that the batch's sequences continue. */
+  main: GraphTensor;
+  /** Rows that only move. */
+  extra: GraphTensor;
+}
+
+/** build_rs_inp; a graph that is only reserved looks at all rows. */
+export function stateInputs(b: Build): StateInputs {
+  const cache = b.cacheSpec('recurrent');
+  assert(cache, `${b.hp.architecture}: no recurrent state`);
+  const { sequences } = b.batch;
+  const rows = b.inputTensor('i32', cache.cells);
+  return {
+    cache,
+    main: b.view(rows, { ne: [sequences] }),
+    extra: b.view(rows, { ne: [cache.cells - sequences], offset: sequences * rows.nb[0] }),
+  };
+}
+
+/** Tokens of each sequence of the batch. */
+export const sequenceTokens = (b: Build): number => b.batch.tokens / b.batch.sequences;
+
+/** R, the convolution's tail, or S, the state, of a layer: a row for each sequence. */
+export function stateTensor(b: Build, { cache }: StateInputs, layer: number, part: 'conv' | 'state'): GraphTensor {
+  const spec = cache.layers.find((l) => l.layer === layer);
+  assert(spec, `layer ${layer} has no recurrent state`);
+  const width = recurrentWidths(b.hp)[part];
+  return b.cacheTensor(`${part}${layer}`, spec.place, () => ({ type: 'f32', ne: [width, cache.cells, 1, 1] }));
+}
+
+/** What reads the rows; usually they are gathered. */
+export type ReadRows = (states: GraphTensor, rows: GraphTensor) => GraphTensor;
+
+/** build_rs: clears a row, reads those of the batch's sequences, moves the others. */
+export function readStates(b: Build, inputs: StateInputs, s: GraphTensor, read?: ReadRows): GraphTensor {
+  const [width, rows] = s.ne;
+  const { sequences } = b.batch;
+  const states = b.reshape(s, width, rows);
+  b.expand(b.viewLike('scale', b.view(states, { ne: [width] })));
+  const current = read ? read(states, inputs.main) : b.getRows(states, inputs.main);
+  b.expand(current);
+  const others = b.getRows(states, inputs.extra);
+  const place = { ne: [width, inputs.cache.cells - sequences], nb: [s.nb[1]], offset: sequences * s.nb[1] };
+  b.expand(b.cpy(others, b.view(s, place)));
+  return current;
+}
