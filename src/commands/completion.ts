@@ -8,7 +8,7 @@ import { engineOptionTable, longNames } from '../spec/engine-options.ts';
 import { simulationOptionTable } from '../spec/simulation-options.ts';
 import { makeCommand, parseCommand } from './command.ts';
 
-const commands = ['plan', 'simulate', 'list', 'show', 'schema', 'completion'];
+const commands = ['plan', 'simulate', 'quantize', 'list', 'show', 'schema', 'completion'];
 const planOptions = [
   '--model',
   '--gpu',
@@ -26,6 +26,8 @@ const planOptions = [
   '--free-memory',
   '--output',
 ];
+
+const quantizeOnly = ['--scheme', '--max-quality-loss', '--domain'];
 
 const simulateOnly = [
   '--workload',
@@ -81,6 +83,12 @@ function optionWords(): string[] {
   return [...planOptions, ...engineOptionTable.flatMap(longNames)];
 }
 
+/** What a list of schemes has no use for. */
+function quantizeWords(): string[] {
+  const plans = new Set(['--matrix', '--require', '--from-command']);
+  return [...quantizeOnly, ...optionWords().filter((name) => !plans.has(name))];
+}
+
 function simulateWords(): string[] {
   const plans = new Set(['--matrix', '--explain', '--concurrency']);
   const shared = optionWords().filter((name) => !plans.has(name));
@@ -101,6 +109,7 @@ function scriptFor(shell: string | undefined): string | undefined {
   if [ "$COMP_CWORD" -eq 1 ]; then COMPREPLY=($(compgen -W "${commands.join(' ')}" -- "$cur")); return; fi
   case \${COMP_WORDS[1]} in
     simulate) COMPREPLY=($(compgen -W "${simulateWords().join(' ')}" -- "$cur")) ;;
+    quantize) COMPREPLY=($(compgen -W "${quantizeWords().join(' ')}" -- "$cur")) ;;
     *) COMPREPLY=($(compgen -W "${optionWords().join(' ')}" -- "$cur")) ;;
   esac
 }
@@ -118,6 +127,7 @@ _vram() {
   if (( CURRENT == 2 )); then compadd -- ${commands.join(' ')}; return; fi
   case $words[2] in
     simulate) compadd -- ${simulateWords().join(' ')} ;;
+    quantize) compadd -- ${quantizeWords().join(' ')} ;;
     *) compadd -- ${optionWords().join(' ')} ;;
   esac
   _files
@@ -137,6 +147,9 @@ compdef _vram vram
         ...simulateWords()
           .filter((name) => isPlain(name) && !optionWords().includes(name))
           .map((name) => `complete -c vram -l ${name.slice(2)} -n '__fish_seen_subcommand_from simulate'`),
+        ...quantizeOnly.map(
+          (name) => `complete -c vram -l ${name.slice(2)} -n '__fish_seen_subcommand_from quantize' -x`,
+        ),
         '',
       ].join('\n');
     default:

@@ -96,7 +96,16 @@ export async function resolveArguments(args: PlanArguments, io: Io): Promise<Res
     given.quantization = schemeOfMethod(existing.quantization, model);
   const options = withDraftMethod({ ...defaultParallel, ...given });
   if (command && Object.keys(command.env).length > 0) options.env = command.env;
-  const scheme = schemeFor(options.quantization, model, diagnostics);
+  const named = schemeFor(options.quantization, model, diagnostics);
+  // fp32, fp16 and bf16 are dtypes of the whole model, not forms of checkpoints.
+  const scheme = named?.format === 'none' ? undefined : named;
+  if (named && !scheme) {
+    given.quantization = 'none';
+    if (named.dtype) {
+      options.dtype ??= named.dtype;
+      given.dtype ??= named.dtype;
+    }
+  }
   const draft = await draftOf(options, model.spec, io, diagnostics);
   const base: Omit<PlanRequest, 'gpus'> = {
     spec: model.spec,

@@ -88,6 +88,7 @@ export async function quantizeArguments(args: QuantizeArguments, io: Io): Promis
     },
     ...(engines.vllm ? { vllm } : {}),
     ...(llama ? { llama } : {}),
+    ggufSource: toGguf(request.spec, architecture),
     context,
     concurrency,
   };
@@ -210,7 +211,6 @@ function llamaSide({
       options: { ...args.llama, ...cache },
       ...(freeMemoryBytes ? { freeBytes: devices.map((_, i) => freeMemoryBytes[i] ?? freeMemoryBytes[0]!) } : {}),
     },
-    source: toGguf(spec, expandArchitecture(spec)),
     context,
     concurrency,
   };

@@ -48,7 +48,7 @@ function storageLine({ storage, bitsPerWeight }: QuantizeRow): string {
     ['16 bit', storage.sixteenBitBytes],
     ['other', storage.otherBytes],
   ] as const;
-  const list = parts.filter(([, bytes]) => bytes > 0).map(([name, bytes]) => `${name} ${smallGib(bytes)}`);
+  const list = parts.filter(([, bytes]) => bytes >= 2 ** 14).map(([name, bytes]) => `${name} ${smallGib(bytes)}`);
   return `stores ${gib(storage.totalBytes)}, ${bitsPerWeight.toFixed(3)} bits a parameter: ${list.join(', ')}`;
 }
 

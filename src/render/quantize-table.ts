@@ -5,7 +5,7 @@ import type { KvRow, QuantizeRow, Recommendation, RowState } from '../plan/quant
 import type { QuantizeOutput } from '../plan/quantize-output.ts';
 import { grid } from './grid.ts';
 import { type Paint, paintFor } from './paint.ts';
-import { hardwareWords, inGib, isPlain, lossCell, lossOf, speedCell } from './quantize-cells.ts';
+import { hardwareWords, inGib, isPlain, lossCell, lossOf, speedCell, tokensCell } from './quantize-cells.ts';
 import { explainRows } from './quantize-explain.ts';
 import type { TableStyle } from './table.ts';
 import { visible, wrap } from './text.ts';
@@ -116,16 +116,16 @@ function sizedGrid(rows: readonly QuantizeRow[], state: RowState, recommendation
       row.bitsPerWeight.toFixed(2),
       inGib(row.weightBytesPerGpu),
       ...(fits
-        ? [thousands(row.kv?.tokens ?? 0), thousands(row.kv?.sequencesAtContext ?? 0)]
+        ? [tokensCell(row.kv?.tokens ?? 0), thousands(row.kv?.sequencesAtContext ?? 0)]
         : [row.shortfallBytes > 0 ? inGib(row.shortfallBytes) : 'KV']),
       lossCell(row, isPlain(row)),
       hardwareWords[row.hardware.level],
       speedCell(row.decodeSpeedRatio),
     ];
   });
-  const capacity = fits ? ['KV tokens', 'seqs'] : ['GiB short'];
+  const capacity = fits ? ['tokens', 'seqs'] : ['short'];
   return grid(
-    ['scheme', 'bits', 'GiB/GPU', ...capacity, 'loss', 'GPU', 'speed'],
+    ['scheme', 'bits', 'GiB', ...capacity, 'loss', 'GPU', 'speed'],
     ['left', 'right', 'right', ...capacity.map(() => 'right' as const), 'left', 'left', 'right'],
     cells,
   );
@@ -151,12 +151,12 @@ function cacheBlock({ input }: QuantizeOutput, rows: readonly KvRow[], paint: Pa
         row.scheme,
         String(row.bitsPerValue),
         row.bytesPerToken === null ? '' : thousands(row.bytesPerToken),
-        row.fits ? thousands(row.kv?.tokens ?? 0) : 'short',
+        row.fits ? tokensCell(row.kv?.tokens ?? 0) : 'short',
         row.fits ? thousands(row.kv?.sequencesAtContext ?? 0) : '',
         row.bitsPerValue >= 16 ? 'reference' : row.quality ? lossOf(row.quality) : 'no figure',
         row.hardware === 'native' ? 'native' : 'unpacked',
       ]);
-      const head = ['KV cache', 'bits', 'B/token', 'KV tokens', 'seqs', 'loss', 'GPU'];
+      const head = ['KV cache', 'bits', 'B/token', 'tokens', 'seqs', 'loss', 'GPU'];
       const align = ['left', 'right', 'right', 'right', 'right', 'left', 'left'] as const;
       const refused = own.filter(({ state }) => state === 'refused');
       const tail = refused.length > 0 ? `\n${refusedCaches(refused, width)}` : '';
@@ -175,6 +175,6 @@ function legend(rows: readonly QuantizeRow[], paint: Paint, width: number): stri
   const marks = rows.some(({ quality }) => quality !== null)
     ? 'loss: published figure against 16 bit, measured = on this model, ~ on its family, ? on another model; figures of different benchmarks do not compare. '
     : '';
-  const text = `${marks}GPU: native, kernel (weights unpacked on the fly), emulated. speed: decoding against 16 bit by bytes moved. Sources and storage: --explain.`;
+  const text = `bits: of a parameter on average. GiB: weights a GPU; short: what a GPU lacks. tokens, seqs: room in the KV cache, sequences at this context. ${marks}GPU: native, kernel (weights unpacked on the fly), emul. (emulated). speed: decoding against 16 bit by bytes moved. Sources and storage: --explain.`;
   return paint.dim(wrap(text, width));
 }

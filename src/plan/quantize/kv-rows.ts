@@ -3,7 +3,7 @@ import { planVllm } from '../../engines/vllm/plan.ts';
 import type { GgmlType } from '../../spec/ggml-types.ts';
 import type { QuantizationScheme } from '../../spec/quantization.ts';
 import { type KvCacheScheme, kvHardware } from './kv-schemes.ts';
-import { type LlamaSide, mixedModel, planSlots, slotsOutcome } from './llama-rows.ts';
+import { mixedModel, planSlots, slotsOutcome } from './llama-rows.ts';
 import { cacheQuality } from './quality.ts';
 import type { RowsInput } from './rows.ts';
 import type { KvRow } from './types.ts';
@@ -21,9 +21,7 @@ export function kvRows(input: RowsInput, schemes: readonly KvCacheScheme[], weig
     const stored = weights[scheme.engine];
     if (!side || !stored || (scheme.since !== undefined && !side.engine.atLeast(scheme.since))) return [];
     const { outcome, bytesPerToken } =
-      scheme.engine === 'vllm'
-        ? vllmCache(input.vllm!, stored, scheme.id)
-        : llamaCache(input.llama!, stored, scheme.id);
+      scheme.engine === 'vllm' ? vllmCache(input.vllm!, stored, scheme.id) : llamaCache(input, stored, scheme.id);
     return [rowOf(scheme, stored, { outcome, bytesPerToken, input })];
   });
 }
@@ -62,8 +60,9 @@ function vllmCache(side: VllmSide, stored: QuantizationScheme, dtype: string): C
   return { outcome: outcomeOf(plan, 0), bytesPerToken: plan.kvCache.bytesPerToken || null };
 }
 
-function llamaCache(side: LlamaSide, stored: QuantizationScheme, type: string): Cache {
-  const model = mixedModel(side, stored);
+function llamaCache({ llama, ggufSource }: RowsInput, stored: QuantizationScheme, type: string): Cache {
+  const side = llama!;
+  const model = mixedModel(ggufSource, stored);
   if (!model) return { outcome: refused('llama.cpp has no architecture for this model'), bytesPerToken: null };
   return slotsOutcome(side, planSlots(side, model, stored.id, type as GgmlType), 0);
 }

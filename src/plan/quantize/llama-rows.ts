@@ -18,14 +18,12 @@ export interface LlamaSide {
   engine: EngineAt;
   /** The deployment without the tensors' types. */
   request: Omit<LlamaRequest, 'model' | 'scheme'>;
-  /** The model in 16 bit as a GGUF file describes it; undefined where llama.cpp has no architecture for it. */
-  source: GgufModel | undefined;
   context: number;
   concurrency: number;
 }
 
-/** The tensors of the model under a scheme's mix. */
-export function mixedModel({ source }: LlamaSide, { mix, imatrix }: QuantizationScheme): GgufModel | undefined {
+/** The tensors of a model, given in 16 bit as a GGUF file describes it, under a scheme's mix; undefined where llama.cpp has no architecture. */
+export function mixedModel(source: GgufModel | undefined, { mix, imatrix }: QuantizationScheme): GgufModel | undefined {
   return source && mix !== undefined ? applyMix(source, mix, imatrix ? { imatrix } : {}) : undefined;
 }
 

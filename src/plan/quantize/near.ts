@@ -49,7 +49,7 @@ function fitsWithSmallCache(input: RowsInput, row: QuantizeRow, engine: EngineNa
   if (!scheme || row.published) return false;
   if (engine === 'llama.cpp') {
     const side = input.llama!;
-    const model = mixedModel(side, scheme);
+    const model = mixedModel(input.ggufSource, scheme);
     if (!model || side.request.options.cacheTypeK !== undefined) return false;
     return planSlots(side, model, scheme.id, smallCaches['llama.cpp'].type)(side.concurrency).verdict.fits;
   }

@@ -31,6 +31,8 @@ export interface RowsInput {
   quality: QualityQuery;
   vllm?: VllmSide;
   llama?: LlamaSide;
+  /** The model in 16 bit as a GGUF file describes it; undefined where llama.cpp has no architecture for it. */
+  ggufSource: GgufModel | undefined;
   context: number;
   concurrency: number;
 }
@@ -103,7 +105,7 @@ function sideOf(name: EngineName, { vllm, llama }: RowsInput): VllmSide | LlamaS
 function rowOf(scheme: QuantizationScheme, input: RowsInput, published: boolean): QuantizeRow {
   const { architecture, vllm, llama } = input;
   const engine = (scheme.engines ?? ['vllm']).length === 0 ? undefined : engineFor(scheme, input);
-  const mixed = llama && scheme.format === 'gguf' ? mixedModel(llama, scheme) : undefined;
+  const mixed = scheme.format === 'gguf' ? mixedModel(input.ggufSource, scheme) : undefined;
   const storage = mixed ? ggufSize(mixed) : storageOf(architecture, scheme);
   const outcome = outcomeFor(scheme, engine, input, { mixed, storage });
   const side = engine === undefined ? undefined : sideOf(engine, input);
@@ -132,8 +134,8 @@ function rowOf(scheme: QuantizationScheme, input: RowsInput, published: boolean)
 }
 
 /** The source holds tensors in blocks already (gpt-oss' experts), and no mix touches those. */
-function holdsBlocks(mixed: GgufModel | undefined, { llama }: RowsInput): boolean {
-  return mixed !== undefined && (llama?.source?.tensors.some(({ type }) => isQuantized(type)) ?? false);
+function holdsBlocks(mixed: GgufModel | undefined, { ggufSource }: RowsInput): boolean {
+  return mixed !== undefined && (ggufSource?.tensors.some(({ type }) => isQuantized(type)) ?? false);
 }
 
 const blocksNote = 'the experts stay in MXFP4 as published: figures of wholly quantized models do not hold';
