@@ -212,7 +212,9 @@ function bestMix(
   // It would quantize again what is quantized.
   if (input.model.tensors.some(isKept)) return undefined;
   const mixes = namedMixes(imatrix).map((name): MixChoice & { charged: number } => {
-    const types = new Map(applyMix(input.model, name, { imatrix }).tensors.map((tensor) => [tensor.name, tensor.type]));
+    const types = new Map(
+      applyMix(input.model, name, { imatrix, rules: 'current' }).tensors.map((tensor) => [tensor.name, tensor.type]),
+    );
     const picked = items.map((item) => item.types.indexOf(types.get(item.tensor.name)!));
     let [bytes, charged, loss] = [fixedBytes, fixedBytes, 0];
     items.forEach((item, i) => {

@@ -64,7 +64,7 @@ export function mismatches(model: GgufModel, types: ReadonlyMap<string, GgmlType
 /** The model as llama-quantize leaves it under the recipe's options. */
 export function applyOptions(model: GgufModel, options: Options): GgufModel {
   const { fileType, tensorTypes, outputTensorType, tokenEmbeddingType, imatrix } = options;
-  const mixOptions: MixOptions = { overrides: tensorTypes, imatrix };
+  const mixOptions: MixOptions = { overrides: tensorTypes, imatrix, rules: 'current' };
   if (outputTensorType) mixOptions.outputTensorType = outputTensorType;
   if (tokenEmbeddingType) mixOptions.tokenEmbdType = tokenEmbeddingType;
   return applyMix(model, fileType, mixOptions);

@@ -50,7 +50,7 @@ export function sensitivities(model: GgufModel): Map<string, number> {
   const logs = new Map<string, number>();
   for (const mix of revealingMixes) {
     const base = exchangeRate(baseType[mix]);
-    for (const { name, type } of applyMix(probe, mix).tensors) {
+    for (const { name, type } of applyMix(probe, mix, { rules: 'current' }).tensors) {
       if (!isQuantized(type)) continue;
       logs.set(name, (logs.get(name) ?? 0) + Math.log(base / exchangeRate(type)) / revealingMixes.length);
     }
@@ -63,7 +63,7 @@ export function leastBits(model: GgufModel, imatrix: boolean): Map<string, numbe
   const probe = probeOf(model);
   const least = new Map<string, number>();
   for (const mix of namedMixes(imatrix)) {
-    for (const { name, type } of applyMix(probe, mix, { imatrix }).tensors) {
+    for (const { name, type } of applyMix(probe, mix, { imatrix, rules: 'current' }).tensors) {
       least.set(name, Math.min(least.get(name) ?? Infinity, bitsOf(type)));
     }
   }

@@ -73,7 +73,7 @@ interface Line {
 function readLine(command: string): Line {
   const [program, ...words] = splitCommand(command.replaceAll('\\\n', ' '));
   expect(program).toBe('llama-quantize');
-  const options: Line['options'] = { overrides: [] };
+  const options: Line['options'] = { overrides: [], rules: 'current' };
   const type = (text: string): GgmlType => {
     expect(quantizeTensorTypes).toContain(text);
     return text as GgmlType;
