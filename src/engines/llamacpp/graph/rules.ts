@@ -18,6 +18,8 @@ export interface GraphRules {
   flash: FlashRules;
   /** A split that has this many inputs takes no more (GGML_SCHED_MAX_SPLIT_INPUTS); 0: no limit. */
   maxSplitInputs: number;
+  /** A split that one operation gave more inputs has room for twice as many from then on. */
+  splitInputsGrow: boolean;
   /** The graph also has an input for embeddings given instead of tokens. */
   embeddingInput: boolean;
   /** The rows of the outputs are gathered: always, or only if they are fewer than the batch's tokens. */

@@ -32,6 +32,8 @@ interface Split {
   start: number;
   end: number;
   inputs: GraphTensor[];
+  /** Inputs that it takes before an operation with further ones starts another split; 0: no limit. */
+  capacity: number;
 }
 
 export function schedule(input: SchedulerInput): Schedule {
@@ -150,15 +152,16 @@ class Scheduler {
   /** Pass 5. */
   split(): void {
     const { nodes } = this.graph;
+    const capacity = this.input.rules.maxSplitInputs;
     const first = nodes.findIndex((n) => !isViewOp(n.op));
-    let split: Split = { backend: nodes[first]!.backend, start: 0, end: 0, inputs: [] };
+    let split: Split = { backend: nodes[first]!.backend, start: 0, end: 0, inputs: [], capacity };
     this.splits.push(split);
     for (let i = first; i < nodes.length; i++) {
       const node = nodes[i]!;
       if (isViewOp(node.op)) continue;
       if (node.backend !== split.backend || this.startsAnew(node, split)) {
         split.end = i;
-        split = { backend: node.backend, start: i, end: 0, inputs: [] };
+        split = { backend: node.backend, start: i, end: 0, inputs: [], capacity };
         this.splits.push(split);
       }
       for (let j = 0; j < node.src.length; j++) this.bring(node, j, split);
@@ -169,10 +172,9 @@ class Scheduler {
   /** A weight to be copied in gets a split of its own, so that the memory of the one before is free again. */
   private startsAnew(node: GraphTensor, split: Split): boolean {
     if (split.inputs.length === 0) return false;
-    const { maxSplitInputs } = this.input.rules;
     for (const source of node.src) {
       if (source.weight && source.backend !== split.backend && !this.reaches(split.backend, source)) return true;
-      if (maxSplitInputs === 0 || split.inputs.length < maxSplitInputs) continue;
+      if (split.capacity === 0 || split.inputs.length < split.capacity) continue;
       const missing = !this.copiesOf.has(this.key(source, split.backend));
       if (source.backend !== split.backend && missing && !this.reaches(split.backend, source)) return true;
     }
@@ -194,6 +196,7 @@ class Scheduler {
       copies = Array.from({ length: this.input.copies }, () => this.duplicate(source));
       this.copiesOf.set(key, copies);
       split.inputs.push(source);
+      if (this.input.rules.splitInputsGrow && split.inputs.length > split.capacity) split.capacity *= 2;
     }
     node.src[j] = copies[0]!;
   }
