@@ -119,9 +119,7 @@ function expertBlocks(overrides: readonly string[]): { whole: string; partial: s
   const whole = new Map<string, number[]>();
   const partial: string[] = [];
   for (const override of overrides) {
-    const match = /^blk\\\.(\d+)\\\.ffn_\(up\|down\|gate(?:\|gate_up)?\|?(?:gate_up\|gate)?\)_\(ch\|\)exps=(.+)$/.exec(
-      override,
-    );
+    const match = /^blk\\\.(\d+)\\\.ffn_\([a-z_|]+\)_\(ch\|\)exps=(.+)$/.exec(override);
     if (!match) {
       partial.push(override);
       continue;

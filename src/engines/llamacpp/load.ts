@@ -19,6 +19,8 @@ export interface LoadInput {
   rules: LlamaRules;
   /** Bytes free on each GPU: they split the layers by it. */
   freeBytes: readonly number[];
+  /** A load of -fit, which only measures: its graphs are placed without the hints of the context. */
+  measuring?: boolean;
 }
 
 /** Bytes by place: gpu0, gpu1, ..., pinned, cpu, mapped. */
@@ -36,7 +38,10 @@ export interface LlamaLoad {
 }
 
 /** Pure and cheap enough to be called some dozens of times. */
-export function loadModel({ model, hparams, rules, freeBytes }: LoadInput, options: LlamaOptions): LlamaLoad {
+export function loadModel(
+  { model, hparams, rules, freeBytes, measuring }: LoadInput,
+  options: LlamaOptions,
+): LlamaLoad {
   const placement = placeModel({ model, hparams, options, rules, freeBytes });
   const { context, refusal, notes } = contextParams({ options, hparams, rules, placement });
   const caches = cacheSpecs({ hparams, context, placement, rules });
@@ -44,20 +49,28 @@ export function loadModel({ model, hparams, rules, freeBytes }: LoadInput, optio
   const cached = cacheBytes(caches, rules);
   const output = outputBuffer({ model, hparams, context, placement, rules });
   const refused = placement.refusal ?? refusal;
-  const graph = { model, hparams, context, placement, caches, rules };
+  const graph = { model, hparams, context, placement, caches, rules, ...(measuring ? { measuring } : {}) };
   const compute =
     refused === undefined
       ? (computeBuffers(graph) ?? estimateCompute(graph))
       : { gpus: [], host: 0, nodes: 0, splits: 0, singleSplits: 0, copies: 1, confidence: 'exact' as const };
-  const { mapped, pinned, host } = buffers;
+  const { mapped, pinned, host, repack } = buffers;
   const bytes: LlamaLoad['bytes'] = {
-    model: present({ ...perGpu(buffers.gpus), mapped, pinned, cpu: host }),
+    model: present({ ...perGpu(buffers.gpus), mapped, pinned, cpu: host, repack }),
     kv: placed(cached.kv),
     rs: placed(cached.rs),
     compute: present({ ...perGpu(compute.gpus), [freeBytes.length > 0 ? 'pinned' : 'cpu']: compute.host }),
     output: present({ [output.place]: output.bytes }),
   };
-  return { ...(refused === undefined ? {} : { refusal: refused }), context, placement, caches, compute, bytes, notes };
+  return {
+    ...(refused === undefined ? {} : { refusal: refused }),
+    context,
+    placement,
+    caches,
+    compute,
+    bytes,
+    notes: [...placement.notes, ...notes],
+  };
 }
 
 function perGpu(bytes: readonly number[]): PlaceBytes {

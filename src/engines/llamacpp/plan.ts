@@ -148,7 +148,7 @@ function fitOf(
     totalBytes: request.gpus.map((gpu, i) => Math.max(gpu.cudaTotalBytes, free[i]!)),
     rules,
     measure: (asked) => {
-      const load = loadModel({ model, hparams, rules, freeBytes: free }, asked);
+      const load = loadModel({ model, hparams, rules, freeBytes: free, measuring: true }, asked);
       if (load.refusal !== undefined) throw new FitError(load.refusal);
       const at = (places: readonly string[]) => ({
         modelBytes: sumAt(load, ['model'], places),
