@@ -36,7 +36,7 @@ const glm4 = serial({
 });
 
 /** Norms over all heads of Q and of K. */
-function normedAcrossHeads({ b, layer }: At, x: GraphTensor, kind?: NormKind): Qkv {
+export function normedAcrossHeads({ b, layer }: At, x: GraphTensor, kind?: NormKind): Qkv {
   const { tokens } = b.batch;
   const { q, k, v } = flatQkv(b, x, layer);
   const [heads, kvHeads] = [b.hp.heads[layer]!, b.hp.kvHeads[layer]!];

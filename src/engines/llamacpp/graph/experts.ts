@@ -24,10 +24,12 @@ export function gatingOf(b: Build, usual: MixtureParts['gating'] = 'softmax'): M
 /** Whether weights sum to one (expert_weights_norm). */
 export const normalizes = (b: Build): boolean => b.input.model.metadata['expert_weights_norm'] === true;
 
-/** Whether weights are scaled (expert_weights_scale); older builds also scale by one. */
+/** Whether weights are scaled (expert_weights_scale); older builds do it by architecture, be it by one. */
 export function scales(b: Build): boolean {
+  const always = b.input.rules['moe.scales'];
+  if (Array.isArray(always)) return always.includes(b.hp.architecture);
   const scale = stated(b, 'expert_weights_scale');
-  return b.input.rules['moe.scalesByOne'] === true || (scale !== 0 && scale !== 1);
+  return scale !== 0 && scale !== 1;
 }
 
 /** Whether the rows that are output are taken after the last layer, so that drafting models can read all of them. */
@@ -37,7 +39,7 @@ export function gathersLast(b: Build): boolean {
 
 /** Groups of experts, of which some are chosen first (expert_group_count). */
 export function groupsOf(b: Build): MixtureParts['groups'] {
-  const count = stated(b, 'expert_group_count');
+  const count = b.input.rules['moe.groups'] === false ? 0 : stated(b, 'expert_group_count');
   return count > 1 ? { count, used: stated(b, 'expert_group_used_count') } : undefined;
 }
 

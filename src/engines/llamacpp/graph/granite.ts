@@ -81,6 +81,7 @@ const qwen3vl: GraphBuilder = (b) => {
   serialDecoder(b, {
     deepstack,
     rotate: normedThenRotated,
+    network: perhapsMixture,
     afterLayer: ({ layer }, x, given) => (layer < deepstack ? b.add(x, furtherEmbedding(b, given, layer + 1)) : x),
   });
 };
@@ -91,4 +92,5 @@ export const graniteBuilders: Readonly<Record<string, GraphBuilder>> = {
   granitemoe: granite,
   minicpm,
   qwen3vl,
+  qwen3vlmoe: qwen3vl,
 };

@@ -17,6 +17,7 @@ import { graniteBuilders } from './granite.ts';
 import { hybridBuilders } from './hybrid.ts';
 import { latentBuilders } from './latent.ts';
 import { mambaBuilders } from './mamba.ts';
+import { moeBuilders } from './moe.ts';
 import { olderBuilders } from './older.ts';
 import { phiBuilders } from './phi.ts';
 import { graphRules } from './rules.ts';
@@ -37,6 +38,7 @@ export const architectures: Readonly<Record<string, GraphBuilder>> = {
   ...gptOssBuilders,
   ...glmMoeBuilders,
   ...deepseekBuilders,
+  ...moeBuilders,
   ...olderBuilders,
   ...graniteBuilders,
   ...latentBuilders,

@@ -63,6 +63,8 @@ export interface DecoderParts extends HeadParts {
   afterNetwork?(at: At, x: GraphTensor): GraphTensor;
   /** End of a layer. */
   afterLayer?(at: At, x: GraphTensor, given: GraphTensor): GraphTensor;
+  /** The network's sum, and the residual of the layer's input. */
+  afterSum?(at: At, x: GraphTensor, residual: GraphTensor): GraphTensor;
   /** The rows that are output are taken after the last layer instead of within it. */
   gathersLast?: boolean;
 }
@@ -103,6 +105,7 @@ export function serialDecoder(b: Build, parts: DecoderParts): void {
     const t = network(at, networkNorm === null ? sum : layerNorm(b, sum, layer, networkNorm, kind), parts);
     const grown = parts.afterNetwork?.(at, t) ?? t;
     x = parts.residualFirst ? b.add(sum, grown) : b.add(grown, sum);
+    if (parts.afterSum) x = parts.afterSum(at, x, rows[1]);
     if (parts.afterLayer) x = parts.afterLayer(at, x, given);
   }
   if (parts.gathersLast) {
