@@ -29,14 +29,22 @@ function keysAndValues(at: At, x: GraphTensor, factors?: GraphTensor): { k: Grap
   return { k, v: b.cont(part(value, nope)) };
 }
 
-const heads = ({ b, layer }: At, q: GraphTensor): GraphTensor =>
-  b.reshape(q, b.hp.keyLength[layer]!, b.hp.heads[layer]!, b.batch.tokens);
+/** Q's heads with their last part rotated: where it lies, or before v0.5.0 apart and then joined. */
+function queries({ b, layer, positions }: At, q: GraphTensor, factors?: GraphTensor): GraphTensor {
+  const [size, heads] = [b.hp.keyLength[layer]!, b.hp.heads[layer]!];
+  const { tokens } = b.batch;
+  if (b.input.rules['latent.queries'] === 'whole') return b.rope(b.reshape(q, size, heads, tokens), positions, factors);
+  const nope = size - b.hp.ropeDim;
+  const part = (width: number, from: number) =>
+    b.view(q, { ne: [width, heads, tokens], nb: [4 * size, 4 * size * heads], offset: 4 * from });
+  return b.concat(part(nope, 0), b.rope(part(b.hp.ropeDim, nope), positions, factors), 0);
+}
 
 function minicpm3Qkv(at: At, x: GraphTensor): Qkv {
-  const { b, layer, positions } = at;
+  const { b, layer } = at;
   const factors = ropeFactors(at);
   const q = linear(b, layer, 'attn_q_b', layerNorm(b, linear(b, layer, 'attn_q_a', x), layer, 'attn_q_a_norm'));
-  return { q: b.rope(heads(at, q), positions, factors), ...keysAndValues(at, x, factors) };
+  return { q: queries(at, q, factors), ...keysAndValues(at, x, factors) };
 }
 
 const scaled = ({ b }: At, x: GraphTensor): GraphTensor => b.scale(x);
@@ -54,7 +62,7 @@ const plm: GraphBuilder = (b) =>
   serialDecoder(b, {
     activation: 'relu_sqr',
     project: (at, x) => {
-      const q = b.rope(heads(at, linear(b, at.layer, 'attn_q', x)), at.positions);
+      const q = queries(at, linear(b, at.layer, 'attn_q', x));
       const { k, v } = keysAndValues(at, x);
       const rows = v.ne[0] * v.ne[1];
       // V as rows of all heads: a view of what is contiguous already.
