@@ -1,17 +1,30 @@
 // Dense decoders that differ from each other in little: kinds of norms and what has one, activations, which layers are rotated.
 // Law: src/models/<architecture>.cpp.
-import { ffn, layerNorm, linear, type NormKind, norm, type Qkv } from './blocks.ts';
+import {
+  ffn,
+  gatherOutputs,
+  inputEmbeddings,
+  layerNorm,
+  linear,
+  type NormKind,
+  norm,
+  outputHead,
+  type Qkv,
+} from './blocks.ts';
 import type { GraphBuilder } from './build.ts';
 import {
   type At,
+  attentionPart,
   attentionScale,
   type DecoderParts,
+  decoderInputs,
   flatQkv,
   freeNorm,
   normedThenRotated,
   perhapsMixture,
   ropeFactors,
   rotated,
+  runningLayers,
   serialDecoder,
   softCapped,
   states,
@@ -171,6 +184,27 @@ function headsOfOne({ b, layer }: At, x: GraphTensor): Qkv {
 /** Layers have different numbers of heads. */
 const openelm = serial({ project: headsOfOne, rotate: normedThenRotated, attentionResidualFirst: true });
 
+/** Norms without weights; the embeddings are added again to every layer's result. */
+const talkie: GraphBuilder = (b) => {
+  let x = b.rmsNorm(inputEmbeddings(b));
+  const embeddings = x;
+  const inputs = decoderInputs(b);
+  const rotate = (at: At, qkv: Qkv): Qkv => {
+    const { q, k, v } = rotated(at, qkv);
+    return { q: layerNorm(b, q, at.layer, 'attn_q_norm'), k: b.rmsNorm(k), v };
+  };
+  for (let layer = 0; layer < runningLayers(b); layer++) {
+    const at = { b, layer, positions: inputs.positions };
+    const { result } = attentionPart(at, x, { rotate }, inputs);
+    const rows = gatherOutputs(b, inputs.outputs, layer, result, x, embeddings);
+    const [attended, residual, skipped] = rows as [GraphTensor, GraphTensor, GraphTensor];
+    const sum = b.add(attended, residual);
+    const network = b.add(ffn(b, b.rmsNorm(sum), { layer, activation: 'silu' }), sum);
+    x = b.add(network, b.mul(skipped, b.layerWeight(layer, 'layer_output_scale.weight')));
+  }
+  outputHead(b, x, 'rms', { finish: (_, logits) => b.scale(logits) });
+};
+
 export const decoderBuilders: Readonly<Record<string, GraphBuilder>> = {
   apertus,
   arcee: serial({ ...plain, activation: 'relu_sqr' }),
@@ -203,6 +237,7 @@ export const decoderBuilders: Readonly<Record<string, GraphBuilder>> = {
   seed_oss: serial({ ...plain, networkNorm: 'post_attention_norm' }),
   smollm3,
   spark2_5: spark,
+  talkie,
   starcoder2: serial({ ...layerNormed, activation: 'gelu' }),
   xverse: serial(plain),
 };
