@@ -38,7 +38,8 @@ export function readLlamaOptions(command: Command): LlamaOptions {
       const { attribute, wanted } = attributeOf(name);
       if (command.getOptionValueSource(attribute) !== 'cli') continue;
       const value = raw[attribute];
-      if (wanted !== undefined && value !== wanted) continue;
+      // --no-mmproj leaves false where --mmproj leaves its value.
+      if (entry.value !== undefined ? value === false : wanted !== undefined && value !== wanted) continue;
       for (const text of Array.isArray(value) ? value : [value]) {
         const word = text === true || text === false ? (entry.bare ?? '') : String(text);
         const read = entry.read(word, name, given[entry.key]);

@@ -50,7 +50,7 @@ export interface PlanArguments {
 export type PlannedArguments = { kind: 'plan'; output: PlanOutput } | { kind: 'gpus'; output: GpuListOutput };
 
 export async function planArguments(args: PlanArguments, io: Io): Promise<PlannedArguments> {
-  if (engineIdOf(args.engine) !== 'vllm') return (await import('./plan-llama.ts')).planLlamaArguments(args, io);
+  if (forLlama(args)) return (await import('./plan-llama.ts')).planLlamaArguments(args, io);
   const asked = await resolveArguments(args, io);
   const { base, engineName, diagnostics } = asked;
   if (asked.devices === undefined) {
@@ -59,6 +59,16 @@ export async function planArguments(args: PlanArguments, io: Io): Promise<Planne
     return { kind: 'gpus', output: gpuList(list) };
   }
   return { kind: 'plan', output: completeRequest(asked, asked.devices, args.matrix) };
+}
+
+/** The engine asked for, or the one that an existing line starts. */
+function forLlama({ engine, fromCommand, commandWords }: PlanArguments): boolean {
+  if (engine !== undefined) return engineIdOf(engine) !== 'vllm';
+  const line = commandWords?.join(' ') ?? fromCommand ?? '';
+  return (
+    /(?:^|[\s/])llama-(?:server|cli|bench|completion|perplexity)(?:\.exe)?(?:\s|$)|llama\.cpp/.test(line) &&
+    !/\bvllm\b/.test(line)
+  );
 }
 
 /** What the words of a command line stand for; without --gpu there are no devices. */

@@ -11,7 +11,6 @@ import {
   engineText,
   itemNames,
   placeText,
-  rankText,
   workloadText,
 } from './devices.ts';
 import { bufferNames, bufferRows, fitText, offloadLines, placeName, speedLines } from './llama.ts';
