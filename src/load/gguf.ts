@@ -31,6 +31,7 @@ export function readGguf(path: string, context: LoadContext = {}): OpenedGguf {
   const [{ header }] = parts as [Part];
   const architecture = architectureOf(parts[0]!);
   const tensors = parts.flatMap((part) => part.header.tensors);
+  if (tensors.length === 0) throw noModel(parts[0]!, 'only a vocabulary, no tensors');
   refuseTwice(parts);
   const fileType = header.keys.get('general.file_type');
   const missing = parts.reduce((sum, part) => sum + missingBytes(part), 0);
@@ -136,14 +137,18 @@ function architectureOf({ name, header }: Part): string {
   const type = header.keys.get('general.type');
   const architecture = header.keys.get('general.architecture');
   if ((typeof type === 'string' && type !== 'model') || architecture === 'clip') {
-    throw inputError('VRAM124', `${printable(name)} holds no model but ${kinds[String(type)] ?? 'a part of one'}`, {
-      hint: 'give the file of the language model',
-      path: option,
-    });
+    throw noModel({ name }, kinds[String(type)] ?? 'a part of one');
   }
   if (typeof architecture !== 'string' || !/^[a-z0-9][\w.-]{0,63}$/i.test(architecture))
     throw brokenFile(name, 'general.architecture is missing or no name');
   return architecture;
+}
+
+function noModel({ name }: Pick<Part, 'name'>, what: string): InputError {
+  return inputError('VRAM124', `${printable(name)} holds no model but ${what}`, {
+    hint: 'give the file of the language model',
+    path: option,
+  });
 }
 
 const kinds: Readonly<Record<string, string>> = {
@@ -169,6 +174,7 @@ function vocabularyOf(architecture: string, header: GgufHeader, tensors: readonl
 
 /** Bytes of data that the header announces and the file has not. */
 function missingBytes({ fileBytes, header }: Part): number {
+  if (header.dataBytes === 0) return 0;
   return Math.max(0, header.dataStart + header.dataBytes - header.lastPadding - fileBytes);
 }
 

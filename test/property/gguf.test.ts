@@ -48,7 +48,7 @@ const keys = fc.dictionary(fc.stringMatching(/^[a-z_]{1,12}(\.[a-z_]{1,12}){1,2}
 const source: fc.Arbitrary<GgufSource> = fc
   .record({
     metadata: keys.map((rest) => ({ ...rest, 'general.architecture': 'llama' })),
-    tensors: fc.uniqueArray(tensor, { maxLength: 12, selector: (one) => one.name }),
+    tensors: fc.uniqueArray(tensor, { minLength: 1, maxLength: 12, selector: (one) => one.name }),
     version: fc.constantFrom(2, 3),
     alignment: fc.constantFrom(1, 8, 32, 256, 4096),
   })
@@ -111,7 +111,7 @@ describe('a GGUF file', () => {
         const read = attempt();
         if (typeof read !== 'string') {
           expect(read.model.tensors).toEqual(written.tensors);
-          expect(read.model.file!.headerOnly).toBe(written.tensors.length > 0);
+          expect(read.model.file!.headerOnly).toBe(true);
         } else expect(read).toMatch(/cut off|no GGUF/);
       }),
       { numRuns: 500 },

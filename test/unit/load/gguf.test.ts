@@ -240,6 +240,12 @@ describe('a header is refused that', () => {
     expect(refused('other.gguf', withKeys({ 'general.type': type }))).toMatch(/^VRAM124 other\.gguf holds no model/);
   });
 
+  it('holds a vocabulary alone', () => {
+    expect(refused('vocabulary.gguf', headerOf({ tensors: [] }))).toBe(
+      'VRAM124 vocabulary.gguf holds no model but only a vocabulary, no tensors',
+    );
+  });
+
   it('is a directory, or not there', () => {
     expect(refusal(scratch)).toContain('no regular file');
     expect(refusal(at('nowhere.gguf'))).toContain('no such file');
