@@ -105,7 +105,9 @@ export function qkv(b: Build, x: GraphTensor, layer: number): Qkv {
   };
 }
 
-export type Activation = 'silu' | 'gelu' | 'relu' | 'relu_sqr' | 'swiglu' | 'geglu';
+/** An activation by name, or what is done to up and gate. */
+export type Activation = NamedActivation | ((b: Build, up: GraphTensor, gate: GraphTensor) => GraphTensor);
+type NamedActivation = 'silu' | 'gelu' | 'relu' | 'relu_sqr' | 'swiglu' | 'geglu';
 
 const fusedGates: Readonly<Record<string, string>> = { silu: 'swiglu', gelu: 'geglu', relu: 'reglu' };
 
@@ -138,10 +140,11 @@ function biasedThenScaled(b: Build, layer: number, name: string, x: GraphTensor)
 
 /** The activation of one operand, or of gate and up. */
 export function activate(b: Build, activation: Activation, up: GraphTensor, gate?: GraphTensor): GraphTensor {
+  if (typeof activation === 'function') return activation(b, up, gate!);
   switch (activation) {
     case 'swiglu':
     case 'geglu':
-      return b.glu(activation, up);
+      return b.rules.fusedGates ? b.glu(activation, up) : halvesMultiplied(b, activation, up);
     case 'relu_sqr':
       return b.sqr(b.unary('relu', up));
     default:
@@ -149,6 +152,15 @@ export function activate(b: Build, activation: Activation, up: GraphTensor, gate
       if (b.rules.fusedGates) return b.glu(fusedGates[activation]!, gate, up);
       return b.mul(b.unary(activation, gate), up);
   }
+}
+
+/** Gate and up in one row, before an operation took both. */
+function halvesMultiplied(b: Build, activation: 'swiglu' | 'geglu', both: GraphTensor): GraphTensor {
+  const half = both.ne[0] / 2;
+  const part = (offset: number) => b.cont(b.view(both, { ne: [half, both.ne[1]], nb: [both.nb[1]], offset }));
+  const gate = part(0);
+  const up = part(half * both.nb[0]);
+  return b.mul(b.unary(activation === 'swiglu' ? 'silu' : 'gelu', gate), up);
 }
 
 /** The rows that are output, of the last layer's attention and residual; nothing happens in earlier layers. */
@@ -169,16 +181,22 @@ export interface HeadParts {
   beforeOutput?(b: Build, normed: GraphTensor): GraphTensor;
   /** In place of the output matrix. */
   outputs?: GraphTensor;
+  /** Rows of the normed result that go on; drafting models read all of them. */
+  normedRows?: GraphTensor;
 }
 
 /** The final norm and the logits; both are outputs of the graph (llm_graph_result::set_outputs). */
 export function outputHead(b: Build, x: GraphTensor, kind: NormKind = 'rms', parts: HeadParts = {}): void {
-  const normed = norm(b, x, {
+  let normed = norm(b, x, {
     weight: b.optional('output_norm.weight'),
     bias: b.optional('output_norm.bias'),
     kind,
     layer: -1,
   });
+  if (parts.normedRows) {
+    normed.output = true;
+    normed = b.getRows(normed, parts.normedRows);
+  }
   outputLogits(b, normed, parts);
 }
 
@@ -189,7 +207,7 @@ export function outputLogits(b: Build, normed: GraphTensor, parts: HeadParts = {
   const bias = b.optional('output.bias');
   if (bias) logits = b.add(logits, bias);
   if (parts.finish) logits = parts.finish(b, logits);
-  normed.output = true;
-  logits.output = true;
+  normed.output = b.rules.marksOutputs;
+  logits.output = b.rules.marksOutputs;
   b.expand(logits);
 }

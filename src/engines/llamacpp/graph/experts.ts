@@ -22,7 +22,7 @@ export function gatingOf(b: Build, usual: MixtureParts['gating'] = 'softmax'): M
 }
 
 /** Whether weights sum to one (expert_weights_norm). */
-export const normalizes = (b: Build): boolean => b.input.model.metadata['expert_weights_norm'] === true;
+export const normalizes = (b: Build): boolean => b.input.model.metadata.expert_weights_norm === true;
 
 /** Whether weights are scaled (expert_weights_scale); older builds do it by architecture, be it by one. */
 export function scales(b: Build): boolean {
@@ -32,9 +32,32 @@ export function scales(b: Build): boolean {
   return scale !== 0 && scale !== 1;
 }
 
-/** Whether the rows that are output are taken after the last layer, so that drafting models can read all of them. */
-export function gathersLast(b: Build): boolean {
-  return (b.input.rules['moe.gathersLast'] as readonly string[]).includes(b.hp.architecture);
+/** Where the rows that are output are taken if all layers run for all rows, so that drafting models can read them. */
+export function gathersLast(b: Build): 'rows' | 'normed' | undefined {
+  const where = b.input.rules['moe.gathersLast'] as Readonly<Record<string, 'rows' | 'normed'>>;
+  return where[b.hp.architecture];
+}
+
+/** gpt-oss's activation: gate and up are bounded in one operation. */
+export const oaiSwiglu: Activation = (b, up, gate) => b.glu('swiglu_oai', gate, up);
+
+/** Up and the activated gate are bounded, one after the other. */
+const boundedSwiglu: Activation = (b, up, gate) => {
+  const bounded = b.clamp(up);
+  return b.mul(b.clamp(b.unary('silu', gate)), bounded);
+};
+
+const fusedBoundedSwiglu: Activation = (b, up, gate) => b.glu('swiglu_clamp', gate, up);
+
+/** Architectures whose experts' bounds are part of the operation. */
+const fusesBounds: ReadonlySet<string> = new Set(['deepseek4', 'hy_v4', 'maple']);
+
+/** silu, bounded in the layers for which the file states a bound (swiglu_clamp_exp, swiglu_clamp_shexp). */
+function silu({ b, layer }: At, key: string): Activation {
+  const value = b.input.model.metadata[key];
+  const bound = Number(Array.isArray(value) ? value[layer] : value);
+  if (!(bound > 1e-6)) return 'silu';
+  return fusesBounds.has(b.hp.architecture) ? fusedBoundedSwiglu : boundedSwiglu;
 }
 
 /** Groups of experts, of which some are chosen first (expert_group_count). */
@@ -44,10 +67,12 @@ export function groupsOf(b: Build): MixtureParts['groups'] {
 }
 
 /** The mixture of a layer with everything as the file states it, or as given. */
-export function routed({ b, layer }: At, x: GraphTensor, given: Partial<MixtureParts> = {}): GraphTensor {
+export function routed(at: At, x: GraphTensor, given: Partial<MixtureParts> = {}): GraphTensor {
+  const { b, layer } = at;
   assert(b.hp.experts, `${b.hp.architecture}: no experts`);
   return mixture(b, x, {
     layer,
+    activation: silu(at, 'swiglu_clamp_exp'),
     gating: gatingOf(b),
     normalize: normalizes(b),
     scaled: scales(b),
@@ -56,17 +81,32 @@ export function routed({ b, layer }: At, x: GraphTensor, given: Partial<MixtureP
   });
 }
 
+/** A network without experts. */
+export function dense(at: At, x: GraphTensor): GraphTensor {
+  return ffn(at.b, x, { layer: at.layer, activation: silu(at, 'swiglu_clamp_shexp') });
+}
+
 /** The experts that all tokens pass through, as one network; undefined: the layer has none. */
-export function shared({ b, layer }: At, x: GraphTensor, activation: Activation = 'silu'): GraphTensor | undefined {
+export function shared(at: At, x: GraphTensor, given?: Activation): GraphTensor | undefined {
+  const { b, layer } = at;
   if (!b.layerOptional(layer, 'ffn_up_shexp.weight')) return undefined;
+  const activation = given ?? silu(at, 'swiglu_clamp_shexp');
   return ffn(b, x, { layer, activation, up: 'ffn_up_shexp', gate: 'ffn_gate_shexp', down: 'ffn_down_shexp' });
 }
 
 /** A dense network in the leading layers; then the mixture, and the shared experts' result added to it. */
 export function leadingDense(at: At, x: GraphTensor, given: Partial<MixtureParts> = {}): GraphTensor {
   const { b, layer } = at;
-  if (layer < b.hp.experts!.leadingDense) return ffn(b, x, { layer, activation: 'silu' });
+  return layer < b.hp.experts!.leadingDense ? dense(at, x) : withShared(at, x, given);
+}
+
+/** A network in layers without a router; else the mixture, and the shared experts' result added to it. */
+export function byRouter(at: At, x: GraphTensor, given: Partial<MixtureParts> = {}): GraphTensor {
+  return at.b.layerOptional(at.layer, 'ffn_gate_inp.weight') ? withShared(at, x, given) : dense(at, x);
+}
+
+function withShared(at: At, x: GraphTensor, given: Partial<MixtureParts>): GraphTensor {
   const mixed = routed(at, x, given);
   const all = shared(at, x);
-  return all ? b.add(mixed, all) : mixed;
+  return all ? at.b.add(mixed, all) : mixed;
 }

@@ -1,7 +1,7 @@
 // gpt-oss: layers slide by turns, attention has sinks, every layer is a mixture of experts with biases whose weights are the softmax
 // of the chosen scores. Law: src/models/openai-moe.cpp.
 import type { GraphBuilder } from './build.ts';
-import { gathersLast, routed } from './experts.ts';
+import { gathersLast, oaiSwiglu, routed } from './experts.ts';
 import { rotated, serialDecoder } from './serial.ts';
 
 const gptOss: GraphBuilder = (b) =>
@@ -10,7 +10,7 @@ const gptOss: GraphBuilder = (b) =>
     attend: ({ layer }) => ({ sinks: b.layerWeight(layer, 'attn_sinks.weight') }),
     networkNorm: 'post_attention_norm',
     network: (at, x) =>
-      routed(at, x, { gating: 'softmax-weight', activation: 'swiglu_oai', normalize: false, scaled: false }),
+      routed(at, x, { gating: 'softmax-weight', activation: oaiSwiglu, normalize: false, scaled: false }),
     gathersLast: gathersLast(b),
   });
 

@@ -9,7 +9,7 @@ export interface MixtureParts {
   layer: number;
   /** softmax-weight: only the chosen experts' scores pass through the softmax. */
   gating: 'softmax' | 'sigmoid' | 'softmax-weight' | 'sqrt-softplus';
-  activation?: Activation | 'swiglu_oai';
+  activation?: Activation;
   /** Weights of the chosen experts sum to one. */
   normalize: boolean;
   /** Weights are multiplied by a constant other than one (expert_weights_scale). */
@@ -33,7 +33,7 @@ export function mixture(b: Build, x: GraphTensor, parts: MixtureParts): GraphTen
   const grown = grow(b, input, chosen, parts);
   let results = expertProduct(b, layer, 'ffn_down_exps', grown, chosen);
   if (!parts.weightsFirst) results = b.mul(results, weights);
-  b.expand(results);
+  if (b.rules.mixtureExpands !== 'nothing') b.expand(results);
   assert(used <= count, `${used} experts of ${count}`);
   return sumExperts(b, results, used);
 }
@@ -54,7 +54,8 @@ function route(b: Build, x: GraphTensor, parts: MixtureParts): { chosen: GraphTe
   const bias = b.layerOptional(layer, 'exp_probs_b.bias') ?? b.layerOptional(layer, 'exp_probs_b');
   let selection = bias ? b.add(probabilities, bias) : probabilities;
   if (weightsFirst) selection = scores;
-  if (parts.groups && parts.groups.count > 1) selection = chooseGroups(b, selection, parts.groups, tokens);
+  if (parts.groups && parts.groups.count > 1 && b.rules.choosesGroups)
+    selection = chooseGroups(b, selection, parts.groups, tokens);
   const chosen = topK(b, selection, used);
   let weights = b.getRows(b.reshape(probabilities, 1, count, tokens), chosen);
   if (gating === 'softmax-weight') {
@@ -62,10 +63,11 @@ function route(b: Build, x: GraphTensor, parts: MixtureParts): { chosen: GraphTe
   }
   if (normalize) {
     const rows = b.reshape(weights, used, tokens);
-    weights = b.reshape(b.div(rows, b.clamp(b.sumRows(rows))), 1, used, tokens);
+    const sum = b.sumRows(rows);
+    weights = b.reshape(b.div(rows, b.rules.clampsWeights ? b.clamp(sum) : sum), 1, used, tokens);
   }
   if (scaled) weights = b.scale(weights);
-  b.expand(weights);
+  if (b.rules.mixtureExpands !== 'nothing') b.expand(weights);
   return { chosen, weights };
 }
 
@@ -116,20 +118,12 @@ function grow(b: Build, x: GraphTensor, chosen: GraphTensor, parts: MixtureParts
     const part = (offset: number) =>
       b.view(both, { ne: [half, both.ne[1], both.ne[2]], nb: [both.nb[1], both.nb[2]], offset });
     const gateHalf = part(0);
-    return expertActivation(b, activation, part(half * both.nb[0]), gateHalf);
+    return activate(b, activation, part(half * both.nb[0]), gateHalf);
   }
   const up = expertProduct(b, layer, 'ffn_up_exps', x, chosen);
-  const gated = b.layerOptional(layer, 'ffn_gate_exps.weight');
-  return expertActivation(b, activation, up, gated && expertProduct(b, layer, 'ffn_gate_exps', x, chosen));
-}
-
-function expertActivation(
-  b: Build,
-  activation: Activation | 'swiglu_oai',
-  up: GraphTensor,
-  gated?: GraphTensor,
-): GraphTensor {
-  return activation === 'swiglu_oai' ? b.glu('swiglu_oai', gated!, up) : activate(b, activation, up, gated);
+  if (!b.layerOptional(layer, 'ffn_gate_exps.weight')) return activate(b, activation, up);
+  const gated = expertProduct(b, layer, 'ffn_gate_exps', x, chosen);
+  return b.rules.gateLast ? b.mul(up, activate(b, activation, gated)) : activate(b, activation, up, gated);
 }
 
 /** A product with the chosen experts' matrices, their scales and biases (build_lora_mm_id). */
@@ -157,13 +151,13 @@ function sumExperts(b: Build, results: GraphTensor, used: number): GraphTensor {
   const views: GraphTensor[] = [];
   for (let i = 0; i < used; i++) {
     const view = b.view(results, { ne: [width, tokens], nb: [results.nb[2]], offset: i * results.nb[1] });
-    b.expand(view);
+    if (b.rules.mixtureExpands !== 'nothing') b.expand(view);
     views.push(view);
   }
   let sum = views[0]!;
   for (const view of views.slice(1)) {
     sum = b.add(sum, view);
-    if (b.rules.expandsSums) b.expand(sum);
+    if (b.rules.mixtureExpands === 'sums') b.expand(sum);
   }
   return used === 1 ? b.cont(sum) : sum;
 }

@@ -3,7 +3,7 @@
 import { ffn, layerNorm } from './blocks.ts';
 import type { Build, GraphBuilder } from './build.ts';
 import { normedAcrossHeads } from './decoders.ts';
-import { leadingDense, routed, shared } from './experts.ts';
+import { byRouter, dense, leadingDense, routed, shared } from './experts.ts';
 import type { MixtureParts } from './mixture.ts';
 import {
   type At,
@@ -25,15 +25,6 @@ const serial =
 
 const turned: DecoderParts = { rotate: (at, x) => rotated(at, x, ropeFactors(at)) };
 
-/** A network in layers without a router; else a mixture, and what all tokens pass through. */
-export function byRouter(at: At, x: GraphTensor, given: Partial<MixtureParts> = {}): GraphTensor {
-  const { b, layer } = at;
-  if (!b.layerOptional(layer, 'ffn_gate_inp.weight')) return ffn(b, x, { layer, activation: 'silu' });
-  const mixed = routed(at, x, given);
-  const all = shared(at, x);
-  return all ? b.add(mixed, all) : mixed;
-}
-
 /** Every layer a mixture whose experts are weighted so. */
 const weighted =
   (given: Partial<MixtureParts>): DecoderParts['network'] =>
@@ -53,7 +44,7 @@ function qwen2moeNetwork(at: At, x: GraphTensor): GraphTensor {
 function ernieNetwork(at: At, x: GraphTensor): GraphTensor {
   const { b, layer } = at;
   const every = stated(b, 'interleave_moe_layer_step');
-  if (layer < b.hp.experts!.leadingDense || (layer + 1) % every !== 0) return ffn(b, x, { layer, activation: 'silu' });
+  if (layer < b.hp.experts!.leadingDense || (layer + 1) % every !== 0) return dense(at, x);
   return byRouter(at, x, { gating: 'softmax', normalize: true });
 }
 
@@ -95,8 +86,23 @@ function llama4Rotates(b: Build, layer: number): boolean {
   return (layer + 1) % every !== 0;
 }
 
+/** Builds that had no graph for layers that all see all took Llama's, without the shared expert. */
+function llama4AsLlama(b: Build): void {
+  serialDecoder(b, {
+    rotate: (at, x) => {
+      const { q, k, v } = rotated(at, x, ropeFactors(at));
+      return b.hp.experts?.count === 128 ? { q, k, v } : { q: b.rmsNorm(q), k: b.rmsNorm(k), v };
+    },
+    network: (at, x) => {
+      if (!b.layerOptional(at.layer, 'ffn_gate_inp.weight')) return dense(at, x);
+      return routed(at, x, { gating: 'softmax', normalize: true, weightsFirst: true });
+    },
+  });
+}
+
 /** Queries of layers that are not rotated are scaled by their position; the others are normed, but for the model of 128 experts. */
 const llama4: GraphBuilder = (b) => {
+  if (b.hp.window === 0 && b.input.rules['moe.llama4AllFull'] === 'llama') return llama4AsLlama(b);
   const scale = b.inputTensor('f32', 1, 1, b.batch.tokens);
   serialDecoder(b, {
     rotate: (at, x) => {
@@ -108,11 +114,14 @@ const llama4: GraphBuilder = (b) => {
   });
 };
 
+const valueScaled = (b: Build): boolean =>
+  b.input.rules['moe.valueScale'] === true && ![0, 1].includes(stated(b, 'attention.value_scale'));
+
 /** Heads of V are narrower than those of K; sliding layers have sinks. */
 const mimo2 = serial({
   rotate: rotated,
   attend: ({ b, layer }) => ({ sinks: b.layerOptional(layer, 'attn_sinks.weight') }),
-  finishAttention: ({ b }, x) => ([0, 1].includes(stated(b, 'attention.value_scale')) ? x : b.scale(x)),
+  finishAttention: ({ b }, x) => (valueScaled(b) ? b.scale(x) : x),
   network: weighted({ gating: 'sigmoid', normalize: true }),
 });
 

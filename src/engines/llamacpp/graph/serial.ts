@@ -65,8 +65,8 @@ export interface DecoderParts extends HeadParts {
   afterLayer?(at: At, x: GraphTensor, given: GraphTensor): GraphTensor;
   /** The network's sum, and the residual of the layer's input. */
   afterSum?(at: At, x: GraphTensor, residual: GraphTensor): GraphTensor;
-  /** The rows that are output are taken after the last layer instead of within it. */
-  gathersLast?: boolean;
+  /** The rows that are output are taken after the last layer instead of within it, or after the final norm. */
+  gathersLast?: 'rows' | 'normed';
 }
 
 /** Inputs that every layer uses. */
@@ -108,12 +108,17 @@ export function serialDecoder(b: Build, parts: DecoderParts): void {
     if (parts.afterSum) x = parts.afterSum(at, x, rows[1]);
     if (parts.afterLayer) x = parts.afterLayer(at, x, given);
   }
-  if (parts.gathersLast) {
-    // Drafting models read the rows of all tokens.
-    x.output = true;
-    if (inputs.outputs) x = b.getRows(x, inputs.outputs);
+  head(b, x, parts, inputs);
+}
+
+function head(b: Build, x: GraphTensor, parts: DecoderParts, { outputs }: DecoderInputs): void {
+  if (parts.gathersLast !== 'rows') {
+    outputHead(b, x, parts.kind, parts.gathersLast ? { ...parts, normedRows: outputs } : parts);
+    return;
   }
-  outputHead(b, x, kind, parts);
+  // Drafting models read the rows of all tokens.
+  x.output = true;
+  outputHead(b, outputs ? b.getRows(x, outputs) : x, parts.kind, parts);
 }
 
 /** The three summands of a layer whose attention and network are beside each other. */
@@ -131,11 +136,12 @@ export function parallelDecoder(b: Build, parts: DecoderParts & { sum(b: Build, 
   for (let layer = 0; layer < runningLayers(b); layer++) {
     const at = { b, layer, positions: inputs.positions };
     const { result, normed } = attentionPart(at, x, parts, inputs);
-    const rows = gatherOutputs(b, inputs.outputs, layer, result, x, normed);
+    const early = parts.gathersLast ? undefined : inputs.outputs;
+    const rows = gatherOutputs(b, early, layer, result, x, normed);
     const [attended, residual, input] = rows as [GraphTensor, GraphTensor, GraphTensor];
     x = parts.sum(b, { attended, network: network(at, input, parts), residual });
   }
-  outputHead(b, x, parts.kind, parts);
+  head(b, x, parts, inputs);
 }
 
 /** Norm, projections, attention, output projection; and the norm, which a network may read as well. */
