@@ -109,11 +109,13 @@ export interface AllocatorInput {
   /** Backends; the last one is the CPU. */
   backends: number;
   flash: Flash;
+  /** What an operation leaves of an operand's memory that it took over goes back. */
+  returnsRest: boolean;
 }
 
 /** Bytes of each backend's compute buffer. */
-export function allocate({ schedule, tensors, backends, flash }: AllocatorInput): number[] {
-  const run = new Run(tensors, backends, flash);
+export function allocate({ schedule, ...input }: AllocatorInput): number[] {
+  const run = new Run(input);
   run.leafs(schedule);
   run.count(schedule);
   run.nodes(schedule);
@@ -128,11 +130,8 @@ class Run {
   private readonly bufferOf: Int32Array;
   private readonly offsetOf: Float64Array;
 
-  constructor(
-    tensors: number,
-    private readonly backends: number,
-    private readonly flash: Flash,
-  ) {
+  constructor(private readonly input: Omit<AllocatorInput, 'schedule'>) {
+    const { tensors, backends } = input;
     this.buffers = Array.from(
       { length: backends },
       (_, i) => new BlockAllocator(i === backends - 1 ? hostAlignment : cudaAlignment),
@@ -209,7 +208,7 @@ class Run {
       const offset = this.offsetOf[source.id]!;
       this.offsetOf[t.id] = offset;
       this.owned[source.id] = 0;
-      this.shrink(buffer, offset, source, t);
+      if (this.input.returnsRest) this.shrink(buffer, offset, source, t);
       return true;
     }
     return false;
@@ -217,15 +216,15 @@ class Run {
 
   /** What the operand had more than the result needs goes back. */
   private shrink(buffer: number, offset: number, from: GraphTensor, to: GraphTensor): void {
-    const alignment = buffer === this.backends - 1 ? hostAlignment : cudaAlignment;
+    const alignment = buffer === this.input.backends - 1 ? hostAlignment : cudaAlignment;
     const had = alignUp(this.bytes(from, buffer), alignment);
     const needs = alignUp(this.bytes(to, buffer), alignment);
     if (had > needs) this.buffers[buffer]!.giveBack(offset + needs, had - needs);
   }
 
   private bytes(t: GraphTensor, buffer: number): number {
-    if (buffer === this.backends - 1) return tensorSpan(t);
-    const span = t.op === 'flash_attn_ext' ? flashAttentionBytes(t, this.flash) : tensorSpan(t);
+    if (buffer === this.input.backends - 1) return tensorSpan(t);
+    const span = t.op === 'flash_attn_ext' ? flashAttentionBytes(t, this.input.flash) : tensorSpan(t);
     const beyond = t.ne[0] % matrixRowPadding;
     return isQuantized(t.type) && beyond !== 0
       ? span + ((matrixRowPadding - beyond) / ggmlTypes[t.type].block) * ggmlTypes[t.type].bytes

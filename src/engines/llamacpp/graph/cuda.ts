@@ -1,6 +1,6 @@
 // What the CUDA backend can run and what its buffers need: operations it lacks, batches worth moving to it, and the scratch that
 // flash attention keeps behind its result. Law: ggml/src/ggml-cuda/ggml-cuda.cu, fattn.cu; compute capability 8.9 where it matters.
-import { ggmlTypes, isQuantized } from '../../../spec/ggml-types.ts';
+import { type GgmlType, ggmlTypes, isQuantized } from '../../../spec/ggml-types.ts';
 import { takesHeads, takesTypes } from '../flash-attention.ts';
 import type { FlashRules } from './rules.ts';
 import { elements, type GraphTensor, hasContiguousRows, isContiguous, tensorSpan } from './tensor.ts';
@@ -108,8 +108,12 @@ export function flashAttentionRuns(t: GraphTensor, rules: FlashRules): boolean {
   const special = rules.heads.other.some(({ key, value }) => key === x.key && value === x.value);
   if (special && !groupsQueries(t)) return false;
   if (!rules.streams && q.ne[3] !== 1) return false;
-  return takesTypes(rules.types, { typeK: k.type, typeV: v.type });
+  if (!rules.byHead) return takesTypes(rules.types, { typeK: k.type, typeV: v.type });
+  const { keys, values } = rules.byHead.find(({ heads }) => heads.includes(q.ne[0])) ?? halves;
+  return keys.includes(k.type) && values.includes(v.type);
 }
+
+const halves: { keys: readonly GgmlType[]; values: readonly GgmlType[] } = { keys: ['f16'], values: ['f16'] };
 
 /** Small batches run in the vector kernel, which reads quantized keys and values directly. */
 function runsVectorKernel(t: GraphTensor, { vectorHeads = Number.POSITIVE_INFINITY }: FlashRules): boolean {

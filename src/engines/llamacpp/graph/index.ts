@@ -97,19 +97,21 @@ function copiesOf({ placement, context }: GraphInput): number {
 
 /** The worst-case batch of a prompt, and one token per sequence. */
 function batches({ context, measuring, rules }: GraphInput): [Batch, Batch] {
-  const { wholeBatch } = graphRules(rules);
-  const sequences = context.nSeqMax;
+  const { wholeBatch, reservedSequences, forgetsPins } = graphRules(rules);
+  const counts = { one: 1, streams: context.kvUnified ? 1 : context.nSeqMax, all: context.nSeqMax };
+  const sequences = counts[reservedSequences.prompt];
   const most = Math.min(context.nCtx, context.nUbatch);
   const round = wholeBatch === 'down' ? Math.floor : Math.ceil;
   const tokens = round(most / sequences) * sequences;
   const asked = Math.min(most, context.nOutputsMax);
   const outputs = wholeBatch === 'upWithOutputs' ? Math.max(asked, tokens) : Math.min(asked, tokens);
   return [
-    { tokens, sequences, outputs, unpinned: measuring },
-    { tokens: sequences, sequences, outputs: sequences },
+    { tokens, sequences, outputs, unpinned: forgetsPins || measuring },
+    { tokens: single, sequences: single, outputs: single, unpinned: forgetsPins },
   ];
 }
 
+  const single = counts[reservedSequences.single];
 function reserve(build: Build, builder: GraphBuilder): Reserved {
   builder(build);
   const { input } = build;
@@ -126,3 +128,4 @@ function reserve(build: Build, builder: GraphBuilder): Reserved {
   });
   return { bytes, nodes, plan };
 }
+    returnsRest: rules.returnsRest,

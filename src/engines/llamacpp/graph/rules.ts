@@ -1,4 +1,5 @@
 // What of the compute graph changed between builds, by name; the values stand in presets/engines/llamacpp/graph.yaml.
+import type { GgmlType } from '../../../spec/ggml-types.ts';
 import type { FlashHeads, FlashTypes } from '../flash-attention.ts';
 import type { LlamaRules } from '../rules.ts';
 
@@ -12,6 +13,10 @@ export interface FlashRules {
   f16Copies: boolean;
   /** Single tokens with more than four query heads a KV head leave the vector kernel from this head size on; absent: at none. */
   vectorHeads?: number;
+  /** A cache whose cells are no multiple of this is not attended with flash attention. */
+  cells: number;
+  /** By head size of Q, before kernels were looked up: types of K and V; F16 for all others. */
+  byHead?: readonly { heads: readonly number[]; keys: readonly GgmlType[]; values: readonly GgmlType[] }[];
 }
 
 export interface GraphRules {
@@ -30,8 +35,26 @@ export interface GraphRules {
   halfMask: boolean;
   /** A batch is whole tokens of every sequence: rounded up (its outputs with it or not), or down. */
   wholeBatch: 'up' | 'upWithOutputs' | 'down';
-  /** Every sum of two experts' results enters the graph when it is built, not when it is used. */
-  expandsSums: boolean;
+  /** Sequences of the reserved batches: one, one per stream of the cache, or all. */
+  reservedSequences: { prompt: 'one' | 'streams' | 'all'; single: 'one' | 'streams' | 'all' };
+  /** The graph's result and what its logits are made of keep their memory. */
+  marksOutputs: boolean;
+  /** What was pinned to a device is forgotten before the reserved graphs are split. */
+  forgetsPins: boolean;
+  /** Rows of a mask are a multiple of this (GGML_KQ_MASK_PAD). */
+  maskRows: number;
+  /** How the cache is written and read: rows by index, copies into views, and views with heads apart that need no permutation. */
+  cacheAccess: 'rows' | 'copies' | 'direct';
+  /** What of a mixture enters the graph when it is built, not when it is used: weights and views of the results, and their sums. */
+  mixtureExpands: 'nothing' | 'weights' | 'sums';
+  /** Groups of experts are chosen before the experts where a model has groups. */
+  choosesGroups: boolean;
+  /** Weights of the chosen experts are divided by a sum that is clamped. */
+  clampsWeights: boolean;
+  /** In a mixture the gate is the second factor. */
+  gateLast: boolean;
+  /** What an operation leaves of an operand's memory that it took over goes back. */
+  returnsRest: boolean;
   /** Keys and values are rotated before they are quantized. */
   rotatesQuantized: boolean;
   /** Order in which Q, K and V of a layer with a plain cache enter the graph. */
