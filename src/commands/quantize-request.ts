@@ -80,6 +80,7 @@ export async function quantizeArguments(args: QuantizeArguments, io: Io): Promis
     architecture,
     gpus: devicesOf(request, count),
     schemes,
+    published: publishedScheme(request.spec, loadPresets('quantizations')),
     laws: loadPresets('hardware-formats').laws,
     quality: {
       book: loadPresets('quality'),
@@ -113,7 +114,7 @@ export async function quantizeArguments(args: QuantizeArguments, io: Io): Promis
         hfId: request.spec.hfId ?? null,
         architecture: request.spec.architecture,
         parameters,
-        published: publishedScheme(request.spec, schemes)?.id ?? request.spec.config.dtype ?? 'bfloat16',
+        published: input.published?.id ?? request.spec.config.dtype ?? 'bfloat16',
       },
       gpu: {
         id: gpu.id,
@@ -249,7 +250,7 @@ function matchesGlob({ id, synonyms = [] }: QuantizationScheme, glob: string): b
 
 function recommendInput(input: RowsInput, rows: readonly QuantizeRow[], limit: number | undefined): RecommendInput {
   const schemes = new Map(input.schemes.map((scheme) => [scheme.id, scheme]));
-  const own = publishedScheme(input.spec, input.schemes);
+  const own = input.published;
   const schemeOf = (row: QuantizeRow): QuantizationScheme => (row.published ? own! : schemes.get(row.scheme)!);
   const figures = new Map(rows.map((row) => [row, schemeFigures(schemeOf(row), input.quality)]));
   return {
@@ -261,10 +262,12 @@ function recommendInput(input: RowsInput, rows: readonly QuantizeRow[], limit: n
   };
 }
 
-/** The model's own 16 bit, or FP16 where the GPU has no BF16. */
+/** The model's own 16 bit, or FP16 where the GPU has no BF16 under any engine. */
 function plainScheme({ spec }: RowsInput, rows: readonly QuantizeRow[]): string {
-  const own = spec.config.dtype === 'float16' ? 'fp16' : 'bf16';
-  return rows.some(({ scheme, state }) => scheme === own && state === 'refused') ? 'fp16' : own;
+  if (spec.config.dtype === 'float16') return 'fp16';
+  const brain = rows.filter(({ scheme }) => scheme === 'bf16' || scheme === 'gguf-bf16');
+  const native = brain.some(({ hardware, state }) => hardware.level === 'native' && state !== 'refused');
+  return brain.length === 0 || native ? 'bf16' : 'fp16';
 }
 
 /** Caches go with the recommended weights, else with those that come nearest. */
@@ -273,7 +276,7 @@ function cacheWeights(
   rows: readonly QuantizeRow[],
   choice: Choice | undefined,
 ): Partial<Record<EngineName, QuantizationScheme>> {
-  const own = publishedScheme(input.spec, input.schemes);
+  const own = input.published;
   const weights: Partial<Record<EngineName, QuantizationScheme>> = {};
   const chosen = choice ? [choice.row, ...choice.alternatives.map(({ row }) => row)] : [];
   const states = ['fits', 'short', 'refused'];

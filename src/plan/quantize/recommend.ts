@@ -34,11 +34,15 @@ export function recommend(input: RecommendInput): Choice | { none: string } {
   if (allowed.length === 0) return { none: noneWithin(fitting, input) };
   for (const level of [['native', 'weight-only'], ['emulated'], ['unknown']]) {
     const able = allowed.filter(({ hardware }) => level.includes(hardware.level));
-    const known = able.filter((row) => isLossless(row, input) || lossOf(row) !== undefined);
+    const known = knownOf(able, input);
     const pool = known.length > 0 ? known : able;
     if (pool.length > 0) return choiceFrom(pool, allowed, input);
   }
   return { none: 'nothing that fits runs on this GPU' };
+}
+
+function knownOf(rows: readonly QuantizeRow[], input: RecommendInput): QuantizeRow[] {
+  return rows.filter((row) => isLossless(row, input) || lossOf(row) !== undefined);
 }
 
 export function withinLimit(row: QuantizeRow, input: RecommendInput): boolean {
@@ -54,12 +58,10 @@ function choiceFrom(pool: readonly QuantizeRow[], allowed: readonly QuantizeRow[
     input,
   );
   const alternatives = [];
-  const other = best(
-    allowed.filter(
-      ({ engine, hardware }) => engine !== row.engine && ['native', 'weight-only'].includes(hardware.level),
-    ),
-    input,
+  const others = allowed.filter(
+    ({ engine, hardware }) => engine !== row.engine && ['native', 'weight-only'].includes(hardware.level),
   );
+  const other = best(knownOf(others, input), input) ?? best(others, input);
   if (other) alternatives.push({ row: other, reason: costOf(other, input) });
   const faster = fastest(pool, row, input);
   if (faster && faster !== other) alternatives.push({ row: faster, reason: fasterReason(faster, row, input) });

@@ -27,6 +27,8 @@ export interface RowsInput {
   architecture: Architecture;
   gpus: readonly GpuSpec[];
   schemes: readonly QuantizationScheme[];
+  /** The checkpoint's own scheme, where the model is published quantized. */
+  published: QuantizationScheme | undefined;
   laws: HardwareLaws;
   quality: QualityQuery;
   vllm?: VllmSide;
@@ -39,7 +41,7 @@ export interface RowsInput {
 
 /** Rows in the order of the schemes; `schemes` has those that are asked about. */
 export function quantizeRows(input: RowsInput): QuantizeRow[] {
-  const published = publishedScheme(input.spec, input.schemes);
+  const { published } = input;
   return withPublished(input.schemes, published)
     .filter((scheme) => isRow(scheme, input))
     .map((scheme) => rowOf(scheme, input, published === scheme));
