@@ -17,6 +17,7 @@ import type { Build, GraphBuilder } from './build.ts';
 import { mamba2Layer } from './mamba.ts';
 import { mixture } from './mixture.ts';
 import { type StateInputs, stateInputs } from './recurrent.ts';
+import { listed } from './recurrent-rules.ts';
 import { type At, ropeFactors, rotated, states } from './serial.ts';
 import type { GraphTensor } from './tensor.ts';
 
@@ -31,12 +32,19 @@ export function hybridInputs(b: Build): HybridInputs {
   return { state, attention: cacheInputs(b)! };
 }
 
-/** The norm before the logits where drafting models read it: of all tokens, the output's rows are taken after it. */
+/** The rows that are output; where drafting models read the normed rows of all tokens, they are taken after the norm. */
+export function gatherUndrafted(b: Build, at: { layer: number; outputs?: GraphTensor }, ...rows: GraphTensor[]) {
+  return listed(b, 'recurrent.draftable') ? rows : gatherOutputs(b, at.outputs, at.layer, ...rows);
+}
+
 export function draftableHead(b: Build, x: GraphTensor, outputs: GraphTensor | undefined): void {
-  let normed = norm(b, x, { weight: b.weight('output_norm.weight'), layer: -1 });
+  if (!listed(b, 'recurrent.draftable')) {
+    outputHead(b, x);
+    return;
+  }
+  const normed = norm(b, x, { weight: b.weight('output_norm.weight'), layer: -1 });
   normed.output = true;
-  if (outputs) normed = b.getRows(normed, outputs);
-  outputLogits(b, normed);
+  outputLogits(b, outputs ? b.getRows(normed, outputs) : normed);
 }
 
 const falconH1: GraphBuilder = (b) => {
@@ -113,7 +121,9 @@ const nemotronH: GraphBuilder = (b) => {
   const inputs = hybridInputs(b);
   const outputs = inputOutputIds(b);
   for (let layer = 0; layer < b.hp.layers - b.hp.nextnLayers; layer++) {
-    x = b.add(nemotronLayer(b, layerNorm(b, x, layer, 'attn_norm'), layer, inputs), x);
+    const t = nemotronLayer(b, layerNorm(b, x, layer, 'attn_norm'), layer, inputs);
+    const [rows, residual] = gatherUndrafted(b, { layer, outputs }, t, x) as [GraphTensor, GraphTensor];
+    x = b.add(rows, residual);
   }
   draftableHead(b, x, outputs);
 };

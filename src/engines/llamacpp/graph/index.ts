@@ -2,6 +2,7 @@
 // allocator place them; each buffer is as large as the largest of them needs. Law: src/llama-context.cpp (sched_reserve).
 import type { ComputeBuffers, GraphInput } from '../types.ts';
 import { allocate } from './allocator.ts';
+import { bertBuilders } from './bert.ts';
 import { type Batch, Build, type GraphBuilder } from './build.ts';
 import { cohereBuilders } from './cohere.ts';
 import { deciBuilders } from './deci.ts';
@@ -16,10 +17,12 @@ import { gptOssBuilders } from './gpt-oss.ts';
 import { graniteBuilders } from './granite.ts';
 import { hybridBuilders } from './hybrid.ts';
 import { latentBuilders } from './latent.ts';
+import { lfm2Builders } from './lfm2.ts';
 import { mambaBuilders } from './mamba.ts';
 import { moeBuilders } from './moe.ts';
 import { olderBuilders } from './older.ts';
 import { phiBuilders } from './phi.ts';
+import { qwen35Builders } from './qwen35.ts';
 import { graphRules } from './rules.ts';
 import { type Schedule, schedule } from './scheduler.ts';
 import { amongGpus, withOnlyGpu } from './single-gpu.ts';
@@ -43,6 +46,9 @@ export const architectures: Readonly<Record<string, GraphBuilder>> = {
   ...graniteBuilders,
   ...latentBuilders,
   ...deciBuilders,
+  ...bertBuilders,
+  ...lfm2Builders,
+  ...qwen35Builders,
 };
 
 /** Copies of every input that the scheduler keeps with pipeline parallelism (GGML_SCHED_MAX_COPIES). */

@@ -4,6 +4,7 @@ import { assert } from '../../../assert.ts';
 import { gatherOutputs, inputEmbeddings, inputOutputIds, layerNorm, linear, norm, outputHead } from './blocks.ts';
 import type { Build, GraphBuilder } from './build.ts';
 import { readStates, type StateInputs, sequenceTokens, stateInputs, stateTensor } from './recurrent.ts';
+import { recurrentRules } from './recurrent-rules.ts';
 import type { GraphTensor } from './tensor.ts';
 
 type Layer = (b: Build, inputs: StateInputs, x: GraphTensor, layer: number) => GraphTensor;
@@ -84,7 +85,9 @@ function timeSteps(b: Build, x: GraphTensor, layer: number) {
   const step = (t: GraphTensor) => linear(b, layer, 'ssm_dt', t);
   const weightOf = (name: string) => b.layerOptional(layer, `${name}.weight`);
   const [dtNorm, bNorm, cNorm] = [weightOf('ssm_dt_norm'), weightOf('ssm_b_norm'), weightOf('ssm_c_norm')];
-  if (!b.hp.ssm?.normBcDt && !(dtNorm && bNorm && cNorm)) return { dt: step(b.cont(dt)), B, C };
+  if (!b.hp.ssm?.normBcDt && !(dtNorm && bNorm && cNorm)) {
+    return { dt: step(recurrentRules(b)['recurrent.copiesStep'] ? b.cont(dt) : dt), B, C };
+  }
   return {
     dt: step(norm(b, dt, { weight: dtNorm, layer })),
     B: norm(b, B, { weight: bNorm, layer }),
@@ -92,7 +95,7 @@ function timeSteps(b: Build, x: GraphTensor, layer: number) {
   };
 }
 
-/** build_mamba2_layer; the projections stay two-dimensional. */
+/** build_mamba2_layer. */
 export const mamba2Layer: Layer = (b, inputs, given, layer) => {
   const { conv, inner, state, rank: heads, groups, sequences, tokens } = sizes(b);
   const head = inner / heads;
@@ -100,8 +103,9 @@ export const mamba2Layer: Layer = (b, inputs, given, layer) => {
   const tails = stateTensor(b, inputs, layer, 'conv');
   const states = stateTensor(b, inputs, layer, 'state');
   const tail = b.reshape(readStates(b, inputs, tails), conv - 1, channels, sequences);
-  const projected = linear(b, layer, 'ssm_in', given);
-  const all = b.reshape(projected, projected.ne[0], tokens, sequences);
+  const flat = recurrentRules(b)['recurrent.flatProjection'];
+  const whole = (t: GraphTensor) => b.reshape(t, t.ne[0], tokens, sequences);
+  const all = flat ? whole(linear(b, layer, 'ssm_in', given)) : linear(b, layer, 'ssm_in', whole(given));
   const gate = b.view(all, { ne: [head, heads, tokens, sequences], nb: [head * all.nb[0], all.nb[1], all.nb[2]] });
   const part = (width: number, from: number) =>
     b.view(all, { ne: [width, tokens, sequences], nb: [all.nb[1], all.nb[2]], offset: from * all.nb[0] });
@@ -125,7 +129,9 @@ export const mamba2Layer: Layer = (b, inputs, given, layer) => {
   y = b.glu('swiglu', b.cont(gate), y);
   const weight = b.layerOptional(layer, 'ssm_norm.weight');
   if (weight) y = norm(b, b.reshape(y, inner / groups, groups, tokens, sequences), { weight, layer });
-  return linear(b, layer, 'ssm_out', b.reshape(y, inner, tokens * sequences));
+  if (flat) return linear(b, layer, 'ssm_out', b.reshape(y, inner, tokens * sequences));
+  const t = linear(b, layer, 'ssm_out', b.reshape(y, inner, tokens, sequences));
+  return b.reshape(t, t.ne[0], tokens * sequences);
 };
 
 /** What the scan leaves behind its results goes back to the cache. */

@@ -220,6 +220,22 @@ export class GraphOps extends Graph {
     return this.tensor({ op: 'ssm_scan', type: 'f32', ne: [elements(x) + state, 1, 1, 1], src });
   }
 
+  /** Operands: q, k, v, g, beta, states. Rows of results and, behind them, the new states. */
+  gatedDeltaNet(src: GraphTensor[]): GraphTensor {
+    const { ne } = src[2]!;
+    const rows = ne[2] * ne[3] + ne[0] * ne[3];
+    return this.tensor({ op: 'gated_delta_net', type: 'f32', ne: [ne[0] * ne[1], rows, 1, 1], src });
+  }
+
+  /** A square matrix with these values on its diagonal. */
+  diag(a: GraphTensor): GraphTensor {
+    return this.tensor({ op: 'diag', type: a.type, ne: [a.ne[0], a.ne[0], a.ne[2], a.ne[3]], src: [a] });
+  }
+
+  solveTri(a: GraphTensor, b: GraphTensor): GraphTensor {
+    return this.tensor({ op: 'solve_tri', type: 'f32', ne: b.ne, src: [a, b] });
+  }
+
   flashAttention(parts: {
     q: GraphTensor;
     k: GraphTensor;

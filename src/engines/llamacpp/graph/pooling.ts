@@ -1,0 +1,67 @@
+// From the rows of a batch to embeddings: a mean or a single row of each sequence, and a classifier's head.
+// Law: src/llama-graph.cpp (build_pooling).
+import { norm } from './blocks.ts';
+import type { Build } from './build.ts';
+import type { GraphTensor } from './tensor.ts';
+
+/** llama_pooling_type by its number; absent in the file: none. */
+const kinds = ['none', 'mean', 'cls', 'last', 'rank'] as const;
+
+function kindOf(b: Build): (typeof kinds)[number] {
+  const stated = b.input.model.metadata.pooling_type;
+  return (typeof stated === 'number' ? kinds[stated] : undefined) ?? 'none';
+}
+
+/** The rows as they are and, for embeddings, what is pooled of them; both are outputs. */
+export function pooled(b: Build, rows: GraphTensor): void {
+  rows.output = true;
+  b.expand(rows);
+  if (!b.context.embeddings) return;
+  const t = pool(b, rows);
+  t.output = true;
+  b.expand(t);
+}
+
+function pool(b: Build, rows: GraphTensor): GraphTensor {
+  const meansFirst = b.hp.architecture === 'modern-bert';
+  switch (kindOf(b)) {
+    case 'none':
+      return rows;
+    case 'mean':
+      return mean(b, rows);
+    case 'cls':
+    case 'last':
+      return chosen(b, rows);
+    case 'rank':
+      return classified(b, meansFirst ? mean(b, rows) : chosen(b, rows));
+  }
+}
+
+function mean(b: Build, rows: GraphTensor): GraphTensor {
+  const { tokens, sequences } = b.batch;
+  return b.mulMat(b.cont(b.transpose(rows)), b.inputTensor('f32', tokens, sequences));
+}
+
+function chosen(b: Build, rows: GraphTensor): GraphTensor {
+  return b.getRows(rows, b.inputTensor('i32', b.batch.sequences));
+}
+
+function classified(b: Build, x: GraphTensor): GraphTensor {
+  const { architecture } = b.hp;
+  let t = x;
+  const dense = b.optional('cls.weight');
+  if (dense) {
+    t = plus(b, b.mulMat(dense, t), 'cls.bias');
+    t = b.unary(architecture === 'modern-bert' ? 'gelu' : 'tanh', t);
+    const weight = b.optional('cls.norm.weight');
+    if (weight) t = norm(b, t, { weight, kind: 'layer', layer: -1 });
+  }
+  const out = b.optional('cls.output.weight');
+  if (out) t = plus(b, b.mulMat(out, t), 'cls.output.bias');
+  return architecture === 'qwen3' || architecture === 'qwen3vl' ? b.softMax(t) : t;
+}
+
+function plus(b: Build, x: GraphTensor, name: string): GraphTensor {
+  const bias = b.optional(name);
+  return bias ? b.add(x, bias) : x;
+}

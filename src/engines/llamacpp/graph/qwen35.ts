@@ -1,0 +1,206 @@
+// Qwen3-Next and Qwen3.5: three layers of gated delta nets, then one of attention whose result is gated; feed-forward networks or
+// mixtures of experts with a gated shared one. Law: src/models/qwen35.cpp, qwen35moe.cpp, qwen3next.cpp.
+import { attention } from './attention.ts';
+import { ffn, inputEmbeddings, inputOutputIds, inputPositions, layerNorm, linear, norm } from './blocks.ts';
+import type { Build, GraphBuilder } from './build.ts';
+import { type DeltaKernels, deltaKernels } from './delta-kernels.ts';
+import { convolutionInput, deltaNet } from './delta-net.ts';
+import { draftableHead, gatherUndrafted, hybridInputs, scalesExperts, sharedExpert } from './hybrid.ts';
+import { mixture } from './mixture.ts';
+import { readStates, type StateInputs, sequenceTokens, stateTensor } from './recurrent.ts';
+import { recurrentRules } from './recurrent-rules.ts';
+import { type At, rotated } from './serial.ts';
+import type { GraphTensor } from './tensor.ts';
+
+/** What differs between the two. */
+interface Variant {
+  /** The delta net's gates of a layer, 1 x heads x tokens x sequences. */
+  gates(b: Build, x: GraphTensor, layer: number): { g: GraphTensor; beta: GraphTensor };
+  /** Q or K with as many heads as V; undefined: the fused operation repeats them. */
+  spread(b: Build, x: GraphTensor, kernels: DeltaKernels): GraphTensor;
+  project(b: Build, x: GraphTensor, layer: number): { mixed: GraphTensor; z: GraphTensor };
+  attend(at: At, x: GraphTensor, inputs: Parameters<typeof attention>[1]['inputs']): GraphTensor;
+}
+
+function gatedDecoder(b: Build, builder: GraphBuilder, variant: Variant): void {
+  const kernels = deltaKernels(b, builder);
+  let x = inputEmbeddings(b);
+  const inputs = hybridInputs(b);
+  const positions = inputPositions(b);
+  const outputs = inputOutputIds(b);
+  for (let layer = 0; layer < b.hp.layers - b.hp.nextnLayers; layer++) {
+    const normed = layerNorm(b, x, layer, 'attn_norm');
+    b.expand(normed);
+    const t = b.hp.recurrent[layer]
+      ? linearAttention({ b, layer, inputs: inputs.state, kernels, variant }, normed)
+      : variant.attend({ b, layer, positions }, normed, inputs.attention);
+    const [rows, residual] = gatherUndrafted(b, { layer, outputs }, t, x) as [GraphTensor, GraphTensor];
+    const sum = b.add(rows, residual);
+    x = b.add(network(b, layerNorm(b, sum, layer, 'post_attention_norm'), layer), sum);
+  }
+  draftableHead(b, x, outputs);
+}
+
+function network(b: Build, x: GraphTensor, layer: number): GraphTensor {
+  if (!b.layerOptional(layer, 'ffn_gate_inp.weight')) return ffn(b, x, { layer, activation: 'silu' });
+  const mixed = mixture(b, x, { layer, gating: 'softmax', normalize: true, scaled: scalesExperts(b) });
+  if (!b.layerOptional(layer, 'ffn_up_shexp.weight')) return mixed;
+  const shared = ffn(b, x, { layer, activation: 'silu', ...sharedExpert });
+  const gate = b.unary('sigmoid', b.mulMat(b.layerWeight(layer, 'ffn_gate_inp_shexp.weight'), x));
+  return b.add(mixed, b.mul(shared, gate));
+}
+
+// Attention; Q and a gate for its result come out of one product.
+
+function jointQuery(b: Build, x: GraphTensor, layer: number) {
+  const { tokens } = b.batch;
+  const [size, heads, kvHeads] = [b.hp.keyLength[layer]!, b.hp.heads[layer]!, b.hp.kvHeads[layer]!];
+  const both = linear(b, layer, 'attn_q', x);
+  const k = linear(b, layer, 'attn_k', x);
+  const v = linear(b, layer, 'attn_v', x);
+  const part = (of: GraphTensor, from: number) =>
+    b.view(of, { ne: [size, heads, tokens], nb: [size * 2 * 4, size * 2 * heads * 4], offset: from * 4 });
+  return {
+    both,
+    part,
+    size,
+    k: b.reshape(k, size, kvHeads, tokens),
+    v: b.reshape(v, b.hp.valueLength[layer]!, kvHeads, tokens),
+    flat: [size * heads, tokens] as const,
+  };
+}
+
+function gatedAttention(
+  at: At,
+  x: GraphTensor,
+  inputs: Parameters<typeof attention>[1]['inputs'],
+  reshaped: boolean,
+): GraphTensor {
+  const { b, layer } = at;
+  const { both, part, size, k, v, flat } = jointQuery(b, x, layer);
+  const source = reshaped ? b.reshape(both, size * 2, flat[0] / size, flat[1], 1) : both;
+  const q = layerNorm(b, part(source, 0), layer, 'attn_q_norm');
+  const normedK = layerNorm(b, k, layer, 'attn_k_norm');
+  const copied = b.cont(part(source, size), ...flat);
+  const gate = reshaped && recurrentRules(b)['recurrent.reshapesGate'] ? b.reshape(copied, ...flat) : copied;
+  const t = attention(b, { inputs, layer, output: null, ...rotated(at, { q, k: normedK, v }) });
+  return linear(b, layer, 'attn_output', b.mul(t, b.unary('sigmoid', gate)));
+}
+
+// Delta nets.
+
+interface LinearAt {
+  b: Build;
+  layer: number;
+  inputs: StateInputs;
+  kernels: DeltaKernels;
+  variant: Variant;
+}
+
+/** Sizes of the delta net; the file gives them the names of a state space's. */
+function sizes(b: Build) {
+  const { inner, state: key, groups: keyHeads, timeStepRank: valueHeads } = b.hp.ssm!;
+  const { sequences } = b.batch;
+  return { key, keyHeads, valueHeads, value: inner / valueHeads, tokens: sequenceTokens(b), sequences };
+}
+
+function linearAttention({ b, layer, inputs, kernels, variant }: LinearAt, x: GraphTensor): GraphTensor {
+  const { key, keyHeads, value, valueHeads, tokens, sequences } = sizes(b);
+  const { mixed, z } = variant.project(b, x, layer);
+  const { g, beta } = variant.gates(b, x, layer);
+  const all = convolutionInput(b, inputs, layer, mixed);
+  const states = stateTensor(b, inputs, layer, 'state');
+  const state = b.reshape(readStates(b, inputs, states), value, value, valueHeads, sequences);
+  const convolved = b.unary('silu', b.ssmConv(all, b.layerWeight(layer, 'ssm_conv1d.weight')));
+  const row = b.rowSize(convolved.type, key * keyHeads * 2 + value * valueHeads);
+  const part = (size: number, heads: number, from: number) =>
+    b.view(convolved, {
+      ne: [size, heads, tokens, sequences],
+      nb: [b.rowSize(convolved.type, size), row, row * tokens],
+      offset: b.rowSize(convolved.type, from),
+    });
+  const l2 = recurrentRules(b)['recurrent.deltaNorm'] === 'l2';
+  const unit = (t: GraphTensor) => (l2 ? b.l2Norm(t) : b.scale(b.rmsNorm(t)));
+  const normed = (from: number) => variant.spread(b, unit(part(key, keyHeads, from)), kernels);
+  const [q, k] = [normed(0), normed(key * keyHeads)];
+  const v = part(value, valueHeads, 2 * key * keyHeads);
+  const output = deltaNet(b, { q, k, v, g, beta, state }, states, kernels);
+  const gate = b.reshape(z, value, valueHeads, tokens, sequences);
+  const scaled = norm(b, output, { weight: b.layerWeight(layer, 'ssm_norm.weight'), layer });
+  const gated = b.mul(scaled, b.unary('silu', gate));
+  const t = linear(b, layer, 'ssm_out', b.reshape(gated, value * valueHeads, tokens, sequences));
+  return b.reshape(t, b.hp.embd, tokens * sequences);
+}
+
+/** Q, K and V together, and the gate of the result. */
+function projectApart(b: Build, x: GraphTensor, layer: number): { mixed: GraphTensor; z: GraphTensor } {
+  const { tokens, sequences } = sizes(b);
+  const mixed = linear(b, layer, 'attn_qkv', x);
+  return { mixed: b.reshape(mixed, mixed.ne[0], tokens, sequences), z: linear(b, layer, 'attn_gate', x) };
+}
+
+/** Decay and rate from what a step size's bias and scale make of alpha. */
+function gate(b: Build, alpha: GraphTensor, layer: number): GraphTensor {
+  const { valueHeads, tokens, sequences } = sizes(b);
+  const biased = b.add(alpha, b.layerWeight(layer, 'ssm_dt.bias'));
+  const t = b.mul(b.unary('softplus', biased), b.layerWeight(layer, 'ssm_a'));
+  return b.reshape(t, 1, valueHeads, tokens, sequences);
+}
+
+const qwen35Variant: Variant = {
+  project: projectApart,
+  gates: (b, x, layer) => {
+    const { valueHeads, tokens, sequences } = sizes(b);
+    const beta = b.reshape(linear(b, layer, 'ssm_beta', x), 1, valueHeads, tokens, sequences);
+    const alpha = b.reshape(linear(b, layer, 'ssm_alpha', x), valueHeads, tokens, sequences);
+    return { beta: b.unary('sigmoid', beta), g: gate(b, alpha, layer) };
+  },
+  spread: (b, x, { single, chunked }) => {
+    const { key, keyHeads, valueHeads, tokens, sequences } = sizes(b);
+    if (keyHeads === valueHeads || (single && chunked)) return x;
+    return b.repeat(x, key, valueHeads, tokens, sequences);
+  },
+  attend: (at, x, inputs) => gatedAttention(at, x, inputs, false),
+};
+
+const qwen3nextVariant: Variant = {
+  project: (b, x, layer) =>
+    b.layerOptional(layer, 'attn_qkv.weight') ? projectApart(b, x, layer) : projectTogether(b, x, layer),
+  gates: (b, x, layer) => {
+    const { keyHeads, valueHeads, tokens, sequences } = sizes(b);
+    const group = valueHeads / keyHeads;
+    const both = b.reshape(linear(b, layer, 'ssm_ba', x), 2 * group, keyHeads, tokens, sequences);
+    const half = (offset: number) =>
+      b.view(both, { ne: [group, keyHeads, tokens, sequences], nb: [both.nb[1], both.nb[2], both.nb[3]], offset });
+    const beta = b.unary('sigmoid', b.cont(half(0)));
+    const alpha = b.cont(half(group * 4), valueHeads, tokens, sequences);
+    return { g: gate(b, alpha, layer), beta: b.reshape(beta, 1, valueHeads, tokens, sequences) };
+  },
+  spread: (b, x) => {
+    const { key, keyHeads, valueHeads, tokens, sequences } = sizes(b);
+    if (keyHeads === valueHeads) return x;
+    const rest = tokens * sequences;
+    const outer = recurrentRules(b)['recurrent.spreadsTogether'] ? [keyHeads * rest] : [keyHeads, rest];
+    const repeated = b.repeat(b.reshape(x, key, 1, ...outer), key, valueHeads / keyHeads, ...outer);
+    return b.reshape(repeated, key, valueHeads, tokens, sequences);
+  },
+  attend: (at, x, inputs) => gatedAttention(at, x, inputs, true),
+};
+
+/** Files of the first converter: all four in one matrix, the parts of one key head beside each other. */
+function projectTogether(b: Build, x: GraphTensor, layer: number): { mixed: GraphTensor; z: GraphTensor } {
+  const { key, keyHeads, value, valueHeads, tokens, sequences } = sizes(b);
+  const values = (value * valueHeads) / keyHeads;
+  const all = b.reshape(linear(b, layer, 'ssm_in', x), 2 * key + 2 * values, keyHeads, tokens, sequences);
+  const part = (width: number, from: number) =>
+    b.view(all, { ne: [width, keyHeads, tokens, sequences], nb: [all.nb[1], all.nb[2], all.nb[3]], offset: from * 4 });
+  const z = b.cont(part(values, 2 * key + values));
+  const flat = (width: number, from: number) => b.cont(part(width, from), width * keyHeads, tokens, sequences);
+  const keys = b.concat(flat(key, 0), flat(key, key), 0);
+  return { mixed: b.concat(keys, flat(values, 2 * key), 0), z };
+}
+
+const qwen35: GraphBuilder = (b) => gatedDecoder(b, qwen35, qwen35Variant);
+const qwen3next: GraphBuilder = (b) => gatedDecoder(b, qwen3next, qwen3nextVariant);
+
+export const qwen35Builders: Readonly<Record<string, GraphBuilder>> = { qwen35, qwen35moe: qwen35, qwen3next };

@@ -1,0 +1,31 @@
+// What changed between builds in the graphs of recurrent, hybrid and encoder models; the values stand in
+// presets/engines/llamacpp/graph-recurrent.yaml.
+import type { Build } from './build.ts';
+
+export interface RecurrentRules {
+  /** Mamba-2's projections are products of two dimensions instead of three. */
+  'recurrent.flatProjection': boolean;
+  /** Mamba's step sizes are copied where no norm does it. */
+  'recurrent.copiesStep': boolean;
+  /** Whether a gated delta net is one operation: tried with small graphs, or always. */
+  'recurrent.fusedDelta': 'tried' | 'always';
+  /** Norm of Q and K of a gated delta net. */
+  'recurrent.deltaNorm': 'l2' | 'rms';
+  /** Architectures whose normed rows of all tokens are an output. */
+  'recurrent.draftable': readonly string[];
+  /** Architectures without logits in embedding mode. */
+  'recurrent.embeddingsOnly': readonly string[];
+  /** Qwen3-Next: heads of Q and K are repeated in three dimensions instead of four. */
+  'recurrent.spreadsTogether': boolean;
+  /** Qwen3-Next: the copied gate of attention takes another shape once more. */
+  'recurrent.reshapesGate': boolean;
+  /** An encoder's norm of the embeddings runs on the first layer's device. */
+  'encoder.pinsEmbeddings': boolean;
+}
+
+export const recurrentRules = (b: Build): RecurrentRules => b.input.rules as unknown as RecurrentRules;
+
+/** Whether a rule that lists architectures lists this one. */
+export function listed(b: Build, rule: 'recurrent.draftable' | 'recurrent.embeddingsOnly'): boolean {
+  return recurrentRules(b)[rule].includes(b.hp.architecture);
+}
