@@ -61,6 +61,8 @@ export interface GraphRules {
   projectionOrder: 'qvk' | 'qkv';
   /** CUDA keeps operands of fused operations of mixtures of experts. */
   keepsFused: boolean;
+  /** Attention runs where its sinks lie. */
+  sinksChoose: boolean;
   /** Clamping writes into its operand instead of having a result of its own. */
   clampIsView: boolean;
 }

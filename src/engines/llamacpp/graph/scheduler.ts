@@ -77,7 +77,7 @@ class Scheduler {
     assert((t.viewSrc ?? t).place === undefined, `no backend runs ${t.op} where its data lies`);
     if (t.input) return this.cpu;
     // Their small weights (frequency factors, sinks) do not choose a backend.
-    if (t.op === 'rope' || t.op === 'flash_attn_ext') return -1;
+    if (t.op === 'rope' || (t.op === 'flash_attn_ext' && !this.input.rules.sinksChoose)) return -1;
     for (const source of t.src) {
       if (!source.weight) continue;
       const backend = this.backendOfData(source, t);
