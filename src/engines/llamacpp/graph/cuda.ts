@@ -109,6 +109,8 @@ export function flashAttentionRuns(t: GraphTensor, rules: FlashRules): boolean {
   if (special && !groupsQueries(t)) return false;
   if (!rules.streams && q.ne[3] !== 1) return false;
   if (!rules.byHead) return takesTypes(rules.types, { typeK: k.type, typeV: v.type });
+  // Of unequal heads b5640 asks for no types.
+  if (special) return true;
   const { keys, values } = rules.byHead.find(({ heads }) => heads.includes(q.ne[0])) ?? halves;
   return keys.includes(k.type) && values.includes(v.type);
 }
