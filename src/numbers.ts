@@ -14,6 +14,14 @@ export function mib(bytes: number): string {
   return `${(bytes / MiB).toFixed(2)} MiB`;
 }
 
+/** MiB with two decimals as C's printf writes them: exact ties go to the even digit (0.125 is 0.12). */
+export function printedMiB(bytes: number): string {
+  const hundredths = Math.floor((bytes * 100) / MiB);
+  const rest = bytes * 100 - hundredths * MiB;
+  const up = rest > MiB / 2 || (rest === MiB / 2 && hundredths % 2 === 1);
+  return ((hundredths + (up ? 1 : 0)) / 100).toFixed(2);
+}
+
 export function thousands(value: number): string {
   return Math.trunc(value)
     .toString()

@@ -5,6 +5,7 @@ import { planVllm } from '../engines/vllm/plan.ts';
 import { vllmRegistry } from '../load/flags.ts';
 import { envelope } from '../plan/output.ts';
 import type { PlanRequest } from '../plan/request.ts';
+import type { Plan } from '../plan/types.ts';
 import { type GpuListOutput, type GpuRow, gpuCsv, gpuMarkdown, gpuTable } from '../render/gpus.ts';
 import type { TableStyle } from '../render/table.ts';
 import type { GpuSpec } from '../spec/gpu.ts';
@@ -33,7 +34,12 @@ export function gpuList({ base, engineName, gpus, diagnostics }: GpuListRequest)
     engine: { id: 'vllm', name: engineName, version: base.version, release },
     parallel: { tp, pp, dp, ep: options.enableExpertParallel ? tp * dp : 1 },
   };
-  return envelope('plan', input, { gpus: gpuRows(base, gpus) }, diagnostics);
+  return envelope(
+    'plan',
+    input,
+    { gpus: gpuRowsBy(gpus, (gpu) => planVllm({ ...base, gpus: [gpu] }, vllmRegistry()).plan) },
+    diagnostics,
+  );
 }
 
 /** Options that speak of one plan or one GPU and have no meaning for a list. */
@@ -78,13 +84,14 @@ function needsGpu(what: string, path: string): Error {
   });
 }
 
-function gpuRows(base: Omit<PlanRequest, 'gpus'>, gpus: readonly GpuSpec[]): GpuRow[] {
+/** The same list for an engine that plans by itself: `plan` plans one GPU, or throws where it cannot. */
+export function gpuRowsBy(gpus: readonly GpuSpec[], plan: (gpu: GpuSpec) => Plan): GpuRow[] {
   const usable = gpus.filter((gpu) => (gpu.vendor === 'nvidia' || gpu.vendor === 'amd') && gpu.sliceOf === undefined);
   return usable
     .map((gpu) => {
-      const { plan } = planVllm({ ...base, gpus: [gpu] }, vllmRegistry());
-      const fits = plan.verdict.fits && plan.workload?.fits !== false;
-      const { bytes, tokens, maxConcurrency } = plan.kvCache;
+      const { verdict, workload, kvCache } = plan(gpu);
+      const fits = verdict.fits && workload?.fits !== false;
+      const { bytes, tokens, maxConcurrency } = kvCache;
       return {
         gpu: gpu.id,
         name: gpu.name,
@@ -93,7 +100,7 @@ function gpuRows(base: Omit<PlanRequest, 'gpus'>, gpus: readonly GpuSpec[]): Gpu
         kvBytes: bytes,
         tokens,
         maxConcurrency,
-        reason: plan.verdict.reason,
+        reason: verdict.reason,
       };
     })
     .sort((a, b) => a.totalBytes - b.totalBytes || a.gpu.localeCompare(b.gpu));

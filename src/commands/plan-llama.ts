@@ -1,19 +1,25 @@
 // From the words of a command line to a plan of llama.cpp or Ollama: the engine's build, the model, the GPUs, the options of
 // llama-server, a requirement turned into context and slots.
 import { type Diagnostic, inputError } from '../diagnostics.ts';
+import { planLlama } from '../engines/llamacpp/plan.ts';
 import type { LlamaRequest } from '../engines/llamacpp/request.ts';
 import type { Io } from '../io.ts';
 import { engineIdOf, resolveLlamaRef, resolveOllamaRef } from '../load/engine.ts';
 import { llamaFlags } from '../load/flags.ts';
 import { resolveGpus, withGpuMemory } from '../load/gpu.ts';
 import { readOllamaEnvironment } from '../load/ollama-environment.ts';
+import { loadPresets } from '../load/presets.ts';
 import { completeLlama } from '../plan/llama.ts';
 import { completeOllama } from '../plan/ollama.ts';
+import { envelope } from '../plan/output.ts';
+import type { Plan } from '../plan/types.ts';
+import type { GpuListOutput } from '../render/gpus.ts';
 import type { GpuSpec } from '../spec/gpu.ts';
 import type { LlamaOptions } from '../spec/llama-options.ts';
 import { withExisting } from './llama-existing.ts';
 import { ggufOf, llamaModel, servedFile } from './llama-model.ts';
 import { assumedModel, freeMemory } from './plan-checks.ts';
+import { checkListOptions, gpuRowsBy } from './plan-gpus.ts';
 import type { PlanArguments, PlannedArguments } from './plan-request.ts';
 
 export interface LlamaAsked {
@@ -97,12 +103,7 @@ function foreignOptions({ given }: PlanArguments): Diagnostic[] {
 /** The whole answer for `vram plan --engine llama.cpp`. */
 export async function planLlamaArguments(args: PlanArguments, io: Io): Promise<PlannedArguments> {
   const asked = await resolveLlamaArguments(args, io);
-  if (asked.gpus === undefined) {
-    throw inputError('VRAM169', 'a llama.cpp plan needs a GPU', {
-      hint: 'add --gpu, e.g. --gpu rtx3060, or --gpu auto',
-      path: '--gpu',
-    });
-  }
+  if (asked.gpus === undefined) return { kind: 'gpus', output: llamaGpuList(asked, args) };
   const request: LlamaRequest = { ...asked.request, gpus: asked.gpus };
   const flags = llamaFlags();
   if (engineIdOf(args.engine) === 'ollama') {
@@ -119,3 +120,28 @@ export async function planLlamaArguments(args: PlanArguments, io: Io): Promise<P
   }
   return { kind: 'plan', output: completeLlama({ ...asked, flags, request }) };
 }
+
+/** Which GPUs hold it, each by itself: with everything on the GPU where no offload is stated. */
+function llamaGpuList({ request, diagnostics }: LlamaAsked, args: PlanArguments): GpuListOutput {
+  checkListOptions(args);
+  const { spec, model, scheme, version } = request;
+  const options: LlamaOptions = { gpuLayers: 'all', ...request.options, fit: false };
+  const ctxSize = options.ctxSize ?? defaultListContext;
+  const input: GpuListOutput['input'] = {
+    model: {
+      id: spec.id,
+      name: spec.name ?? spec.id,
+      hfId: spec.hfId ?? null,
+      architecture: model.architecture,
+      scheme,
+    },
+    gpu: null,
+    engine: { id: 'llama.cpp', name: 'llama.cpp', version, release: version },
+    parallel: { tp: 1, pp: 1, dp: 1, ep: 1 },
+  };
+  const plan = (gpu: GpuSpec): Plan => planLlama({ ...request, gpus: [gpu], options: { ...options, ctxSize } }).plan;
+  return envelope('plan', input, { gpus: gpuRowsBy(loadPresets('gpus'), plan) }, diagnostics);
+}
+
+/** What llama.cpp itself held to be a usable context for years. */
+const defaultListContext = 4096;

@@ -61,14 +61,17 @@ export async function planArguments(args: PlanArguments, io: Io): Promise<Planne
   return { kind: 'plan', output: completeRequest(asked, asked.devices, args.matrix) };
 }
 
-/** The engine asked for, or the one that an existing line starts. */
-function forLlama({ engine, fromCommand, commandWords }: PlanArguments): boolean {
+/** Whether llama.cpp plans: asked for, started by an existing line, or the only engine with such a file, mix or option. */
+function forLlama(args: PlanArguments): boolean {
+  const { engine, fromCommand, commandWords, model = '', given, llama = {} } = args;
   if (engine !== undefined) return engineIdOf(engine) !== 'vllm';
-  const line = commandWords?.join(' ') ?? fromCommand ?? '';
-  return (
-    /(?:^|[\s/])llama-(?:server|cli|bench|completion|perplexity)(?:\.exe)?(?:\s|$)|llama\.cpp/.test(line) &&
-    !/\bvllm\b/.test(line)
-  );
+  const line = commandWords?.join(' ') ?? fromCommand;
+  if (line !== undefined) {
+    const starts = /(?:^|[\s/])llama-(?:server|cli|bench|completion|perplexity)(?:\.exe)?(?:\s|$)|llama\.cpp/;
+    return starts.test(line) && !/\bvllm\b/.test(line);
+  }
+  if (/\.gguf$|-gguf(?::[\w.-]+)?$/i.test(model) || Object.keys(llama).length > 0) return true;
+  return /^(?:I?Q\d|TQ\d)_?\w*$/i.test(given.quantization ?? '');
 }
 
 /** What the words of a command line stand for; without --gpu there are no devices. */

@@ -1,7 +1,7 @@
 // The lines that llama.cpp prints while it loads, as far as they carry figures. Law: src/llama-model.cpp, src/llama-kv-cache.cpp,
 // src/llama-memory-recurrent.cpp, src/llama-context.cpp (LLAMA_LOG_INFO).
+import { printedMiB } from '../../numbers.ts';
 import type { GpuSpec } from '../../spec/gpu.ts';
-import { MiB } from '../../units.ts';
 import { cacheTotals } from './kv.ts';
 import type { LlamaLoad } from './load.ts';
 import type { LlamaRequest } from './request.ts';
@@ -30,8 +30,8 @@ export function loadLines({ gpus }: LlamaRequest, load: LlamaLoad): string[] {
     const total = keyBytes + valueBytes;
     lines.push(
       cache.kind === 'recurrent'
-        ? `llama_memory_recurrent: size = ${mib(total)} MiB (${cells(cache.cells)} cells, ${cache.layers.length} layers, ${context.nSeqMax} seqs), R (f32): ${mib(keyBytes)} MiB, S (f32): ${mib(valueBytes)} MiB`
-        : `llama_kv_cache: size = ${mib(total)} MiB (${cells(cache.cells)} cells, ${cache.layers.length} layers, ${context.nSeqMax}/${cache.streams} seqs), K (${context.typeK}): ${mib(keyBytes)} MiB, V (${context.typeV}): ${mib(valueBytes)} MiB`,
+        ? `llama_memory_recurrent: size = ${printedMiB(total)} MiB (${cells(cache.cells)} cells, ${cache.layers.length} layers, ${context.nSeqMax} seqs), R (f32): ${printedMiB(keyBytes)} MiB, S (f32): ${printedMiB(valueBytes)} MiB`
+        : `llama_kv_cache: size = ${printedMiB(total)} MiB (${cells(cache.cells)} cells, ${cache.layers.length} layers, ${context.nSeqMax}/${cache.streams} seqs), K (${context.typeK}): ${printedMiB(keyBytes)} MiB, V (${context.typeV}): ${printedMiB(valueBytes)} MiB`,
     );
   }
   lines.push(...sizes('llama_memory_recurrent', 'RS buffer', bytes.rs, backend));
@@ -41,16 +41,14 @@ export function loadLines({ gpus }: LlamaRequest, load: LlamaLoad): string[] {
 }
 
 function sizes(who: string, what: string, places: Record<string, number>, backend: string): string[] {
-  return Object.entries(places).map(([place, n]) => `${who}: ${placeOf(place, backend)} ${what} size = ${mib(n)} MiB`);
+  return Object.entries(places).map(
+    ([place, n]) => `${who}: ${placeOf(place, backend)} ${what} size = ${printedMiB(n)} MiB`,
+  );
 }
 
 function placeOf(place: string, backend: string): string {
   if (place.startsWith('gpu')) return `${backend}${place.slice(3)}`;
   return { pinned: `${backend}_Host`, mapped: 'CPU_Mapped', repack: 'CPU_REPACK' }[place] ?? 'CPU';
-}
-
-function mib(bytes: number): string {
-  return (bytes / MiB).toFixed(2);
 }
 
 function cells(count: number): string {
