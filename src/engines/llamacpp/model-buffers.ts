@@ -117,8 +117,15 @@ function isPinned({ tensor, stem }: SizedTensor, law: BufferRules): boolean {
   return !law['placement.inputTensors'].includes(stem) || law['placement.gatherTypes'].includes(tensor.type);
 }
 
+/** A host tensor that the CPU keeps rearranged although there are GPUs: these cannot read it. */
+export function isRepackedBesideGpu(tensor: GgufTensor, rules: LlamaRules): boolean {
+  const law = rules as unknown as BufferRules;
+  const stem = tensor.name.slice(0, tensor.name.indexOf('.'));
+  return law['placement.repackBesideGpu'] && isRepacked({ tensor, stem }, law);
+}
+
 /** A matrix, or the experts' matrices, whose rows are a multiple of what the CPU's kernel takes at once. */
-function isRepacked({ tensor, stem }: SizedTensor, law: BufferRules): boolean {
+function isRepacked({ tensor, stem }: Pick<SizedTensor, 'tensor' | 'stem'>, law: BufferRules): boolean {
   const multiple = law['placement.repackTypes'][tensor.type];
   if (multiple === undefined || law['placement.inputTensors'].includes(stem)) return false;
   return tensor.ne.length >= 2 && (tensor.ne[1] ?? 1) % multiple === 0;

@@ -124,8 +124,9 @@ function flashAttend(b: Build, parts: MhaParts, transposed: boolean): GraphTenso
   const { q, mask, sinks, alibi, perHead } = parts;
   let { k, v } = parts;
   if (transposed) v = b.transpose(v);
-  if (k.type === 'f32') k = b.cast(k, 'f16');
-  if (v.type === 'f32') v = b.cast(v, 'f16');
+  const casts = b.rules.cacheAccess !== 'direct';
+  if (casts && k.type === 'f32') k = b.cast(k, 'f16');
+  if (casts && v.type === 'f32') v = b.cast(v, 'f16');
   let t = b.flashAttention({ q, k, v, mask, sinks, alibi });
   if (perHead) t = b.cont(b.permute(b.mulMat(perHead, b.permute(t, 0, 2, 1, 3)), 0, 2, 1, 3));
   return b.reshape(t, t.ne[0] * t.ne[1], t.ne[2] * t.ne[3]);

@@ -3,6 +3,7 @@
 import { assert } from '../../../assert.ts';
 import type { GgufTensor } from '../../../spec/gguf.ts';
 import type { LlamaHparams } from '../hparams.ts';
+import { isRepackedBesideGpu } from '../model-buffers.ts';
 import type { CacheSpec, ContextParams, GraphInput, Place } from '../types.ts';
 import { cudaSupports } from './cuda.ts';
 import { GraphOps } from './ops.ts';
@@ -69,6 +70,7 @@ export class Build extends GraphOps {
       weight = this.tensor({ type, ne: full });
       weight.place = place;
       weight.weight = true;
+      if (place === 'cpu' && isRepackedBesideGpu(tensor, this.input.rules)) this.hostOnly.add(weight);
       this.weights.set(key, weight);
     }
     return weight;

@@ -38,6 +38,9 @@ export const architectures: Readonly<Record<string, GraphBuilder>> = {
   ...cohereBuilders,
   ...mambaBuilders,
   ...hybridBuilders,
+  ...lfm2Builders,
+  ...qwen35Builders,
+  ...bertBuilders,
   ...gptOssBuilders,
   ...glmMoeBuilders,
   ...deepseekBuilders,
@@ -46,9 +49,6 @@ export const architectures: Readonly<Record<string, GraphBuilder>> = {
   ...graniteBuilders,
   ...latentBuilders,
   ...deciBuilders,
-  ...bertBuilders,
-  ...lfm2Builders,
-  ...qwen35Builders,
 };
 
 /** Copies of every input that the scheduler keeps with pipeline parallelism (GGML_SCHED_MAX_COPIES). */
@@ -111,27 +111,27 @@ function batches({ context, measuring, rules }: GraphInput): [Batch, Batch] {
   const tokens = round(most / sequences) * sequences;
   const asked = Math.min(most, context.nOutputsMax);
   const outputs = wholeBatch === 'upWithOutputs' ? Math.max(asked, tokens) : Math.min(asked, tokens);
+  const single = counts[reservedSequences.single];
   return [
     { tokens, sequences, outputs, unpinned: forgetsPins || measuring },
     { tokens: single, sequences: single, outputs: single, unpinned: forgetsPins },
   ];
 }
 
-  const single = counts[reservedSequences.single];
 function reserve(build: Build, builder: GraphBuilder): Reserved {
   builder(build);
   const { input } = build;
   const { devices } = input.placement;
   const nodes = build.nodes.length;
   const rules = graphRules(input.rules);
-  const { opOffload } = input.context;
+  const opOffload = input.context.opOffload || rules.alwaysOffloads;
   const plan = schedule({ graph: build, devices, copies: copiesOf(input), opOffload, rules });
   const bytes = allocate({
     schedule: plan,
     tensors: build.tensors.length,
     backends: devices + 1,
     flash: rules.flash,
+    returnsRest: rules.returnsRest,
   });
   return { bytes, nodes, plan };
 }
-    returnsRest: rules.returnsRest,

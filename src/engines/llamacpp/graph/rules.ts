@@ -19,12 +19,22 @@ export interface FlashRules {
   byHead?: readonly { heads: readonly number[]; keys: readonly GgmlType[]; values: readonly GgmlType[] }[];
 }
 
-export interface GraphRules {
+/** What the CUDA backend runs (ggml-cuda.cu supports_op). */
+export interface CudaRules {
   flash: FlashRules;
+  /** Types of tables that rows are looked up in; null: all that files have. */
+  rowLookups: readonly string[] | null;
+  /** Unary operations that have no kernel. */
+  lacksUnary: readonly string[];
+}
+
+export interface GraphRules extends CudaRules {
   /** A split that has this many inputs takes no more (GGML_SCHED_MAX_SPLIT_INPUTS); 0: no limit. */
   maxSplitInputs: number;
   /** A split that one operation gave more inputs has room for twice as many from then on. */
   splitInputsGrow: boolean;
+  /** Operations of host weights move to a GPU whatever the options say: there was none. */
+  alwaysOffloads: boolean;
   /** The graph also has an input for embeddings given instead of tokens. */
   embeddingInput: boolean;
   /** The rows of the outputs are gathered: always, or only if they are fewer than the batch's tokens. */

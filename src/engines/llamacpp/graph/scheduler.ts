@@ -81,7 +81,7 @@ class Scheduler {
     for (const source of t.src) {
       if (!source.weight) continue;
       const backend = this.backendOfData(source, t);
-      if (this.input.opOffload && backend === this.cpu && offloads(t)) {
+      if (this.input.opOffload && backend === this.cpu && !this.graph.hostOnly.has(source) && offloads(t)) {
         for (let b = 0; b < this.cpu; b++) if (this.supports(b, t)) return b;
       }
       return backend;

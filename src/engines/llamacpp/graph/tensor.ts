@@ -159,6 +159,8 @@ export class Graph {
   readonly nodes: GraphTensor[] = [];
   /** Weights, caches and inputs in the order in which operations first read them. */
   readonly leafs: GraphTensor[] = [];
+  /** Weights in a form that the CPU alone reads. */
+  readonly hostOnly = new Set<GraphTensor>();
 
   tensor(parts: TensorParts): GraphTensor {
     const base = parts.viewSrc?.viewSrc;
