@@ -131,7 +131,7 @@ export class Build extends GraphOps {
   pinToLayer(t: GraphTensor, layer: number): void {
     if (!this.pinsNorms || layer < 0) return;
     const place = this.layerPlace(layer);
-    if (place !== 'cpu' && !cudaSupports(t, place, this.rules.flash)) return;
+    if (place !== 'cpu' && !cudaSupports(t, place, this.rules)) return;
     t.backend = this.backendOf(place);
   }
 

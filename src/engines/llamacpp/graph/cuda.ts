@@ -2,7 +2,7 @@
 // flash attention keeps behind its result. Law: ggml/src/ggml-cuda/ggml-cuda.cu, fattn.cu; compute capability 8.9 where it matters.
 import { type GgmlType, ggmlTypes, isQuantized } from '../../../spec/ggml-types.ts';
 import { takesHeads, takesTypes } from '../flash-attention.ts';
-import type { FlashRules } from './rules.ts';
+import type { CudaRules, FlashRules } from './rules.ts';
 import { elements, type GraphTensor, hasContiguousRows, isContiguous, tensorSpan } from './tensor.ts';
 
 /** Smallest batch for which a host weight's operation is worth moving to a GPU (op_offload_min_batch_size). */
@@ -27,21 +27,21 @@ export function offloads(t: GraphTensor): boolean {
 }
 
 /** Whether the GPU's backend can run the operation. Data of another GPU is out of its reach. */
-export function cudaSupports(t: GraphTensor, device: number, flash: FlashRules): boolean {
+export function cudaSupports(t: GraphTensor, device: number, rules: CudaRules): boolean {
   for (const source of t.src) {
     const { place } = source;
     if (typeof place === 'number' && place !== device) return false;
   }
   switch (t.op) {
     case 'unary':
-      return isContiguous(t.src[0]!);
+      return isContiguous(t.src[0]!) && !rules.lacksUnary.includes(t.variant!);
     case 'glu':
       return isContiguous(t.src[0]!, 1);
     case 'mul_mat':
     case 'mul_mat_id':
       return multiplies(t);
     case 'get_rows':
-      return !noRowLookup.has(t.src[0]!.type);
+      return looksUp(t.src[0]!, rules);
     case 'norm':
     case 'rms_norm':
     case 'l2_norm':
@@ -54,16 +54,23 @@ export function cudaSupports(t: GraphTensor, device: number, flash: FlashRules):
     case 'rope':
       return isContiguous(t.src[0]!, 2);
     case 'flash_attn_ext':
-      return flashAttentionRuns(t, flash);
+      return flashAttentionRuns(t, rules.flash);
     case 'ssm_scan':
-      return scans(t);
+      return t.variant === 'all' || (t.variant !== 'none' && scans(t));
     case 'ssm_conv':
-      return t.src[0]!.ne[1] % 128 === 0;
+      return t.variant === 'all' || (t.variant !== 'none' && t.src[0]!.ne[1] % 128 === 0);
     case 'custom':
       return false;
     default:
       return true;
   }
+}
+
+/** Rows of a table. Types of blocks of 32 are read 256 values at a time. */
+function looksUp(table: GraphTensor, { rowLookups }: CudaRules): boolean {
+  if (rowLookups) return rowLookups.includes(table.type);
+  if (table.type === 'iq4_nl' || table.type === 'mxfp4') return table.ne[0] % 256 === 0;
+  return !noRowLookup.has(table.type);
 }
 
 const noRowLookup: ReadonlySet<string> = new Set([
@@ -80,6 +87,7 @@ const noRowLookup: ReadonlySet<string> = new Set([
 
 function multiplies(t: GraphTensor): boolean {
   const [a, b] = t.src as [GraphTensor, GraphTensor];
+  if (t.op === 'mul_mat_id' && t.variant === 'f32') return false;
   if (a.nb[0] !== ggmlTypes[a.type].bytes || b.nb[0] !== ggmlTypes[b.type].bytes) return false;
   return b.type !== 'f16' || a.type === 'f16';
 }

@@ -178,7 +178,9 @@ function headsOfOne({ b, layer }: At, x: GraphTensor): Qkv {
   const fused = b.reshape(linear(b, layer, 'attn_qkv', x), size, heads + 2 * kvHeads, b.batch.tokens);
   const part = (count: number, from: number) =>
     b.view(fused, { ne: [size, count, b.batch.tokens], nb: [fused.nb[1], fused.nb[2]], offset: fused.nb[1] * from });
-  return { q: part(heads, 0), k: part(kvHeads, heads), v: part(kvHeads, heads + kvHeads) };
+  const v = part(kvHeads, heads + kvHeads);
+  const copies = (b.input.rules['dense.copiesValues'] as readonly string[]).includes(b.hp.architecture);
+  return { q: part(heads, 0), k: part(kvHeads, heads), v: copies ? b.cont(v) : v };
 }
 
 /** Layers have different numbers of heads. */

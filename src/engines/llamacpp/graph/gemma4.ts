@@ -77,11 +77,13 @@ export function perLayerInputs(b: Build, x: GraphTensor, size = b.hp.perLayerEmb
   const { tokens } = b.batch;
   const layers = runningLayers(b);
   const chosen = b.scale(b.reshape(b.getRows(table, b.inputTensor('i32', tokens)), size, layers, tokens));
-  b.expand(chosen);
+  const order = b.input.rules['dense.layerEmbeddings'];
+  if (order === 'ahead') b.expand(chosen);
   let projected = b.scale(b.mulMat(b.weight('per_layer_model_proj.weight'), x));
   projected = b.reshape(projected, size, layers, tokens);
   projected = norm(b, projected, { weight: b.weight('per_layer_proj_norm.weight'), layer: -1 });
-  return b.cont(b.permute(b.scale(b.add(projected, chosen)), 0, 2, 1, 3));
+  const sum = order === 'first' ? b.add(chosen, projected) : b.add(projected, chosen);
+  return b.cont(b.permute(b.scale(sum), 0, 2, 1, 3));
 }
 
 function addLayerEmbedding({ b, layer }: At, x: GraphTensor, perLayer: GraphTensor): GraphTensor {

@@ -17,7 +17,7 @@ import type { GraphTensor } from './tensor.ts';
 /** Blocks in `attention.deepstack_mapping` order: which of the further embeddings a layer takes, -1: none. */
 function deepstackMapping(b: Build): readonly number[] {
   const value = b.input.model.metadata.deepstack_mapping;
-  return Array.isArray(value) ? value.map(Number) : [];
+  return Array.isArray(value) && b.input.rules['dense.graniteDeepstack'] === true ? value.map(Number) : [];
 }
 
 const scaled = ({ b }: At, x: GraphTensor): GraphTensor => b.scale(x);

@@ -45,7 +45,7 @@ const bloom = serial({
   ...wide,
   embed: (b, x) => {
     const [weight, bias] = [b.weight('token_embd_norm.weight'), b.optional('token_embd_norm.bias')];
-    return norm(b, x, { weight, bias, kind: 'layer', layer: 0 });
+    return norm(b, x, { weight, bias, kind: 'layer', layer: b.input.rules['dense.embeddingNormLayer'] as number });
   },
   attend: alibi,
 });

@@ -59,7 +59,7 @@ class Scheduler {
   }
 
   private supports(backend: number, t: GraphTensor): boolean {
-    return backend === this.cpu || cudaSupports(t, backend, this.input.rules.flash);
+    return backend === this.cpu || cudaSupports(t, backend, this.input.rules);
   }
 
   /** The backend of data that lies somewhere already, if it can run the operation there. */
