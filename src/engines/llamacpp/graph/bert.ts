@@ -2,12 +2,22 @@
 // (build_attn_inp_no_cache, build_pooling).
 import { alignUp } from '../../../units.ts';
 import { attend } from './attention.ts';
-import { ffn, gatherOutputs, inputEmbeddings, inputOutputIds, inputPositions, layerNorm, norm, qkv } from './blocks.ts';
+import {
+  ffn,
+  gatherOutputs,
+  inputEmbeddings,
+  inputOutputIds,
+  inputPositions,
+  layerNorm,
+  norm,
+  type Qkv,
+  qkv,
+} from './blocks.ts';
 import type { Build, GraphBuilder } from './build.ts';
 import { mixture } from './mixture.ts';
-import { pooled } from './pooling.ts';
+import { pooled, poolingOf } from './pooling.ts';
 import { recurrentRules } from './recurrent-rules.ts';
-import { type At, rotated } from './serial.ts';
+import { type At, flatQkv, rotated } from './serial.ts';
 import type { GraphTensor } from './tensor.ts';
 
 /** Mask of attention without a cache (build_attn_inp_no_cache). */
@@ -19,18 +29,27 @@ export function encoderMask(b: Build): GraphTensor {
 }
 
 /** Attention of the batch to itself, and the output's projection. */
-export function selfAttention(
-  b: Build,
-  layer: number,
-  mask: GraphTensor,
-  { q, k, v }: { q: GraphTensor; k: GraphTensor; v: GraphTensor },
-): GraphTensor {
-  for (const t of [q, k, v]) b.expand(t);
-  let t = b.mulMat(b.layerWeight(layer, 'attn_output.weight'), attend(b, { q, k, v, mask }));
+export function selfAttention(b: Build, layer: number, mask: GraphTensor, { q, k, v }: Qkv): GraphTensor {
+  const plain = recurrentRules(b)['encoder.attention'] === 'plain';
+  if (!plain) for (const t of [q, k, v]) b.expand(t);
+  const attended = plain ? attendPlainly(b, { q, k, v }, mask) : attend(b, { q, k, v, mask });
+  let t = b.mulMat(b.layerWeight(layer, 'attn_output.weight'), attended);
   const scale = b.layerOptional(layer, 'attn_output.scale');
   if (scale) t = b.mul(t, scale);
   const bias = b.layerOptional(layer, 'attn_output.bias');
   return bias ? b.add(t, bias) : t;
+}
+
+/** Attention without a cache as the first builds had it; V has all heads in one row. */
+function attendPlainly(b: Build, { q, k, v }: Qkv, mask: GraphTensor): GraphTensor {
+  const [size, heads, tokens] = k.ne;
+  const keys = b.cont(b.permute(k, 0, 2, 1, 3));
+  const scores = b.softMax(b.mulMat(keys, b.permute(q, 0, 2, 1, 3)), mask);
+  const values = b.reshape(b.cont(b.transpose(b.reshape(v, size * heads, tokens))), tokens, size, heads);
+  const weighted = b.permute(b.mulMat(values, scores), 0, 2, 1, 3);
+  const t = b.cont(weighted, size * heads, tokens);
+  b.expand(t);
+  return t;
 }
 
 interface Encoder {
@@ -50,10 +69,11 @@ function encoder(b: Build, { positions: kind, network }: Encoder): void {
     layer: recurrentRules(b)['encoder.pinsEmbeddings'] ? 0 : -1,
   });
   const mask = encoderMask(b);
-  const outputs = inputOutputIds(b);
+  const gathers = recurrentRules(b)['encoder.gathers'] === 'always' || poolingOf(b) === 'none';
+  const outputs = gathers ? inputOutputIds(b) : undefined;
   for (let layer = 0; layer < b.hp.layers; layer++) {
     const at = { b, layer, positions };
-    const projected = normedAcrossHeads(at, qkv(b, x, layer));
+    const projected = project(at, x);
     const t = selfAttention(b, layer, mask, kind === 'rotated' ? rotated(at, projected) : projected);
     const [rows, residual] = gatherOutputs(b, outputs, layer, t, x) as [GraphTensor, GraphTensor];
     let sum = layerNorm(b, b.add(rows, residual), layer, 'attn_output_norm', 'layer');
@@ -69,8 +89,25 @@ export function weights(b: Build, name: string) {
   return { weight: b.optional(`${name}.weight`), bias: b.optional(`${name}.bias`) };
 }
 
-/** Norms over all heads of Q and of K, where the model has them. */
-function normedAcrossHeads({ b, layer }: At, x: { q: GraphTensor; k: GraphTensor; v: GraphTensor }) {
+/** Q, K and V with norms over all heads of Q and of K where the model has them. */
+function project(at: At, x: GraphTensor): Qkv {
+  const { b, layer } = at;
+  const law = recurrentRules(b)['encoder.attention'];
+  if (law === 'shared') return normedAcrossHeads(at, qkv(b, x, layer));
+  const flat = flatQkv(b, x, layer);
+  const size = b.hp.keyLength[layer]!;
+  const apart = (t: GraphTensor, name?: string) => {
+    const normed = name && b.layerOptional(layer, `${name}.weight`) ? layerNorm(b, t, layer, name, 'layer') : t;
+    return b.reshape(normed, size, t.ne[0] / size, t.ne[1]);
+  };
+  return {
+    q: apart(flat.q, 'attn_q_norm'),
+    k: apart(flat.k, 'attn_k_norm'),
+    v: law === 'plain' ? flat.v : apart(flat.v),
+  };
+}
+
+function normedAcrossHeads({ b, layer }: At, x: Qkv): Qkv {
   const over = (t: GraphTensor, name: string) => {
     if (!b.layerOptional(layer, `${name}.weight`)) return t;
     const flat = b.reshape(t, t.ne[0] * t.ne[1], t.ne[2]);

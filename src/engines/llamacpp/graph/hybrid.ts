@@ -71,7 +71,7 @@ const graniteHybrid: GraphBuilder = (b) => {
   let x = inputEmbeddings(b);
   if (states(b, 'embedding_scale')) {
     x = b.scale(x);
-    b.expand(x);
+    if (b.rules.embeddingInput) b.expand(x);
   }
   const inputs = hybridInputs(b);
   const outputs = inputOutputIds(b);
@@ -118,6 +118,7 @@ export function scalesExperts(b: Build): boolean {
 
 const nemotronH: GraphBuilder = (b) => {
   let x = inputEmbeddings(b);
+  b.expand(x);
   const inputs = hybridInputs(b);
   const outputs = inputOutputIds(b);
   for (let layer = 0; layer < b.hp.layers - b.hp.nextnLayers; layer++) {

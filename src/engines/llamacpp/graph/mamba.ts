@@ -37,7 +37,7 @@ function convolve(b: Build, { inputs, layer, tail, x }: ConvolutionInput): Graph
     offset: tokens * all.nb[0],
   });
   b.expand(b.cpy(last, b.view(cache, { ne: [length * channels * sequences] })));
-  let t = b.ssmConv(all, b.layerWeight(layer, 'ssm_conv1d.weight'));
+  let t = b.ssmConv(all, b.layerWeight(layer, 'ssm_conv1d.weight'), recurrentRules(b)['recurrent.cuda']);
   const bias = b.layerOptional(layer, 'ssm_conv1d.bias');
   if (bias) t = b.add(t, bias);
   return b.unary('silu', t);
@@ -45,6 +45,7 @@ function convolve(b: Build, { inputs, layer, tail, x }: ConvolutionInput): Graph
 
 /** build_mamba_layer. */
 export const mambaLayer: Layer = (b, inputs, given, layer) => {
+  if (recurrentRules(b)['recurrent.rows'] !== 'shared') return gatheredMambaLayer(b, inputs, given, layer);
   const { conv, inner, state, sequences, tokens } = sizes(b);
   const tails = stateTensor(b, inputs, layer, 'conv');
   const states = stateTensor(b, inputs, layer, 'state');
@@ -66,6 +67,29 @@ export const mambaLayer: Layer = (b, inputs, given, layer) => {
   let y = b.view(scanned, { ne: [inner, tokens, sequences], nb: [heads.nb[2], heads.nb[3]] });
   y = b.add(y, b.mul(x, b.layerWeight(layer, 'ssm_d')));
   y = b.glu('swiglu', b.cont(gate), y);
+  const t = linear(b, layer, 'ssm_out', y);
+  return b.reshape(t, t.ne[0], tokens * sequences);
+};
+
+/** The layer as older builds have it: the states are gathered first, and the scan reads all of them. */
+const gatheredMambaLayer: Layer = (b, inputs, given, layer) => {
+  const { conv, inner, state, sequences, tokens } = sizes(b);
+  const cache = stateTensor(b, inputs, layer, 'state');
+  const tails = readStates(b, inputs, stateTensor(b, inputs, layer, 'conv'));
+  const tail = b.reshape(tails, conv - 1, inner, sequences);
+  const states = b.reshape(readStates(b, inputs, cache), state, inner, sequences);
+  const both = linear(b, layer, 'ssm_in', b.reshape(given, given.ne[0], tokens, sequences));
+  const half = (offset: number) =>
+    b.view(both, { ne: [inner, both.ne[1], both.ne[2]], nb: [both.nb[1], both.nb[2]], offset });
+  const gate = half(inner * 4);
+  const x = convolve(b, { inputs, layer, tail, x: half(0) });
+  const { dt, B, C } = timeSteps(b, x, layer);
+  const scanned = b.ssmScan([states, x, dt, b.layerWeight(layer, 'ssm_a'), B, C], recurrentRules(b)['recurrent.cuda']);
+  const values = state * inner * sequences;
+  b.expand(b.cpy(b.view(scanned, { ne: [values], offset: x.nb[3] }), b.view(cache, { ne: [values] })));
+  let y = b.view(scanned, { ne: [inner, tokens, sequences], nb: [x.nb[1], x.nb[2]] });
+  y = b.add(y, b.mul(x, b.layerWeight(layer, 'ssm_d')));
+  y = b.mul(y, b.unary('silu', b.cont(gate)));
   const t = linear(b, layer, 'ssm_out', y);
   return b.reshape(t, t.ne[0], tokens * sequences);
 };

@@ -132,12 +132,14 @@ export class GraphOps extends Graph {
     return this.tensor({ op: 'mul_mat', type: 'f32', ne: [a.ne[1], b.ne[1], b.ne[2], b.ne[3]], src: [a, b] });
   }
 
-  mulMatId(experts: GraphTensor, b: GraphTensor, ids: GraphTensor): GraphTensor {
+  /** `whole`: the second operand is to be read in F32, which CUDA does not do. */
+  mulMatId(experts: GraphTensor, b: GraphTensor, ids: GraphTensor, whole = false): GraphTensor {
     return this.tensor({
       op: 'mul_mat_id',
       type: 'f32',
       ne: [experts.ne[1], ids.ne[0], b.ne[2], 1],
       src: [experts, b, ids],
+      variant: whole ? 'f32' : undefined,
     });
   }
 
@@ -208,16 +210,16 @@ export class GraphOps extends Graph {
   }
 
   /** A convolution along the tokens; the first operand holds the tail of the tokens before, too. */
-  ssmConv(x: GraphTensor, kernel: GraphTensor): GraphTensor {
+  ssmConv(x: GraphTensor, kernel: GraphTensor, variant?: string): GraphTensor {
     const ne: Quad = [kernel.ne[1], x.ne[0] - kernel.ne[0] + 1, x.ne[2], 1];
-    return this.tensor({ op: 'ssm_conv', type: 'f32', ne, src: [x, kernel] });
+    return this.tensor({ op: 'ssm_conv', type: 'f32', ne, src: [x, kernel], variant });
   }
 
-  /** Operands: states, x, dt, A, B, C, rows. One row of results and, behind them, the new states. */
-  ssmScan(src: GraphTensor[]): GraphTensor {
+  /** Operands: states, x, dt, A, B, C, and rows unless all states are read. Results and, behind them, the new states. */
+  ssmScan(src: GraphTensor[], variant?: string): GraphTensor {
     const [states, x, , , , , rows] = src as [GraphTensor, GraphTensor, ...GraphTensor[]];
-    const state = states.ne[0] * states.ne[1] * states.ne[2] * rows!.ne[0];
-    return this.tensor({ op: 'ssm_scan', type: 'f32', ne: [elements(x) + state, 1, 1, 1], src });
+    const state = states.ne[0] * states.ne[1] * states.ne[2] * (rows ? rows.ne[0] : states.ne[3]);
+    return this.tensor({ op: 'ssm_scan', type: 'f32', ne: [elements(x) + state, 1, 1, 1], src, variant });
   }
 
   /** Operands: q, k, v, g, beta, states. Rows of results and, behind them, the new states. */

@@ -2,29 +2,30 @@
 // Law: src/llama-graph.cpp (build_pooling).
 import { norm } from './blocks.ts';
 import type { Build } from './build.ts';
+import { recurrentRules } from './recurrent-rules.ts';
 import type { GraphTensor } from './tensor.ts';
 
 /** llama_pooling_type by its number; absent in the file: none. */
 const kinds = ['none', 'mean', 'cls', 'last', 'rank'] as const;
 
-function kindOf(b: Build): (typeof kinds)[number] {
+export function poolingOf(b: Build): (typeof kinds)[number] {
   const stated = b.input.model.metadata.pooling_type;
   return (typeof stated === 'number' ? kinds[stated] : undefined) ?? 'none';
 }
 
 /** The rows as they are and, for embeddings, what is pooled of them; both are outputs. */
 export function pooled(b: Build, rows: GraphTensor): void {
-  rows.output = true;
+  rows.output = b.rules.marksOutputs;
   b.expand(rows);
   if (!b.context.embeddings) return;
   const t = pool(b, rows);
-  t.output = true;
+  t.output = b.rules.marksOutputs;
   b.expand(t);
 }
 
 function pool(b: Build, rows: GraphTensor): GraphTensor {
   const meansFirst = b.hp.architecture === 'modern-bert';
-  switch (kindOf(b)) {
+  switch (poolingOf(b)) {
     case 'none':
       return rows;
     case 'mean':
@@ -38,12 +39,17 @@ function pool(b: Build, rows: GraphTensor): GraphTensor {
 }
 
 function mean(b: Build, rows: GraphTensor): GraphTensor {
-  const { tokens, sequences } = b.batch;
-  return b.mulMat(b.cont(b.transpose(rows)), b.inputTensor('f32', tokens, sequences));
+  const { tokens } = b.batch;
+  return b.mulMat(b.cont(b.transpose(rows)), b.inputTensor('f32', tokens, embeddings(b)));
 }
 
 function chosen(b: Build, rows: GraphTensor): GraphTensor {
-  return b.getRows(rows, b.inputTensor('i32', b.batch.sequences));
+  return b.getRows(rows, b.inputTensor('i32', embeddings(b)));
+}
+
+/** Embeddings that a batch has room for. */
+function embeddings(b: Build): number {
+  return recurrentRules(b)['encoder.pools'] === 'tokens' ? b.batch.tokens : b.batch.sequences;
 }
 
 function classified(b: Build, x: GraphTensor): GraphTensor {

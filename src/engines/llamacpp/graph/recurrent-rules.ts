@@ -3,6 +3,13 @@
 import type { Build } from './build.ts';
 
 export interface RecurrentRules {
+  /**
+   * How a batch reads its states: all rows gathered and masked; rows gathered before the scan; or read by the scan itself, with one
+   * view of the indices for all layers.
+   */
+  'recurrent.rows': 'masked' | 'gathered' | 'shared';
+  /** Operations of a state space that the CUDA backend has: none, all, or those for the sizes that its kernels exist for. */
+  'recurrent.cuda': 'none' | 'all' | 'kernels';
   /** Mamba-2's projections are products of two dimensions instead of three. */
   'recurrent.flatProjection': boolean;
   /** Mamba's step sizes are copied where no norm does it. */
@@ -19,6 +26,12 @@ export interface RecurrentRules {
   'recurrent.spreadsTogether': boolean;
   /** Qwen3-Next: the copied gate of attention takes another shape once more. */
   'recurrent.reshapesGate': boolean;
+  /** An encoder's attention: products of the batch itself without flash attention, or as any attention. */
+  'encoder.attention': 'plain' | 'copied' | 'shared';
+  /** Rows of an encoder's output are gathered unless they are pooled, or in any case. */
+  'encoder.gathers': 'unpooled' | 'always';
+  /** A pooled batch has room for an embedding of every token, or of every sequence. */
+  'encoder.pools': 'tokens' | 'sequences';
   /** An encoder's norm of the embeddings runs on the first layer's device. */
   'encoder.pinsEmbeddings': boolean;
 }
