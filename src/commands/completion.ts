@@ -5,6 +5,7 @@ import type { Io } from '../io.ts';
 import { loadPresets, presetIds } from '../load/presets.ts';
 import { policies } from '../sim/policies.ts';
 import { engineOptionTable, longNames } from '../spec/engine-options.ts';
+import { llamaOptionTable } from '../spec/llama-options.ts';
 import { simulationOptionTable } from '../spec/simulation-options.ts';
 import { makeCommand, parseCommand } from './command.ts';
 
@@ -25,6 +26,7 @@ const planOptions = [
   '--assume-architecture',
   '--free-memory',
   '--output',
+  '--env',
 ];
 
 const quantizeOnly = ['--scheme', '--max-quality-loss', '--domain'];
@@ -80,7 +82,7 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
 }
 
 function optionWords(): string[] {
-  return [...planOptions, ...engineOptionTable.flatMap(longNames)];
+  return [...planOptions, ...engineOptionTable.flatMap(longNames), ...llamaOptionTable.flatMap(({ long }) => long)];
 }
 
 /** What a list of schemes has no use for. */
@@ -90,7 +92,13 @@ function quantizeWords(): string[] {
 }
 
 function simulateWords(): string[] {
-  const plans = new Set(['--matrix', '--explain', '--concurrency']);
+  const plans = new Set([
+    '--matrix',
+    '--explain',
+    '--concurrency',
+    '--env',
+    ...llamaOptionTable.flatMap(({ long }) => long),
+  ]);
   const shared = optionWords().filter((name) => !plans.has(name));
   return [...simulateOnly, ...simulationOptionTable.flatMap(longNames), ...shared];
 }

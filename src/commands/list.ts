@@ -1,5 +1,6 @@
 // `vram list <kind>`: what ships, one line an entry.
 import { inputError } from '../diagnostics.ts';
+import { readBuilds } from '../engines/llamacpp/builds.ts';
 import { readReleases } from '../engines/vllm/releases.ts';
 import type { Io } from '../io.ts';
 import { nearestNames } from '../load/names.ts';
@@ -123,7 +124,13 @@ function entriesOf(kind: Kind): Entry[] {
         computeCapability: computeCapability ?? null,
       }));
     case 'engines':
-      return [...readReleases].reverse().map((release) => ({ id: `vllm@${release}` }));
+      return [
+        ...[...readReleases].reverse().map((release) => ({ id: `vllm@${release}` })),
+        ...[...readBuilds].reverse().map((build) => ({ id: `llama.cpp@${build}` })),
+        ...[...loadPresets('ollama').versions]
+          .reverse()
+          .map(({ version, build }) => ({ id: `ollama@${version}`, build })),
+      ];
     case 'quantizations':
       return loadPresets('quantizations').map(({ id, name, bits, method, synonyms }) => ({
         id,
