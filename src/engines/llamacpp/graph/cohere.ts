@@ -2,6 +2,7 @@
 // layers, which alone are rotated. Law: src/models/command-r.cpp, cohere2.cpp.
 import { layerNorm } from './blocks.ts';
 import type { Build, GraphBuilder } from './build.ts';
+import { dense, gathersLast, gatingOf, routed, shared } from './experts.ts';
 import { type At, type DecoderParts, parallelDecoder, ropeFactors, rotated, type Summands, states } from './serial.ts';
 import type { GraphTensor } from './tensor.ts';
 
@@ -29,4 +30,24 @@ const cohere2: GraphBuilder = (b) =>
     rotate: (at, x) => (b.hp.sliding[at.layer] ? rotated(at, x, ropeFactors(at)) : x),
   });
 
-export const cohereBuilders: Readonly<Record<string, GraphBuilder>> = { 'command-r': commandR, cohere2 };
+/** Half of what experts and shared experts add up to. */
+function halvedMixture(at: At, x: GraphTensor): GraphTensor {
+  const { b, layer } = at;
+  if (!b.layerOptional(layer, 'ffn_gate_inp.weight')) return dense(at, x);
+  const mixed = routed(at, x, { gating: gatingOf(b, 'sigmoid') });
+  const all = shared(at, x);
+  return all ? b.scale(b.add(mixed, all)) : mixed;
+}
+
+/** Leading dense layers are rotated as well, though they see all. */
+const cohere2moe: GraphBuilder = (b) =>
+  parallelDecoder(b, {
+    ...parts,
+    kind: states(b, 'attention.layer_norm_rms_epsilon') ? 'rms' : 'layer',
+    rotate: (at, x) =>
+      b.hp.sliding[at.layer] || at.layer < b.hp.experts!.leadingDense ? rotated(at, x, ropeFactors(at)) : x,
+    network: halvedMixture,
+    gathersLast: gathersLast(b),
+  });
+
+export const cohereBuilders: Readonly<Record<string, GraphBuilder>> = { 'command-r': commandR, cohere2, cohere2moe };

@@ -3,7 +3,7 @@
 import { layerNorm, linear, norm, type Qkv } from './blocks.ts';
 import type { Build, GraphBuilder } from './build.ts';
 import { leadingDense } from './experts.ts';
-import { type At, attentionScale, type DecoderParts, serialDecoder } from './serial.ts';
+import { type At, attentionScale, type DecoderParts, rotated, serialDecoder } from './serial.ts';
 import type { GraphTensor } from './tensor.ts';
 
 /** What changed between builds (presets/engines/llamacpp/graph-moe.yaml). */
@@ -140,4 +140,12 @@ const deepseek2: GraphBuilder = (b) =>
     network: (at, x) => leadingDense(at, x),
   });
 
-export const deepseekBuilders: Readonly<Record<string, GraphBuilder>> = { deepseek2 };
+/** DeepSeek-OCR's language model has plain attention. */
+const deepseek2Ocr: GraphBuilder = (b) =>
+  serialDecoder(b, { rotate: rotated, network: (at, x) => leadingDense(at, x) });
+
+export const deepseekBuilders: Readonly<Record<string, GraphBuilder>> = {
+  deepseek2,
+  'deepseek2-ocr': deepseek2Ocr,
+  mistral4: deepseek2,
+};

@@ -9,6 +9,7 @@ import { deciBuilders } from './deci.ts';
 import { decoderBuilders } from './decoders.ts';
 import { deepseekBuilders } from './deepseek.ts';
 import { denseBuilders } from './dense.ts';
+import { gatedBuilders } from './gated.ts';
 import { gemmaBuilders } from './gemma.ts';
 import { gemma3nBuilders } from './gemma3n.ts';
 import { gemma4Builders } from './gemma4.ts';
@@ -45,6 +46,7 @@ export const architectures: Readonly<Record<string, GraphBuilder>> = {
   ...glmMoeBuilders,
   ...deepseekBuilders,
   ...moeBuilders,
+  ...gatedBuilders,
   ...olderBuilders,
   ...graniteBuilders,
   ...latentBuilders,

@@ -126,6 +126,11 @@ function grow(b: Build, x: GraphTensor, chosen: GraphTensor, parts: MixtureParts
   return b.rules.gateLast ? b.mul(up, activate(b, activation, gated)) : activate(b, activation, up, gated);
 }
 
+/** Activations of these models may exceed F16. */
+function readsWhole(b: Build): boolean {
+  return (b.input.rules['moe.wholeActivations'] as readonly string[]).includes(b.hp.architecture);
+}
+
 /** A product with the chosen experts' matrices, their scales and biases (build_lora_mm_id). */
 function expertProduct(
   b: Build,
@@ -135,7 +140,8 @@ function expertProduct(
   chosen: GraphTensor,
   scaleName = name,
 ): GraphTensor {
-  let t = b.mulMatId(b.layerWeight(layer, `${name}.weight`), x, chosen);
+  const whole = name === 'ffn_down_exps' && readsWhole(b);
+  let t = b.mulMatId(b.layerWeight(layer, `${name}.weight`), x, chosen, whole);
   const scale = b.layerOptional(layer, `${scaleName}.scale`);
   if (scale) {
     const perToken = b.repeat(b.reshape(scale, 1, scale.ne[0], 1), 1, scale.ne[0], x.ne[2]);

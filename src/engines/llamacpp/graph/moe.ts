@@ -1,16 +1,19 @@
 // Decoders with mixtures of experts that are known parts in a known order: which layers have experts, how they are weighted, what all
 // tokens pass through beside them. Law: src/models/<architecture>.cpp.
-import { ffn, layerNorm } from './blocks.ts';
+import { ffn, gatherOutputs, inputEmbeddings, layerNorm, linear, outputHead, type Qkv, qkv } from './blocks.ts';
 import type { Build, GraphBuilder } from './build.ts';
 import { normedAcrossHeads } from './decoders.ts';
-import { byRouter, dense, leadingDense, routed, shared } from './experts.ts';
+import { byRouter, dense, gathersLast, gatingOf, leadingDense, routed, shared } from './experts.ts';
 import type { MixtureParts } from './mixture.ts';
 import {
   type At,
+  attentionPart,
   type DecoderParts,
+  decoderInputs,
   normedThenRotated,
   ropeFactors,
   rotated,
+  runningLayers,
   serialDecoder,
   softCapped,
   stated,
@@ -46,6 +49,19 @@ function ernieNetwork(at: At, x: GraphTensor): GraphTensor {
   const every = stated(b, 'interleave_moe_layer_step');
   if (layer < b.hp.experts!.leadingDense || (layer + 1) % every !== 0) return dense(at, x);
   return byRouter(at, x, { gating: 'softmax', normalize: true });
+}
+
+/** Older builds copy Q, K and V out of their common product. */
+function dbrxQkv({ b, layer }: At, x: GraphTensor): Qkv {
+  if (!b.input.rules['moe.copiesFused']) return qkv(b, x, layer);
+  const fused = b.clamp(linear(b, layer, 'attn_qkv', x));
+  const size = b.hp.keyLength[layer]!;
+  const part = (heads: number, from: number) => {
+    const rows = { ne: [size * heads, x.ne[1]], nb: [fused.nb[1]], offset: b.rowSize(fused.type, size * from) };
+    return b.reshape(b.cont(b.view(fused, rows)), size, heads, x.ne[1]);
+  };
+  const [heads, kvHeads] = [b.hp.heads[layer]!, b.hp.kvHeads[layer]!];
+  return { q: part(heads, 0), k: part(kvHeads, heads), v: part(kvHeads, heads + kvHeads) };
 }
 
 /** Grok 1 has experts alone, Grok 2 a network beside them. */
@@ -125,7 +141,35 @@ const mimo2 = serial({
   network: weighted({ gating: 'sigmoid', normalize: true }),
 });
 
+/** The router reads the layer's input; its scores of the rows that go on are taken with them. */
+const smallthinker: GraphBuilder = (b) => {
+  let x = inputEmbeddings(b);
+  const inputs = decoderInputs(b);
+  const parts: DecoderParts = {
+    // Where some layers slide, every fourth, which sees all, is not rotated.
+    rotate: (at, t) => (b.hp.window === 0 || at.layer % 4 !== 0 ? rotated(at, t) : t),
+  };
+  for (let layer = 0; layer < runningLayers(b); layer++) {
+    const at = { b, layer, positions: inputs.positions };
+    const probabilities = b.mulMat(b.layerWeight(layer, 'ffn_gate_inp.weight'), x);
+    const { result } = attentionPart(at, x, parts, inputs);
+    const rows = gatherOutputs(b, inputs.outputs, layer, result, x, probabilities);
+    const [attended, residual, scores] = rows as [GraphTensor, GraphTensor, GraphTensor];
+    const sum = b.add(attended, residual);
+    const mixed = routed(at, layerNorm(b, sum, layer, 'ffn_norm'), { normalize: true, activation: 'relu', scores });
+    x = b.add(mixed, sum);
+  }
+  outputHead(b, x);
+};
+
 const acrossHeads: DecoderParts = { project: (at, x) => normedAcrossHeads(at, x), rotate: rotated };
+
+/** Norms of Q and K everywhere, rotations in sliding layers. */
+function normedWhereSliding(at: At, x: Qkv): Qkv {
+  const { b, layer } = at;
+  if (b.hp.sliding[layer]) return normedThenRotated(at, x, ropeFactors(at));
+  return { q: layerNorm(b, x.q, layer, 'attn_q_norm'), k: layerNorm(b, x.k, layer, 'attn_k_norm'), v: x.v };
+}
 
 export const moeBuilders: Readonly<Record<string, GraphBuilder>> = {
   arctic,
@@ -133,6 +177,7 @@ export const moeBuilders: Readonly<Record<string, GraphBuilder>> = {
   bailingmoe2: serial({ rotate: normedThenRotated, network: (at, x) => leadingDense(at, x) }),
   dbrx: serial({
     kind: 'layer',
+    project: dbrxQkv,
     rotate: rotated,
     networkNorm: 'attn_output_norm',
     network: weighted({ gating: 'softmax', normalize: true }),
@@ -156,9 +201,20 @@ export const moeBuilders: Readonly<Record<string, GraphBuilder>> = {
     },
     network: weighted({ gating: 'softmax', normalize: true }),
   }),
+  hy_v3: (b) =>
+    serialDecoder(b, {
+      rotate: (at, x) => normedThenRotated(at, x, ropeFactors(at)),
+      network: (at, x) => byRouter(at, x, { gating: gatingOf(b, 'sigmoid') }),
+      gathersLast: gathersLast(b),
+    }),
   llama4,
+  maple: serial({
+    rotate: normedWhereSliding,
+    network: weighted({ gating: 'softmax', normalize: true, scaled: false }),
+  }),
   mimo2,
   'minimax-m2': serial({ ...acrossHeads, network: (at, x) => byRouter(at, x, { normalize: true }) }),
   olmoe: serial({ ...acrossHeads, network: weighted({ gating: 'softmax', normalize: false }) }),
+  smallthinker,
   qwen2moe: serial({ rotate: rotated, network: qwen2moeNetwork }),
 };
