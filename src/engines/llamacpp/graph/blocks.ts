@@ -85,12 +85,13 @@ export function qkv(b: Build, x: GraphTensor, layer: number): Qkv {
   const clamped = (t: GraphTensor) => (typeof bound === 'number' && bound > 0 ? b.clamp(t) : t);
   if (b.layerOptional(layer, 'attn_qkv.weight')) {
     const fused = clamped(linear(b, layer, 'attn_qkv', x));
-    const part = (size: number, n: number, from: number) =>
-      b.view(fused, {
-        ne: [size, n, tokens],
-        nb: [b.rowSize(fused.type, size), fused.nb[1]],
-        offset: b.rowSize(fused.type, from),
-      });
+    const copies = b.input.rules['dense.fusedProjections'] === 'copies';
+    const part = (size: number, n: number, from: number) => {
+      const [nb1, offset] = [fused.nb[1], b.rowSize(fused.type, from)];
+      if (copies)
+        return b.reshape(b.cont(b.view(fused, { ne: [size * n, tokens], nb: [nb1], offset })), size, n, tokens);
+      return b.view(fused, { ne: [size, n, tokens], nb: [b.rowSize(fused.type, size), nb1], offset });
+    };
     const q = part(key, heads, 0);
     const k = part(key, kvHeads, key * heads);
     return { q, k, v: part(value, kvHeads, key * (heads + kvHeads)) };

@@ -80,7 +80,9 @@ export interface DecoderInputs {
 export function decoderInputs(b: Build): DecoderInputs {
   const positions = inputPositions(b);
   const full = cacheInputs(b);
-  const sliding = cacheInputs(b, 'sliding');
+  // A build without a cache for sliding layers has a mask of their own for them.
+  const masked = full && b.hp.sliding.some(Boolean) ? { ...full, mask: cacheInputs(b)!.mask } : undefined;
+  const sliding = cacheInputs(b, 'sliding') ?? masked;
   const cacheOf = (layer: number) => (sliding && b.hp.sliding[layer] ? sliding : full!);
   return { positions, cacheOf, outputs: inputOutputIds(b) };
 }
@@ -94,13 +96,15 @@ export function serialDecoder(b: Build, parts: DecoderParts): void {
   const given = inputEmbeddings(b, parts.deepstack);
   let x = parts.embed?.(b, given) ?? given;
   const inputs = decoderInputs(b);
+  const allRows = (b.input.rules['dense.gathersAfterNorm'] as readonly string[]).includes(b.hp.architecture);
   for (let layer = 0; layer < runningLayers(b); layer++) {
     const at = { b, layer, positions: inputs.positions };
     if (parts.beforeLayer) x = parts.beforeLayer(at, x, given);
     const { result } = attentionPart(at, x, parts, inputs);
     const early = parts.gathersLast ? undefined : inputs.outputs;
-    const rows = gatherOutputs(b, early, layer, result, x) as [GraphTensor, GraphTensor];
-    const attended = parts.afterAttention?.(at, rows[0]) ?? rows[0];
+    const finished = allRows ? parts.afterAttention!(at, result) : result;
+    const rows = gatherOutputs(b, early, layer, finished, x) as [GraphTensor, GraphTensor];
+    const attended = allRows ? rows[0] : (parts.afterAttention?.(at, rows[0]) ?? rows[0]);
     const sum = parts.attentionResidualFirst ? b.add(rows[1], attended) : b.add(attended, rows[1]);
     const t = network(at, networkNorm === null ? sum : layerNorm(b, sum, layer, networkNorm, kind), parts);
     const grown = parts.afterNetwork?.(at, t) ?? t;
