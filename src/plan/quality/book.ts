@@ -106,6 +106,9 @@ function sameLineage({ lineages }: QualityBook, a: string, b: string): boolean {
   return lineages.some((lineage) => lineage.includes(a) && lineage.includes(b));
 }
 
+/** Averages of many tasks, and perplexities. */
+const broad = 3;
+
 const relationRank: Readonly<Record<Relation, number>> = { model: 0, family: 1, other: 2 };
 
 function compareNearness(book: QualityBook, subject: Subject, a: QualityFigure, b: QualityFigure): number {
@@ -113,6 +116,8 @@ function compareNearness(book: QualityBook, subject: Subject, a: QualityFigure, 
     relationRank[a.relation] - relationRank[b.relation] ||
     // A loss can be told before a bare figure can.
     Number(a.relativeLoss === undefined) - Number(b.relativeLoss === undefined) ||
+    // One task says less about a scheme than an average or a perplexity does on a model of another size.
+    Number(a.metric.breadth < broad) - Number(b.metric.breadth < broad) ||
     sizeDistance(book, a, subject) - sizeDistance(book, b, subject) ||
     b.metric.breadth - a.metric.breadth ||
     // Of equal standing, the table that compares the most schemes.

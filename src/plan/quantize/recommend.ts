@@ -86,7 +86,10 @@ export function orderOf(a: QuantizeRow, b: QuantizeRow, input: RecommendInput): 
   if (isLossless(a, input)) return plainRank(a, input) - plainRank(b, input);
   const [first, second] = [noiseOf(a), noiseOf(b)];
   if (first !== second) return first ? -1 : 1;
-  if (first) return hardwareRank(a) - hardwareRank(b) || speedOrder(a, b) || relationRank(a) - relationRank(b);
+  if (first) {
+    const able = hardwareRank(a) - hardwareRank(b) || speedOrder(a, b);
+    return able || relationRank(a) - relationRank(b) || borrowedRank(a) - borrowedRank(b);
+  }
   const measured = compareMeasured(input.figuresOf(a), input.figuresOf(b));
   if (measured && Math.abs(measured.order) > alike * Math.abs(measured.table.baseline ?? 1)) return measured.order;
   return (
@@ -94,7 +97,8 @@ export function orderOf(a: QuantizeRow, b: QuantizeRow, input: RecommendInput): 
     classOrder(a, b) ||
     hardwareRank(a) - hardwareRank(b) ||
     relationRank(a) - relationRank(b) ||
-    speedOrder(a, b)
+    speedOrder(a, b) ||
+    borrowedRank(a) - borrowedRank(b)
   );
 }
 
@@ -142,6 +146,11 @@ function hardwareRank({ hardware }: QuantizeRow): number {
 
 function relationRank({ quality }: QuantizeRow): number {
   return quality ? ['model', 'family', 'other'].indexOf(quality.relation) : 3;
+}
+
+/** Figures of the scheme's own before those of one whose values are the same. */
+function borrowedRank({ quality }: QuantizeRow): number {
+  return quality?.borrowed ? 1 : 0;
 }
 
 /** Faster by a twentieth or more counts. */

@@ -51,6 +51,14 @@ describe('the figure that speaks for a scheme', () => {
     expect(spoken('awq', 'qwen2-72b').figure.table.metric).toBe('average-3');
   });
 
+  it('is not one task where a broad figure is as near', () => {
+    expect(spoken('nvfp4', 'gemma-3-27b').figure.table).toMatchObject({
+      model: 'Llama-3.1-8B-Instruct',
+      metric: 'average-4',
+    });
+    expect(spoken('nvfp4', 'qwen3-30b-a3b').figure).toMatchObject({ relation: 'model', table: { metric: 'mmlu-pro' } });
+  });
+
   it('is missing where nobody published one', () => {
     expect(speakingFigure(figuresOf(book, 'bitsandbytes-int8', subject('llama-3.1-8b')), undefined)).toBeUndefined();
   });
