@@ -16,6 +16,7 @@ import type { Plan } from '../plan/types.ts';
 import type { GpuListOutput } from '../render/gpus.ts';
 import type { GpuSpec } from '../spec/gpu.ts';
 import type { LlamaOptions } from '../spec/llama-options.ts';
+import { withCompanions } from './llama-companions.ts';
 import { withExisting } from './llama-existing.ts';
 import { ggufOf, llamaModel, servedFile } from './llama-model.ts';
 import { assumedModel, freeMemory } from './plan-checks.ts';
@@ -46,7 +47,7 @@ export async function resolveLlamaArguments(given: PlanArguments, io: Io): Promi
   if (args.assumeArchitecture !== undefined)
     resolved.spec = assumedModel(resolved.spec, args.assumeArchitecture, diagnostics);
   const { model, scheme } = ggufOf(resolved, args.given.quantization ?? mix, diagnostics);
-  const request: Omit<LlamaRequest, 'gpus'> = {
+  const alone: Omit<LlamaRequest, 'gpus'> = {
     spec: resolved.spec,
     model,
     scheme,
@@ -58,6 +59,9 @@ export async function resolveLlamaArguments(given: PlanArguments, io: Io): Promi
     ...(args.concurrency === undefined ? {} : { concurrency: args.concurrency }),
     ...(args.assumeArchitecture === undefined ? {} : { assumed: true }),
   };
+  const request = ollama
+    ? alone
+    : await withCompanions(alone, { resolved, mix: args.given.quantization ?? mix }, io, diagnostics);
   const asked = { request, given: cacheTypesOf(args), served: servedFile(args.model, resolved, scheme), diagnostics };
   if (args.gpu === undefined) return asked;
   const devices = await resolveGpus(args.gpu, { env: io.env });

@@ -18,6 +18,9 @@ interface Part {
   header: GgufHeader;
 }
 
+/** What a file is to be: a language model, or the multimodal projector of one. */
+export type GgufKind = 'model' | 'projector';
+
 export interface OpenedGguf {
   model: GgufModel;
   /** Notes: what was read, what is missing. */
@@ -25,11 +28,11 @@ export interface OpenedGguf {
 }
 
 /** Reads the headers only. Throws InputError: VRAM123 broken or cut-off header, VRAM124 no model, VRAM125 missing parts. */
-export function readGguf(path: string, context: LoadContext = {}): OpenedGguf {
+export function readGguf(path: string, context: LoadContext = {}, as: GgufKind = 'model'): OpenedGguf {
   const full = absolute(path, context);
   const parts = siblings(full, readPart(full, path));
   const [{ header }] = parts as [Part];
-  const architecture = architectureOf(parts[0]!);
+  const architecture = as === 'projector' ? projectorArchitecture(parts[0]!) : architectureOf(parts[0]!);
   const tensors = parts.flatMap((part) => part.header.tensors);
   if (tensors.length === 0) throw noModel(parts[0]!, 'only a vocabulary, no tensors');
   refuseTwice(parts);
@@ -142,6 +145,14 @@ function architectureOf({ name, header }: Part): string {
   if (typeof architecture !== 'string' || !/^[a-z0-9][\w.-]{0,63}$/i.test(architecture))
     throw brokenFile(name, 'general.architecture is missing or no name');
   return architecture;
+}
+
+function projectorArchitecture({ name, header }: Part): string {
+  if (header.keys.get('general.architecture') === 'clip') return 'clip';
+  throw inputError('VRAM124', `${printable(name)} is no multimodal projector`, {
+    hint: 'its file has mmproj in its name',
+    path: '--mmproj',
+  });
 }
 
 function noModel({ name }: Pick<Part, 'name'>, what: string): InputError {

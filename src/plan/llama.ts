@@ -80,6 +80,7 @@ function reasons(
   say('parallel', request.options.parallel !== undefined ? 'the requirement' : 'the default of this build');
   say('kvUnified', 'the default of this build');
   say('gpuLayers', plan.fit?.ngl !== null && plan.fit !== undefined ? 'what fits (-fit)' : 'all of them');
+  say('specType', 'the server drops the draft without it');
   if (options.tensorSplit) say('tensorSplit', 'what fits (-fit)');
   if (options.overrideTensor) say('overrideTensor', 'what fits (-fit)');
   return because;
@@ -142,7 +143,7 @@ function echo({ request, served }: CompleteLlamaInput, { load, options }: LlamaP
     },
     gpu: {
       id: gpu.id,
-      name: gpu.name,
+      name: [...new Set(gpus.map(({ name }) => name))].join(' + '),
       vendor: gpu.vendor,
       count: gpus.length,
       driverTotalBytes: gpu.driverTotalBytes,

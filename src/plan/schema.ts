@@ -94,6 +94,14 @@ const plan = z.strictObject({
     .optional(),
   buffers: buffers.describe('llama.cpp: MiB as it prints them').optional(),
   buffersBytes: buffers.describe('llama.cpp: exact bytes').optional(),
+  draft: z
+    .strictObject({ model: z.string().nullable(), contexts: count.min(1), buffers, buffersBytes: buffers })
+    .describe('llama.cpp: a draft model, or (null) the blocks of multi-token prediction; all its contexts together')
+    .optional(),
+  projector: z
+    .strictObject({ modelBytes: bytes, computeBytes: bytes, place: z.enum(['gpu0', 'cpu']) })
+    .describe('llama.cpp: the multimodal projector; computeBytes is an estimate')
+    .optional(),
   fit: z
     .strictObject({
       status: z.enum(['success', 'failure', 'error']),

@@ -126,6 +126,10 @@ export interface Plan {
   /** llama.cpp: its buffers as it prints them, in MiB, and in exact bytes. */
   buffers?: Buffers;
   buffersBytes?: Buffers;
+  /** llama.cpp: buffers of a draft, of all its contexts together. */
+  draft?: DraftPlan;
+  /** llama.cpp: the multimodal projector. */
+  projector?: ProjectorPlan;
   /** What -fit made of the options; 0 and null: left as they were. */
   fit?: FitOutcome;
   offload?: OffloadAnswers;
@@ -137,6 +141,22 @@ export const bufferKinds = ['model', 'kv', 'rs', 'compute', 'output'] as const;
 export type BufferKind = (typeof bufferKinds)[number];
 /** Per kind and place: gpu0, gpu1, ..., pinned (CUDA_Host), cpu, mapped (a view of the file), repack. */
 export type Buffers = Partial<Record<BufferKind, Record<string, number>>>;
+
+export interface DraftPlan {
+  /** null: the model drafts with its own blocks of multi-token prediction. */
+  model: string | null;
+  contexts: number;
+  buffers: Buffers;
+  buffersBytes: Buffers;
+}
+
+export interface ProjectorPlan {
+  modelBytes: Bytes;
+  /** An estimate. */
+  computeBytes: Bytes;
+  /** gpu0 or cpu. */
+  place: string;
+}
 
 export interface FitOutcome {
   status: 'success' | 'failure' | 'error';

@@ -5,7 +5,7 @@ import type { PlanOutput } from '../plan/output.ts';
 import { type DevicePlan, nothingLoaded, type Plan } from '../plan/types.ts';
 import { planSvg, titleOf } from './chart.ts';
 import { capacityText, distinctDevices, itemNames, rankText, workloadText } from './devices.ts';
-import { bufferNames, bufferRows, fitText, offloadLines, placeName, speedLines } from './llama.ts';
+import { besideLines, bufferNames, bufferRows, fitText, offloadLines, placeName, speedLines } from './llama.ts';
 import { paintFor } from './paint.ts';
 import { escapeXml } from './text.ts';
 
@@ -88,12 +88,17 @@ function deviceTable(device: DevicePlan, ranks: readonly number[]): string {
 function buffers({ input, result }: PlanOutput): string {
   const { kinds, rows } = bufferRows(result);
   const head = ['', ...kinds.map((kind) => bufferNames[kind])].map((text) => `<th class="n">${text}</th>`).join('');
-  const body = rows.map(({ place, cells }) => {
+  const body = rows.map(({ of, place, cells }) => {
     const figures = cells.map((cell) => `<td class="n">${cell}</td>`).join('');
-    return `<tr><th>${placeName(place, input.gpu.vendor)}</th>${figures}</tr>`;
+    return `<tr><th>${of}${placeName(place, input.gpu.vendor)}</th>${figures}</tr>`;
   });
   const paint = paintFor(false);
-  const texts = [fitText(result) ?? '', offloadLines(result, paint, 1000), speedLines(result, paint, 1000)];
+  const texts = [
+    fitText(result) ?? '',
+    besideLines(result, paint, 1000),
+    offloadLines(result, paint, 1000),
+    speedLines(result, paint, 1000),
+  ];
   const lines = texts.filter(Boolean).map((text) => `<p>${text.split('\n').map(escapeXml).join('<br>')}</p>`);
   return section('Buffers in MiB', `<table><tr>${head}</tr>${body.join('')}</table>${lines.join('')}`);
 }

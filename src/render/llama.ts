@@ -1,11 +1,18 @@
 // What a llama.cpp plan shows beside the budget: its buffers as it prints them, the cache by slots, how far the offload can go, and
 // the estimated speed. It formats a Plan and computes nothing.
-import { gib, mib, thousands } from '../numbers.ts';
+import { gib, mib, printedMiB, thousands } from '../numbers.ts';
 import type { PlanOutput } from '../plan/output.ts';
-import { type BufferKind, bufferKinds, type Plan, type SpeedFigure } from '../plan/types.ts';
+import {
+  type BufferKind,
+  type Buffers,
+  bufferKinds,
+  type Plan,
+  type ProjectorPlan,
+  type SpeedFigure,
+} from '../plan/types.ts';
 import { grid } from './grid.ts';
 import type { Paint } from './paint.ts';
-import { wrap } from './text.ts';
+import { visible, wrap } from './text.ts';
 
 export const bufferNames: Readonly<Record<BufferKind, string>> = {
   model: 'model',
@@ -22,20 +29,30 @@ export function placeName(place: string, vendor: string): string {
   return { pinned: `${backend}_Host`, mapped: 'CPU_Mapped', repack: 'CPU_REPACK' }[place] ?? 'CPU';
 }
 
-/** Kinds that the plan has, and per place their MiB. */
-export function bufferRows({ buffers = {} }: Plan): {
+/** Kinds that the plan has, and per place their MiB; a draft's and a projector's are rows of their own. */
+export function bufferRows({ buffers = {}, draft, projector }: Plan): {
   kinds: BufferKind[];
-  rows: { place: string; cells: string[] }[];
+  rows: { of: string; place: string; cells: string[] }[];
 } {
-  const kinds = bufferKinds.filter((kind) => Object.keys(buffers[kind] ?? {}).length > 0);
-  const places = [...new Set(kinds.flatMap((kind) => Object.keys(buffers[kind]!)))].sort(
-    (a, b) => order(a) - order(b) || a.localeCompare(b, 'en', { numeric: true }),
+  const beside: { of: string; buffers: Buffers }[] = [
+    { of: '', buffers },
+    ...(draft ? [{ of: 'draft ', buffers: draft.buffers }] : []),
+    ...(projector ? [{ of: 'projector ', buffers: projectorBuffers(projector) }] : []),
+  ];
+  const kinds = bufferKinds.filter((kind) =>
+    beside.some(({ buffers: own }) => Object.keys(own[kind] ?? {}).length > 0),
   );
-  const rows = places.map((place) => ({
-    place,
-    cells: kinds.map((kind) => buffers[kind]![place]?.toFixed(2) ?? ''),
-  }));
+  const rows = beside.flatMap(({ of, buffers: own }) => {
+    const places = [...new Set(kinds.flatMap((kind) => Object.keys(own[kind] ?? {})))].sort(
+      (a, b) => order(a) - order(b) || a.localeCompare(b, 'en', { numeric: true }),
+    );
+    return places.map((place) => ({ of, place, cells: kinds.map((kind) => own[kind]?.[place]?.toFixed(2) ?? '') }));
+  });
   return { kinds, rows };
+}
+
+function projectorBuffers({ modelBytes, computeBytes, place }: ProjectorPlan): Buffers {
+  return { model: { [place]: Number(printedMiB(modelBytes)) }, compute: { [place]: Number(printedMiB(computeBytes)) } };
 }
 
 function order(place: string): number {
@@ -45,10 +62,27 @@ function order(place: string): number {
 export function bufferTable({ input, result }: PlanOutput, paint: Paint): string {
   const { kinds, rows } = bufferRows(result);
   if (rows.length === 0) return '';
-  const lines = rows.map(({ place, cells }) => [placeName(place, input.gpu.vendor), ...cells]);
+  const lines = rows.map(({ of, place, cells }) => [`${of}${placeName(place, input.gpu.vendor)}`, ...cells]);
   const head = ['', ...kinds.map((kind) => bufferNames[kind])];
   const table = grid(head, ['left', ...kinds.map(() => 'right' as const)], lines);
   return `${paint.bold('Buffers')} in MiB, as llama.cpp prints them\n${table}`;
+}
+
+/** What lies beside the model, in words. */
+export function besideLines({ draft, projector }: Plan, paint: Paint, width: number): string {
+  const lines: string[] = [];
+  if (draft) {
+    const who = draft.model === null ? 'the blocks of the model that predict further tokens' : visible(draft.model);
+    lines.push(
+      `${paint.bold('Draft')}: ${who}${draft.contexts > 1 ? `, ${draft.contexts} contexts (one for each slot)` : ''}`,
+    );
+  }
+  if (projector) {
+    const where = projector.place === 'cpu' ? 'the CPU' : 'the first GPU';
+    const size = `${mib(projector.modelBytes)} + about ${mib(projector.computeBytes)} for one picture`;
+    lines.push(`${paint.bold('Projector')}: ${size}, on ${where}`);
+  }
+  return lines.map((line) => wrap(line, width, 2)).join('\n');
 }
 
 export function slotsTable({ kvCache }: Plan, paint: Paint): string {

@@ -13,7 +13,7 @@ import {
   placeText,
   workloadText,
 } from './devices.ts';
-import { bufferNames, bufferRows, fitText, offloadLines, placeName, speedLines } from './llama.ts';
+import { besideLines, bufferNames, bufferRows, fitText, offloadLines, placeName, speedLines } from './llama.ts';
 import { paintFor } from './paint.ts';
 import { visible } from './text.ts';
 
@@ -69,9 +69,14 @@ function buffers({ input, result }: PlanOutput): string {
   const table = [
     `| MiB | ${kinds.map((kind) => bufferNames[kind]).join(' | ')} |`,
     `|---|${'--:|'.repeat(kinds.length)}`,
-    ...rows.map(({ place, cells }) => `| ${placeName(place, input.gpu.vendor)} | ${cells.join(' | ')} |`),
+    ...rows.map(({ of, place, cells }) => `| ${of}${placeName(place, input.gpu.vendor)} | ${cells.join(' | ')} |`),
   ];
-  const texts = [fitText(result) ?? '', offloadLines(result, paint, 1000), speedLines(result, paint, 1000)];
+  const texts = [
+    fitText(result) ?? '',
+    besideLines(result, paint, 1000),
+    offloadLines(result, paint, 1000),
+    speedLines(result, paint, 1000),
+  ];
   return [table.join('\n'), ...texts.filter(Boolean).map((text) => text.split('\n').map(escaped).join('  \n'))].join(
     '\n\n',
   );

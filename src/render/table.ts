@@ -16,7 +16,7 @@ import { GiB } from '../units.ts';
 import { barCells, glyphs } from './bar.ts';
 import { capacityText, distinctDevices, engineText, itemNames, placeText, rankText, workloadText } from './devices.ts';
 import { grid, matrixGrid } from './grid.ts';
-import { bufferTable, fitText, offloadLines, ollamaLines, slotsTable, speedLines } from './llama.ts';
+import { besideLines, bufferTable, fitText, offloadLines, ollamaLines, slotsTable, speedLines } from './llama.ts';
 import { type Paint, paintFor } from './paint.ts';
 import { visible, wrap } from './text.ts';
 
@@ -56,6 +56,7 @@ function llamaParts(output: PlanOutput, paint: Paint, width: number): string[] {
     ollamaLines(result, paint, width),
     fit ? `${paint.bold('Fit')}\n${wrap(fit, width)}` : '',
     bufferTable(output, paint),
+    besideLines(result, paint, width),
     slotsTable(result, paint),
     offloadLines(result, paint, width),
     speedLines(result, paint, width),

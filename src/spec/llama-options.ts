@@ -11,6 +11,24 @@ export const llamaPrograms = ['llama-server', 'llama-cli'] as const;
 /** Types that a cache can have. */
 export const cacheTypes = ['f32', 'f16', 'bf16', 'q8_0', 'q4_0', 'q4_1', 'iq4_nl', 'q5_0', 'q5_1'] as const;
 
+/** Ways of speculative decoding, as --spec-type names them. */
+export const speculationTypes = [
+  'none',
+  'draft-simple',
+  'draft-eagle3',
+  'draft-mtp',
+  'draft-dflash',
+  'draft-dspark',
+  'ngram-simple',
+  'ngram-map-k',
+  'ngram-map-k4v',
+  'ngram-mod',
+  'ngram-cache',
+] as const;
+export type SpeculationType = (typeof speculationTypes)[number];
+/** Types that a projector can be converted to (convert_hf_to_gguf.py --outtype); auto: f16. */
+export const projectorTypes = ['auto', 'f16', 'bf16', 'q8_0', 'f32'] as const;
+
 /** What is asked of llama.cpp; undefined: the build's own default. */
 export interface LlamaOptions {
   ctxSize?: number;
@@ -37,6 +55,21 @@ export interface LlamaOptions {
   fitTargetMiB?: readonly number[];
   fitCtx?: number;
   noMmap?: boolean;
+  /** The multimodal projector's file, or the type in which the model's own towers are converted. */
+  mmproj?: string;
+  noMmproj?: boolean;
+  noMmprojOffload?: boolean;
+  /** The draft model's file; on our command line a preset too. */
+  modelDraft?: string;
+  /** The mix of a draft model that is a preset. */
+  draftQuantization?: string;
+  gpuLayersDraft?: number | 'auto' | 'all';
+  cacheTypeKDraft?: GgmlType;
+  cacheTypeVDraft?: GgmlType;
+  ctxSizeDraft?: number;
+  /** Tokens drafted at once. */
+  draftMax?: number;
+  specType?: readonly SpeculationType[];
   /** llama-server reserves logits for its slots only; the other programs for a whole batch. */
   program?: (typeof llamaPrograms)[number];
 }
@@ -142,8 +175,7 @@ export const llamaOptionTable: readonly LlamaOptionEntry[] = [
     short: ['-ngl'],
     value: '<n>',
     description: 'layers on the GPUs; auto, all',
-    read: (raw, option) =>
-      raw === 'all' ? 'all' : raw === 'auto' || raw === '-1' ? 'auto' : raw === '-2' ? 'all' : count()(raw, option),
+    read: layersOf,
   },
   {
     key: 'splitMode',
@@ -227,6 +259,77 @@ export const llamaOptionTable: readonly LlamaOptionEntry[] = [
   },
   { key: 'noMmap', long: ['--no-mmap'], description: 'read the file into memory', read: yes },
   {
+    key: 'mmproj',
+    long: ['--mmproj'],
+    short: ['-mm'],
+    value: '<file>',
+    description: `multimodal projector: a file, or the model's own as ${projectorTypes.join(', ')}`,
+    read: text,
+  },
+  { key: 'noMmproj', long: ['--no-mmproj'], description: 'no multimodal projector', read: yes },
+  { key: 'noMmprojOffload', long: ['--no-mmproj-offload'], description: 'the projector on the CPU', read: yes },
+  {
+    key: 'modelDraft',
+    long: ['--model-draft'],
+    short: ['-md'],
+    value: '<model>',
+    description: 'draft model: a preset or a file',
+    read: text,
+  },
+  {
+    key: 'draftQuantization',
+    long: ['--draft-quantization'],
+    value: '<mix>',
+    description: 'quantization of a draft that is a preset; default: -q',
+    read: text,
+  },
+  {
+    key: 'gpuLayersDraft',
+    long: ['--n-gpu-layers-draft', '--gpu-layers-draft'],
+    short: ['-ngld'],
+    value: '<n>',
+    description: 'layers of the draft on the GPUs; auto, all',
+    read: layersOf,
+  },
+  {
+    key: 'cacheTypeKDraft',
+    long: ['--cache-type-k-draft'],
+    short: ['-ctkd'],
+    value: '<type>',
+    description: "type of the draft's K",
+    read: (raw, option) => oneOf(raw.toLowerCase(), cacheTypes, option),
+  },
+  {
+    key: 'cacheTypeVDraft',
+    long: ['--cache-type-v-draft'],
+    short: ['-ctvd'],
+    value: '<type>',
+    description: "type of the draft's V",
+    read: (raw, option) => oneOf(raw.toLowerCase(), cacheTypes, option),
+  },
+  {
+    key: 'ctxSizeDraft',
+    long: ['--ctx-size-draft'],
+    short: ['-cd'],
+    value: '<tokens>',
+    description: 'context of the draft (builds before 2026-04)',
+    read: count(),
+  },
+  {
+    key: 'draftMax',
+    long: ['--draft', '--draft-n', '--spec-draft-n-max', '--draft-max'],
+    value: '<tokens>',
+    description: 'tokens drafted at once',
+    read: count(),
+  },
+  {
+    key: 'specType',
+    long: ['--spec-type'],
+    value: '<types>',
+    description: 'draft-simple, draft-mtp, ngram-mod, ...: how is drafted',
+    read: (raw, option) => raw.split(',').map((part) => oneOf(part.trim(), speculationTypes, option)),
+  },
+  {
     key: 'program',
     long: ['--program'],
     value: '<name>',
@@ -237,6 +340,15 @@ export const llamaOptionTable: readonly LlamaOptionEntry[] = [
         : oneOf(raw, llamaPrograms, option),
   },
 ];
+
+function text(raw: string, option: string): string {
+  if (raw.trim() !== '') return raw.trim();
+  throw inputError('VRAM145', `${option} takes a value`, { path: option });
+}
+
+function layersOf(raw: string, option: string): number | 'auto' | 'all' {
+  return raw === 'all' || raw === '-2' ? 'all' : raw === 'auto' || raw === '-1' ? 'auto' : count()(raw, option);
+}
 
 function oneOf<Word extends string>(raw: string, words: readonly Word[], option: string): Word {
   const word = words.find((candidate) => candidate === raw);

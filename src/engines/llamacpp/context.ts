@@ -8,6 +8,7 @@ import { autoFlash, type CacheTypes, flashMode } from './flash-attention.ts';
 import type { LlamaHparams } from './hparams.ts';
 import { attentionLayers, type MemoryKind, memoryKind } from './layers.ts';
 import type { LlamaRules } from './rules.ts';
+import { speculationOf } from './speculation.ts';
 import type { ContextParams, FlashAttention, LlamaOptions, Placement } from './types.ts';
 
 interface ContextRules {
@@ -63,6 +64,7 @@ export function contextParams(input: ContextInput): ContextResult {
   const causal = hparams.causal;
   const embeddings = options.embedding ?? false;
   const capped = options.program !== 'llama-cli' && law['context.serverOutputs'] === 'slots' && !embeddings;
+  const { tokens, rollback } = speculationOf(options, hparams, rules);
   const context: ContextParams = {
     ...size,
     nSeqMax: slots.nSeqMax,
@@ -75,7 +77,8 @@ export function contextParams(input: ContextInput): ContextResult {
     swaFull: options.swaFull ?? false,
     embeddings,
     causal,
-    nOutputsMax: capped ? Math.max(1, Math.min(size.nBatch, slots.nSeqMax)) : size.nBatch,
+    nOutputsMax: capped ? Math.max(1, Math.min(size.nBatch, slots.nSeqMax * (1 + tokens))) : size.nBatch,
+    ...(rollback > 0 && { nRsSeq: rollback }),
   };
   const architecture = architectureRefusal(hparams.architecture, rules);
   if (architecture.note) notes.push(architecture.note);

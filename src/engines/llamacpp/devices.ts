@@ -1,7 +1,6 @@
 // The memory of every GPU and of the host as budget items: buffers exact, the process's own context an estimate with its range, the
 // rest free. Items of a GPU sum to what CUDA reports; the host's are simply all that lies there.
 import type { BudgetItem, Confidence, DevicePlan, ItemId } from '../../plan/types.ts';
-import { MiB } from '../../units.ts';
 import { bytesAt, type LlamaLoad } from './load.ts';
 import { contextOverhead } from './output.ts';
 import type { LlamaRequest } from './request.ts';
@@ -90,6 +89,34 @@ function bufferItems(request: LlamaRequest, load: LlamaLoad, places: readonly st
     const sure = confidenceOf(request, load, kind);
     items.push({ ...exact(id, bytes, formula, source), ...range(bytes, sure) });
   }
+  return [...items, ...besideItems(request, load, places)];
+}
+
+/** The projector and the draft, each as one item. */
+function besideItems(request: LlamaRequest, { draft, projector }: LlamaLoad, places: readonly string[]): BudgetItem[] {
+  const items: BudgetItem[] = [];
+  if (projector && places.includes(projector.place)) {
+    const { modelBytes, computeBytes, computeLow, computeHigh } = projector;
+    items.push({
+      ...exact(
+        'projector',
+        modelBytes + computeBytes,
+        'its tensors + the graph of the largest image',
+        'tools/mtmd/clip.cpp',
+      ),
+      lowBytes: modelBytes + computeLow,
+      highBytes: modelBytes + computeHigh,
+      confidence: 'estimated',
+    });
+  }
+  if (draft) {
+    const bytes = places.reduce((sum, place) => sum + bytesAt(draft, place), 0);
+    const formula = draft.ownBlocks
+      ? 'caches, compute and output buffers of the context over its own drafting blocks'
+      : `weights${draft.contexts > 1 ? ` + ${draft.contexts} contexts` : ', caches, compute and output buffers'} of the draft`;
+    const confidence = request.assumed ? 'estimated' : draft.compute.confidence;
+    items.push({ ...exact('draft', bytes, formula, 'common/speculative.cpp'), ...range(bytes, confidence) });
+  }
   return items;
 }
 
@@ -123,9 +150,4 @@ const laws: Readonly<Record<keyof LlamaLoad['bytes'], { formula: string; source:
 
 function exact(id: ItemId, bytes: number, formula: string, source: string): BudgetItem {
   return { id, bytes, lowBytes: bytes, highBytes: bytes, formula, source, confidence: 'exact' };
-}
-
-/** As llama.cpp prints sizes. */
-export function printedMiB(bytes: number): string {
-  return (bytes / MiB).toFixed(2);
 }

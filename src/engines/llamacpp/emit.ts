@@ -116,7 +116,7 @@ function spell(key: keyof LlamaOptions, options: LlamaOptions, index: LlamaFlagI
     case 'flashAttn':
       return spellFlashAttention(index, options.flashAttn!);
     case 'gpuLayers':
-      return spellGpuLayers(index, options.gpuLayers!);
+      return spellGpuLayers(index, '--n-gpu-layers', options.gpuLayers!);
     case 'noMmap':
       return spellMmap(index, options.noMmap!);
     case 'cpuMoe':
@@ -137,6 +137,27 @@ function spell(key: keyof LlamaOptions, options: LlamaOptions, index: LlamaFlagI
       return switched(index, '--op-offload', !options.noOpOffload, { without: true });
     case 'embedding':
       return switched(index, '--embedding', options.embedding!, { without: false });
+    case 'mmproj':
+      return valued(index, '--mmproj', options.mmproj);
+    case 'noMmproj':
+      return switched(index, '--mmproj-auto', !options.noMmproj, { without: false });
+    case 'noMmprojOffload':
+      return switched(index, '--mmproj-offload', !options.noMmprojOffload, { without: true });
+    case 'modelDraft':
+      return valued(index, '--model-draft', options.modelDraft);
+    case 'gpuLayersDraft':
+      return spellGpuLayers(index, '--gpu-layers-draft', options.gpuLayersDraft!);
+    case 'cacheTypeKDraft':
+      return valued(index, '--cache-type-k-draft', options.cacheTypeKDraft);
+    case 'cacheTypeVDraft':
+      return valued(index, '--cache-type-v-draft', options.cacheTypeVDraft);
+    case 'ctxSizeDraft':
+      return valued(index, '--ctx-size-draft', options.ctxSizeDraft);
+    case 'draftMax':
+      return valued(index, spelled(index, '--draft') ? '--draft' : '--spec-draft-n-max', options.draftMax);
+    case 'specType':
+      return valued(index, '--spec-type', options.specType?.join(','));
+    case 'draftQuantization':
     case 'program':
       return 'default';
   }
@@ -173,10 +194,10 @@ function spellFlashAttention(index: LlamaFlagIndex, mode: 'on' | 'off' | 'auto')
 }
 
 /** A number only before it took auto and all; more than the model has is all. */
-function spellGpuLayers(index: LlamaFlagIndex, layers: number | 'auto' | 'all'): Spelling {
-  const words = spelled(index, '--n-gpu-layers')?.value === 'text';
-  if (words || typeof layers === 'number') return valued(index, '--n-gpu-layers', layers);
-  return layers === 'all' ? valued(index, '--n-gpu-layers', 999) : 'default';
+function spellGpuLayers(index: LlamaFlagIndex, flag: string, layers: number | 'auto' | 'all'): Spelling {
+  const words = spelled(index, flag)?.value === 'text';
+  if (words || typeof layers === 'number') return valued(index, flag, layers);
+  return layers === 'all' ? valued(index, flag, 999) : 'default';
 }
 
 /** --load-mode replaced --mmap and --no-mmap. */

@@ -143,6 +143,8 @@ const switches: Readonly<Record<string, { key: keyof LlamaOptions; on: boolean; 
   '--cpu-moe': { key: 'cpuMoe', on: true, off: false },
   '--swa-full': { key: 'swaFull', on: true, off: false },
   '--embedding': { key: 'embedding', on: true, off: false },
+  '--mmproj-auto': { key: 'noMmproj', on: false, off: true },
+  '--mmproj-offload': { key: 'noMmprojOffload', on: false, off: true },
 };
 
 function apply(

@@ -43,6 +43,11 @@ export function cacheSpecs(input: CacheInput): SizedCache[] {
   return caches;
 }
 
+/** The cache of the drafting blocks' own context: K and V of these blocks alone. */
+export function draftingCaches(input: CacheInput, layers: readonly number[]): SizedCache[] {
+  return [plainCache(input, { kind: 'full', cells: input.context.nCtxSeq, layers })];
+}
+
 /** min(cells of the others, window x sequences that share the cache + n_ubatch), padded; all cells with --swa-full. */
 function slidingCells({ hparams, context, rules }: CacheInput, shared = context.kvUnified): number {
   const law = rules as unknown as KvRules;
@@ -82,20 +87,21 @@ function plainCache(input: CacheInput, { kind, cells, layers }: PlainInput): Siz
   };
 }
 
-/** Float32 rows, one for each sequence: R = the convolution's tail, S = the state. */
+/** Float32 rows, one for each sequence (and each state to go back to): R = the convolution's tail, S = the state. */
 function recurrentCache(input: CacheInput): SizedCache {
   const { hparams, context, rules } = input;
   const rows = Math.max(1, context.nSeqMax);
+  const streams = 1 + (context.nRsSeq ?? 0);
   const { conv, state } = recurrentWidths(hparams);
   return {
     kind: 'recurrent',
     cells: rows,
-    streams: 1,
+    streams,
     layers: recurrentLayers(hparams).map((il) => {
       const part = {
         type: 'f32',
         cells: rows,
-        streams: 1,
+        streams,
         place: layerPlace(il, input),
         oneRow: (rules as unknown as KvRules)['kv.oneRow'],
       } as const;

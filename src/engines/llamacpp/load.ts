@@ -4,12 +4,14 @@ import type { BufferKind } from '../../plan/types.ts';
 import type { GgufModel } from '../../spec/gguf.ts';
 import { estimateCompute } from './compute-estimate.ts';
 import { contextParams } from './context.ts';
+import type { DraftLoad } from './drafting.ts';
 import { computeBuffers } from './graph/index.ts';
 import type { LlamaHparams } from './hparams.ts';
-import { cacheBytes, cacheSpecs, type SizedCache } from './kv.ts';
+import { type CacheBuffers, cacheBytes, cacheSpecs, type SizedCache } from './kv.ts';
 import { modelBuffers } from './model-buffers.ts';
-import { outputBuffer } from './output.ts';
+import { type OutputBuffer, outputBuffer } from './output.ts';
 import { type LlamaPlacement, placeModel } from './placement.ts';
+import type { ProjectorLoad } from './projector.ts';
 import type { LlamaRules } from './rules.ts';
 import type { ComputeBuffers, ContextParams, LlamaOptions, Place } from './types.ts';
 
@@ -35,6 +37,9 @@ export interface LlamaLoad {
   compute: ComputeBuffers;
   bytes: Record<BufferKind, PlaceBytes>;
   notes: readonly string[];
+  /** What lies beside the model: counted wherever memory is, but in no buffer of the model's own. */
+  draft?: DraftLoad;
+  projector?: ProjectorLoad;
 }
 
 /** Pure and cheap enough to be called some dozens of times. */
@@ -55,21 +60,33 @@ export function loadModel(
       ? (computeBuffers(graph) ?? estimateCompute(graph))
       : { gpus: [], host: 0, nodes: 0, splits: 0, singleSplits: 0, copies: 1, confidence: 'exact' as const };
   const { mapped, pinned, host, repack } = buffers;
-  const bytes: LlamaLoad['bytes'] = {
-    model: present({ ...perGpu(buffers.gpus), mapped, pinned, cpu: host, repack }),
-    kv: placed(cached.kv),
-    rs: placed(cached.rs),
-    compute: present({ ...perGpu(compute.gpus), [freeBytes.length > 0 ? 'pinned' : 'cpu']: compute.host }),
-    output: present({ [output.place]: output.bytes }),
-  };
+  const weights = { ...perGpu(buffers.gpus), mapped, pinned, cpu: host, repack };
   return {
     ...(refused === undefined ? {} : { refusal: refused }),
     context,
     placement,
     caches,
     compute,
-    bytes,
+    bytes: buffersByPlace({ weights, cached, compute, output, gpus: freeBytes.length }),
     notes: [...placement.notes, ...notes],
+  };
+}
+
+/** The buffers of a load by kind and place; what is empty is left out. */
+export function buffersByPlace(input: {
+  weights: PlaceBytes;
+  cached: CacheBuffers;
+  compute: ComputeBuffers;
+  output: OutputBuffer;
+  gpus: number;
+}): LlamaLoad['bytes'] {
+  const { weights, cached, compute, output, gpus } = input;
+  return {
+    model: present(weights),
+    kv: placed(cached.kv),
+    rs: placed(cached.rs),
+    compute: present({ ...perGpu(compute.gpus), [gpus > 0 ? 'pinned' : 'cpu']: compute.host }),
+    output: present({ [output.place]: output.bytes }),
   };
 }
 
@@ -85,7 +102,12 @@ function present(bytes: PlaceBytes): PlaceBytes {
   return Object.fromEntries(Object.entries(bytes).filter(([, n]) => n > 0));
 }
 
-/** Bytes of all kinds on one place. */
-export function bytesAt({ bytes }: Pick<LlamaLoad, 'bytes'>, place: string): number {
-  return Object.values(bytes).reduce((sum, places) => sum + (places[place] ?? 0), 0);
+/** Bytes of all kinds on one place, those of a draft and of a projector included. */
+export function bytesAt(
+  { bytes, draft, projector }: Pick<LlamaLoad, 'bytes' | 'draft' | 'projector'>,
+  at: string,
+): number {
+  const own = Object.values(bytes).reduce((sum, places) => sum + (places[at] ?? 0), 0);
+  const beside = projector?.place === at ? projector.modelBytes + projector.computeBytes : 0;
+  return own + beside + (draft ? bytesAt(draft, at) : 0);
 }

@@ -19,6 +19,9 @@ interface PlacementRules {
   'placement.overrides': boolean;
   'placement.draftTensorsSkipped': 'all' | readonly string[];
   'placement.draftTensorsKept': readonly string[];
+  'placement.draftTensorsOnDemand': boolean;
+  /** Types of tables that CUDA looks rows up in; null: all that files have. */
+  rowLookups: readonly string[] | null;
 }
 
 export interface PlacementInput {
@@ -69,7 +72,8 @@ export function placeModel(input: PlacementInput): LlamaPlacement {
   });
   const asked = overrideList(options);
   const overrides = law['placement.overrides'] ? asked : [];
-  const tensorPlaces = tensorPlacer({ law, hparams, layers, overrides });
+  const drafts = options.specType?.includes('draft-mtp') === true;
+  const tensorPlaces = tensorPlacer({ law, hparams, layers, overrides, drafts });
   const output = layers[hparams.layers]!;
   const hasOutput = model.tensors.some(({ name }) => name === 'output.weight');
   const embedding = overridePlace('token_embd.weight', overrides) ?? output;
@@ -154,12 +158,21 @@ interface PlacerInput {
   hparams: LlamaHparams;
   layers: readonly Place[];
   overrides: readonly Override[];
+  /** Blocks of multi-token prediction are asked to draft. */
+  drafts: boolean;
 }
 
-function tensorPlacer({ law, hparams, layers, overrides }: PlacerInput): (tensor: GgufTensor) => readonly Place[] {
+function tensorPlacer({
+  law,
+  hparams,
+  layers,
+  overrides,
+  drafts,
+}: PlacerInput): (tensor: GgufTensor) => readonly Place[] {
   const cache = new Map<string, readonly Place[]>();
   const skipped = law['placement.draftTensorsSkipped'];
-  const skipsDraft = skipped === 'all' || skipped.includes(hparams.architecture);
+  const wanted = drafts && law['placement.draftTensorsOnDemand'];
+  const skipsDraft = !wanted && (skipped === 'all' || skipped.includes(hparams.architecture));
   const kept = law['placement.draftTensorsKept'].map((pattern) => new RegExp(pattern));
   const onHost = law['placement.hostTensors'].map((pattern) => new RegExp(pattern));
   const asOutput = law['placement.outputTensors'][hparams.architecture] ?? [];
@@ -187,9 +200,12 @@ function tensorPlacer({ law, hparams, layers, overrides }: PlacerInput): (tensor
     const forced = usual.length > 0 && overrides.length > 0 ? overridePlace(name, overrides) : undefined;
     return forced === undefined ? usual : [forced];
   };
-  return ({ name }) => {
-    const known = cache.get(name) ?? place(name);
-    cache.set(name, known);
+  // A table that no GPU looks rows up in stays on the host.
+  const lookedUp = (tensor: GgufTensor): boolean =>
+    tensor.name !== 'per_layer_token_embd.weight' || !law.rowLookups || law.rowLookups.includes(tensor.type);
+  return (tensor) => {
+    const known = cache.get(tensor.name) ?? (lookedUp(tensor) ? place(tensor.name) : ['cpu']);
+    cache.set(tensor.name, known);
     return known;
   };
 }

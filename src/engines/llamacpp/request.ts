@@ -24,7 +24,8 @@ export interface LlamaRequest {
   concurrency?: number;
   /** Multimodal projector and its file's tensors, on the first GPU. */
   projector?: GgufModel;
-  draft?: { model: GgufModel; options: LlamaOptions };
+  /** Draft model; its options are the request's own. `name` is what it is called in the plan. */
+  draft?: { model: GgufModel; name: string; scheme: string };
   /** Every figure counts as estimated. */
   assumed?: boolean;
 }

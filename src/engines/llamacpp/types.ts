@@ -31,6 +31,8 @@ export interface ContextParams {
   causal: boolean;
   /** Logits that the worst-case graph reserves. */
   nOutputsMax: number;
+  /** Recurrent states that are kept of each sequence beside the current one, to go back to. */
+  nRsSeq?: number;
 }
 
 /** A device index, or the host. */
@@ -72,6 +74,8 @@ export interface GraphInput {
   rules: LlamaRules;
   /** A load of -fit that only measures (no_alloc): the prompt's graph alone counts, and nothing of it is pinned to a device. */
   measuring?: boolean;
+  /** A context of the blocks of multi-token prediction alone. */
+  drafting?: boolean;
 }
 
 export interface ComputeBuffers {

@@ -39,6 +39,8 @@ export interface FitInput {
   hostTotalBytes?: number;
   rules: LlamaRules;
   measure: Measure;
+  /** Per GPU, what the build adds to its margin: a projector, in some builds a draft. Bytes. */
+  reservedBytes?: readonly number[];
 }
 
 /** llama.cpp gives up and goes on with what it has (COMMON_PARAMS_FIT_STATUS_FAILURE). */
@@ -90,7 +92,9 @@ export function startRun(input: FitInput): FitRun {
   return {
     input,
     devices,
-    margins: marginsOf(options, Math.max(devices.length, 1)),
+    margins: marginsOf(options, Math.max(devices.length, 1)).map(
+      (margin, i) => margin + (input.reservedBytes?.[i] ?? 0),
+    ),
     free: [],
     total: devices.map((id) => input.totalBytes[id] ?? 0),
     blocks: hparams.layers - (rules['fit.countsDraftBlocks'] === true ? 0 : hparams.nextnLayers),
