@@ -9,6 +9,7 @@ import { deciBuilders } from './deci.ts';
 import { decoderBuilders } from './decoders.ts';
 import { deepseekBuilders } from './deepseek.ts';
 import { denseBuilders } from './dense.ts';
+import { diffusionBuilders } from './diffusion.ts';
 import { gatedBuilders } from './gated.ts';
 import { gemmaBuilders } from './gemma.ts';
 import { gemma3nBuilders } from './gemma3n.ts';
@@ -51,6 +52,7 @@ export const architectures: Readonly<Record<string, GraphBuilder>> = {
   ...graniteBuilders,
   ...latentBuilders,
   ...deciBuilders,
+  ...diffusionBuilders,
 };
 
 /** Copies of every input that the scheduler keeps with pipeline parallelism (GGML_SCHED_MAX_COPIES). */
