@@ -31,6 +31,8 @@ export interface AttentionParts {
   /** Scores are biased by distance. */
   alibi?: boolean;
   /** Latent attention: results pass through a matrix for each head; with `rank` the first so many values of a key are its value. */
+  /** What a layer's own choice of tokens does to the mask. */
+  refineMask?(mask: GraphTensor): GraphTensor;
   latent?: { rank?: number; values: GraphTensor };
   /** Order in which projections enter the graph. */
   order?: 'qvk' | 'qkv';
@@ -63,7 +65,7 @@ export function attention(b: Build, parts: AttentionParts): GraphTensor {
     q,
     k: keys,
     v: rank ? startOf(b, keys, rank) : readValues(b, inputs, cacheLayer),
-    mask: inputs.mask,
+    mask: parts.refineMask?.(inputs.mask) ?? inputs.mask,
     perHead: latent?.values,
   });
   if (valueRotation) t = rotate(b, t, valueRotation);

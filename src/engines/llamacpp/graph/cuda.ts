@@ -55,6 +55,8 @@ export function cudaSupports(t: GraphTensor, device: number, rules: CudaRules): 
       return isContiguous(t.src[0]!, 2);
     case 'flash_attn_ext':
       return flashAttentionRuns(t, rules.flash);
+    case 'lightning_indexer':
+      return scoresTokens(t.src[0]!.ne[1], t.src[0]!.ne[0]);
     case 'ssm_scan':
       return t.variant === 'all' || (t.variant !== 'none' && scans(t));
     case 'ssm_conv':
@@ -91,6 +93,10 @@ function multiplies(t: GraphTensor): boolean {
   if (a.nb[0] !== ggmlTypes[a.type].bytes || b.nb[0] !== ggmlTypes[b.type].bytes) return false;
   return b.type !== 'f16' || a.type === 'f16';
 }
+
+/** Heads and their size for which the indexer's kernel exists. */
+export const scoresTokens = (heads: number, length: number): boolean =>
+  length === 128 && (heads === 32 || heads === 64);
 
 /** The selective scan's kernels: Mamba-2 with states of 128 or 256, Mamba with states of 16. */
 function scans(t: GraphTensor): boolean {

@@ -1,8 +1,10 @@
 // DeepSeek V2 and V3 and what is built like them (Kimi K2, GLM 4.7 Flash, GigaChat 3): keys and values come out of a short common
 // vector, which alone is cached; files from before that cache expanded keys and values. Law: src/models/deepseek2.cpp.
+import type { AttentionParts } from './attention.ts';
 import { layerNorm, linear, norm, type Qkv } from './blocks.ts';
 import type { Build, GraphBuilder } from './build.ts';
 import { leadingDense } from './experts.ts';
+import type { MixtureParts } from './mixture.ts';
 import { type At, attentionScale, type DecoderParts, rotated, serialDecoder } from './serial.ts';
 import type { GraphTensor } from './tensor.ts';
 
@@ -80,12 +82,14 @@ function joined(b: Build, plain: GraphTensor, turned: GraphTensor): GraphTensor 
 }
 
 /** Queries in the space of the common vector: one key head for all of them. */
-function absorbed(at: At, x: GraphTensor): Qkv {
+const absorbed = (at: At, x: GraphTensor): Qkv => absorbedOf(at, x, queries(at, x), lawOf(at.b)['latent.queries']);
+
+/** The same of queries that are there already. */
+export function absorbedOf(at: At, x: GraphTensor, product: GraphTensor, cut: 'whole' | 'parts'): Qkv {
   const { b, layer, positions } = at;
   const { tokens } = b.batch;
   const s = latentOf(b, layer);
-  let q = queries(at, x);
-  if (lawOf(b)['latent.queries'] === 'whole') q = b.reshape(q, s.key, s.heads, tokens);
+  const q = cut === 'whole' ? b.reshape(product, s.key, s.heads, tokens) : product;
   const { common, shared } = compressed(at, x, s);
   const { plain, turning } = queryParts(b, q, s);
   const turned = b.rope(turning, positions);
@@ -117,15 +121,13 @@ function expanded(at: At, x: GraphTensor): Qkv {
   return { q: joined(b, plain, b.rope(turning, positions)), k, v };
 }
 
-const absorbing: DecoderParts = {
-  project: absorbed,
-  attend: ({ b, layer }) => ({
-    latent: {
-      values: b.layerWeight(layer, 'attn_v_b.weight'),
-      ...(!lawOf(b)['latent.cachesValues'] && { rank: latentOf(b, layer).rank }),
-    },
-  }),
-};
+/** What attention needs to know of the common vector. */
+export function latentLayers({ b, layer }: At): Pick<AttentionParts, 'latent'> {
+  const values = b.layerWeight(layer, 'attn_v_b.weight');
+  return { latent: lawOf(b)['latent.cachesValues'] ? { values } : { values, rank: latentOf(b, layer).rank } };
+}
+
+const absorbing: DecoderParts = { project: absorbed, attend: latentLayers };
 
 /** Mistral Large 3: queries are scaled by their position. */
 function tempered(b: Build, parts: DecoderParts): DecoderParts {
@@ -134,11 +136,15 @@ function tempered(b: Build, parts: DecoderParts): DecoderParts {
   return { ...parts, rotate: (_, { q, k, v }) => ({ q: b.mul(q, scale), k, v }) };
 }
 
-const deepseek2: GraphBuilder = (b) =>
+/** Latent attention over all tokens, then networks, of which leading ones are dense. */
+export function latentDecoder(b: Build, given: Partial<MixtureParts> = {}): void {
   serialDecoder(b, {
     ...tempered(b, b.hp.mla ? absorbing : { project: expanded }),
-    network: (at, x) => leadingDense(at, x),
+    network: (at, x) => leadingDense(at, x, given),
   });
+}
+
+const deepseek2: GraphBuilder = (b) => latentDecoder(b);
 
 /** DeepSeek-OCR's language model has plain attention. */
 const deepseek2Ocr: GraphBuilder = (b) =>

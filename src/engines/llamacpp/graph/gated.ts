@@ -1,33 +1,22 @@
 // Decoders whose attention is multiplied by a gate before its output projection, a value for each head or for each element.
 // Law: src/models/afmoe.cpp, laguna.cpp, step35.cpp.
-import { layerNorm, linear, type Qkv, qkv } from './blocks.ts';
+import { layerNorm, linear, type Qkv } from './blocks.ts';
 import type { Build, GraphBuilder } from './build.ts';
 import { byRouter, gathersLast, gatingOf, leadingDense } from './experts.ts';
 import { type At, type DecoderParts, flatQkv, ropeFactors, rotated, serialDecoder } from './serial.ts';
 import type { GraphTensor } from './tensor.ts';
 
-interface Gate {
-  activation: 'sigmoid' | 'softplus';
-  project?(at: At, x: GraphTensor): Qkv;
-}
-
 /** Attention without its output projection; then the gate, which reads the same norm as Q, K and V, and the projection. */
-function gated({ activation, project }: Gate): DecoderParts {
-  let normed: GraphTensor | undefined;
-  return {
-    project: (at, x) => {
-      normed = x;
-      return project?.(at, x) ?? qkv(at.b, x, at.layer);
-    },
-    attend: () => ({ output: null }),
-    finishAttention: (at, x) => {
-      const { b, layer } = at;
-      return linear(b, layer, 'attn_output', gatedRows(at, x, normed!, activation));
-    },
-  };
-}
+const gated = (activation: Gate): DecoderParts => ({
+  attend: () => ({ output: null }),
+  finishAttention: (at, x, normed) => projected(at, gatedRows(at, x, normed, activation)),
+});
 
-function gatedRows({ b, layer }: At, x: GraphTensor, normed: GraphTensor, activation: Gate['activation']): GraphTensor {
+type Gate = 'sigmoid' | 'softplus';
+
+const projected = ({ b, layer }: At, x: GraphTensor): GraphTensor => linear(b, layer, 'attn_output', x);
+
+function gatedRows({ b, layer }: At, x: GraphTensor, normed: GraphTensor, activation: Gate): GraphTensor {
   const weight = b.layerOptional(layer, 'attn_gate.weight');
   if (!weight) return x;
   const gate = b.unary(activation, linear(b, layer, 'attn_gate', normed));
@@ -45,13 +34,13 @@ function perhapsNormed({ b, layer }: At, { q, k, v }: Qkv): Qkv {
 }
 
 /** Norms before and after attention and network; every fourth layer is not rotated. */
-const afmoe: GraphBuilder = (b) => {
-  const attention = gated({ activation: 'sigmoid' });
+const afmoe: GraphBuilder = (b) =>
   serialDecoder(b, {
-    ...attention,
+    ...gated('sigmoid'),
     embed: (_, x) => b.scale(x),
     rotate: (at, x) => ((at.layer + 1) % 4 !== 0 ? rotated(at, perhapsNormed(at, x)) : perhapsNormed(at, x)),
-    finishAttention: (at, x) => layerNorm(b, attention.finishAttention!(at, x), at.layer, 'post_attention_norm'),
+    finishAttention: (at, x, normed) =>
+      layerNorm(b, projected(at, gatedRows(at, x, normed, 'sigmoid')), at.layer, 'post_attention_norm'),
     network: (at, x) => leadingDense(at, x, { gating: gatingOf(b, 'sigmoid') }),
     afterNetwork: (at, x) => layerNorm(b, x, at.layer, 'post_ffw_norm'),
   });
@@ -59,7 +48,7 @@ const afmoe: GraphBuilder = (b) => {
 
 const laguna: GraphBuilder = (b) =>
   serialDecoder(b, {
-    ...gated({ activation: 'softplus' }),
+    ...gated('softplus'),
     rotate: (at, x) => rotated(at, perhapsNormed(at, x)),
     network: (at, x) => leadingDense(at, x, { gating: gatingOf(b, 'sigmoid') }),
   });
@@ -77,10 +66,8 @@ function headsOf(b: Build, layer: number, { q, k, v }: Qkv): Qkv {
 /** Step 3.5: the numbers of heads differ by layer, and frequency factors are those of layers that see all. */
 const step35: GraphBuilder = (b) =>
   serialDecoder(b, {
-    ...gated({
-      activation: 'sigmoid',
-      project: (at, x) => headsOf(b, at.layer, flatQkv(b, x, at.layer)),
-    }),
+    ...gated('sigmoid'),
+    project: (at, x) => headsOf(b, at.layer, flatQkv(b, x, at.layer)),
     rotate: (at, x) => rotated(at, perhapsNormed(at, x), b.hp.sliding[at.layer] ? undefined : ropeFactors(at)),
     network: (at, x) => byRouter(at, x, { gating: gatingOf(b, 'sigmoid') }),
     gathersLast: gathersLast(b),

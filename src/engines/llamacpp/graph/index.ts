@@ -33,6 +33,7 @@ import { amongGpus, withOnlyGpu } from './single-gpu.ts';
 export const architectures: Readonly<Record<string, GraphBuilder>> = {
   ...denseBuilders,
   ...decoderBuilders,
+import { sparseBuilders } from './sparse.ts';
   ...gemmaBuilders,
   ...gemma3nBuilders,
   ...gemma4Builders,
@@ -57,6 +58,7 @@ export const architectures: Readonly<Record<string, GraphBuilder>> = {
 
 /** Copies of every input that the scheduler keeps with pipeline parallelism (GGML_SCHED_MAX_COPIES). */
 const pipelineCopies = 4;
+  ...sparseBuilders,
 
 interface Reserved {
   bytes: number[];

@@ -201,6 +201,18 @@ export class GraphOps extends Graph {
     return this.tensor({ op: 'argsort', type: 'i32', ne: a.ne, src: [a] });
   }
 
+  /** The places of the largest values of a row. */
+  topK(a: GraphTensor, k: number): GraphTensor {
+    return this.tensor({ op: 'top_k', type: 'i32', ne: [k, a.ne[1], a.ne[2], a.ne[3]], src: [a] });
+  }
+
+  /** Scores of all cached keys for every query, summed over the weighted heads. */
+  lightningIndexer(x: { q: GraphTensor; k: GraphTensor; weights: GraphTensor; mask: GraphTensor }): GraphTensor {
+    const { q, k, weights, mask } = x;
+    const ne: Quad = [k.ne[2], q.ne[2], 1, q.ne[3]];
+    return this.tensor({ op: 'lightning_indexer', type: 'f32', ne, src: [q, k, weights, mask] });
+  }
+
   sumRows(a: GraphTensor): GraphTensor {
     return this.tensor({ op: 'sum_rows', type: a.type, ne: [1, a.ne[1], a.ne[2], a.ne[3]], src: [a] });
   }

@@ -51,6 +51,7 @@ export type Op =
   | 'argsort'
   | 'top_k'
   | 'flash_attn_ext'
+  | 'lightning_indexer'
   | 'ssm_conv'
   | 'ssm_scan'
   | 'gated_delta_net'
