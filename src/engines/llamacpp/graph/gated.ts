@@ -44,7 +44,6 @@ const afmoe: GraphBuilder = (b) =>
     network: (at, x) => leadingDense(at, x, { gating: gatingOf(b, 'sigmoid') }),
     afterNetwork: (at, x) => layerNorm(b, x, at.layer, 'post_ffw_norm'),
   });
-};
 
 const laguna: GraphBuilder = (b) =>
   serialDecoder(b, {
