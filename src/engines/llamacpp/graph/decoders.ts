@@ -176,11 +176,13 @@ const bitnet: GraphBuilder = (b) =>
 function headsOfOne({ b, layer }: At, x: GraphTensor): Qkv {
   const [heads, kvHeads, size] = [b.hp.heads[layer]!, b.hp.kvHeads[layer]!, b.hp.keyLength[layer]!];
   const fused = b.reshape(linear(b, layer, 'attn_qkv', x), size, heads + 2 * kvHeads, b.batch.tokens);
-  const part = (count: number, from: number) =>
-    b.view(fused, { ne: [size, count, b.batch.tokens], nb: [fused.nb[1], fused.nb[2]], offset: fused.nb[1] * from });
-  const v = part(kvHeads, heads + kvHeads);
-  const copies = (b.input.rules['dense.copiesValues'] as readonly string[]).includes(b.hp.architecture);
-  return { q: part(heads, 0), k: part(kvHeads, heads), v: copies ? b.cont(v) : v };
+  const copied = b.input.rules['dense.openelmCopies'] as string;
+  const part = (name: string, count: number, from: number) => {
+    const nb = [fused.nb[1], fused.nb[2]];
+    const view = b.view(fused, { ne: [size, count, b.batch.tokens], nb, offset: fused.nb[1] * from });
+    return copied.includes(name) ? b.cont(view) : view;
+  };
+  return { q: part('q', heads, 0), k: part('k', kvHeads, heads), v: part('v', kvHeads, heads + kvHeads) };
 }
 
 /** Layers have different numbers of heads. */
