@@ -51,7 +51,7 @@ describe('recipes', () => {
           improves(less!, more!);
         },
       ),
-      { numRuns: 25 },
+      { numRuns: 15 },
     );
   });
 
@@ -78,7 +78,7 @@ describe('recipes', () => {
           improves(less!, more!);
         },
       ),
-      { numRuns: 25 },
+      { numRuns: 15 },
     );
   });
 });

@@ -104,7 +104,7 @@ export function illegalOptions(recipe: LlamaQuantizeRecipe): string[] {
   return wrong;
 }
 
-/** Names that a scheme of a recipe may have (compressed-tensors quantization/quant_scheme.py PRESET_SCHEMES, 0.18). */
+/** Names that a scheme may have (compressed-tensors 0.19 quantization/quant_scheme.py PRESET_SCHEMES, other widths left out). */
 export const compressedTensorsSchemes: readonly string[] = [
   'UNQUANTIZED',
   'W8A16',

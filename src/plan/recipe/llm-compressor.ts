@@ -67,7 +67,7 @@ function escaped(text: string): string {
 }
 
 /** The scheme of a module under a recipe: none where the ignore list names it or no group does; more than one is a fault. */
-export function schemesOf(recipe: Pick<LlmCompressorRecipe, 'configGroups' | 'ignore'>, name: string): ModuleScheme[] {
+function schemesOf(recipe: Pick<LlmCompressorRecipe, 'configGroups' | 'ignore'>, name: string): ModuleScheme[] {
   if (recipe.ignore.some((entry) => matchesTarget(entry, name))) return ['bf16'];
   const found = recipe.configGroups.filter(({ targets }) => targets.some((target) => matchesTarget(target, name)));
   return found.length === 0 ? ['bf16'] : found.map(({ scheme }) => scheme);

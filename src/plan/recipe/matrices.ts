@@ -40,7 +40,9 @@ export function linearGroups(architecture: Architecture): TensorGroup[] {
 export function isCandidate(group: TensorGroup): boolean {
   const { linear, shape, layers, part, dtype, role, name } = group;
   if (!linear || shape.length !== 2 || !layers || part !== 'text' || dtype || !name.includes('{layer}')) return false;
-  if (role === 'lm-head' || role === 'router' || role === 'shared-router' || role === 'indexer') return false;
+  if (role === 'lm-head' || role === 'router' || role === 'shared-router') return false;
+  // Sparse attention's indexer stays, but where its rows are some of the qkv matrix's (MiniMax-M3).
+  if (role === 'indexer' && !group.merge?.endsWith('.qkv_proj')) return false;
   return !publishedIgnore.some((entry) => matchesTarget(entry, modulePaths(group, 0)[0]!));
 }
 

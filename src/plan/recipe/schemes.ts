@@ -13,7 +13,7 @@ export interface MatrixShape {
   count: number;
 }
 
-export const groupSize = 128;
+const groupSize = 128;
 
 interface SchemeFields {
   /** The preset of compressed-tensors with these arguments; W8A16 there came in groups of 128 from 0.18 on, in channels before. */

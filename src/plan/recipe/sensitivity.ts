@@ -9,7 +9,7 @@ import type { GgufModel, GgufTensor } from '../../spec/gguf.ts';
 import { ggmlLoss } from './loss.ts';
 
 /** The mixes that their sizes are named after. */
-export const revealingMixes = ['q2_k', 'q3_k_m', 'q4_k_m', 'q5_k_m'] as const satisfies readonly MixName[];
+const revealingMixes = ['q2_k', 'q3_k_m', 'q4_k_m', 'q5_k_m'] as const satisfies readonly MixName[];
 
 /** Mixes that say how few bits a tensor may have; the second list with an importance matrix. */
 const plainMixes = [

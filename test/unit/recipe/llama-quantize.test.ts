@@ -115,7 +115,7 @@ describe('recipes for llama-quantize', () => {
   it.each(models)('%s: the line gives the types and the bytes claimed', (id) => {
     const model = gguf(id);
     const { least, most } = ggufRecipeRange(model, false);
-    for (const share of [0, 0.1, 0.3, 0.7, 1]) {
+    for (const share of [0, 0.2, 0.8]) {
       const budgetBytes = Math.floor(least + share * (most - least));
       const recipe = ggufRecipe({ model, budgetBytes });
       expect(recipe.fits).toBe(true);

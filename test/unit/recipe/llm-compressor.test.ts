@@ -36,6 +36,7 @@ const models = [
   'llama-3.2-1b',
   'llama-4-scout',
   'minicpm3-4b',
+  'minimax-m3',
   'mistral-small-3.2-24b',
   'mixtral-8x7b',
   'nemotron-nano-9b-v2',
