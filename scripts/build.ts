@@ -19,6 +19,12 @@ const commandBundles: Plugin = {
         ${readFileSync(path, 'utf8').replace(/import\('\.\/commands\/([\w-]+)\.ts'\)/g, "command('$1.cjs')")}`,
       loader: 'ts',
     }));
+    // llama.cpp's plans are a bundle of their own: a plan for vLLM does not read it.
+    builder.onLoad({ filter: /src\/commands\/plan-request\.ts$/ }, ({ path }) => ({
+      contents: `import { loadBundle } from '../bundle.ts';
+        ${readFileSync(path, 'utf8').replace("import('./plan-llama.ts')", "loadBundle(new URL('./plan-llama.cjs', import.meta.url))")}`,
+      loader: 'ts',
+    }));
     // commander starts other programs only for subcommands in files of their own; loading what that takes costs milliseconds.
     builder.onLoad({ filter: /commander\/lib\/command\.js$/ }, ({ path }) => ({
       contents: readFileSync(path, 'utf8')
@@ -42,6 +48,7 @@ const commandBundles: Plugin = {
 
 const commands = [
   'plan',
+  'plan-llama',
   'simulate',
   'simulate-worker',
   'quantize',

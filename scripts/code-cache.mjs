@@ -9,11 +9,23 @@ const dist = pathToFileURL(`${process.argv[2]}/`);
 const typical = {
   plan: ['--model', 'llama-7b', '--gpu', 'rtx4090'],
   simulate: ['--model', 'llama-7b', '--gpu', 'rtx4090', '--workload', 'sharegpt', '--limit', '200'],
+  quantize: ['--model', 'llama-3.1-8b', '--gpu', 'rtx4090'],
   list: ['gpus'],
   show: ['gpu', 'rtx4090'],
   schema: ['plan'],
   completion: ['bash'],
   root: ['--help'],
+};
+/** What `vram plan` hands on for llama.cpp. */
+const llamaArguments = {
+  model: 'llama-3.1-8b',
+  gpu: 'rtx3060',
+  engine: 'llama.cpp',
+  given: { quantization: 'q4_k_m' },
+  llama: { ctxSize: 8192 },
+  require: [],
+  matrix: false,
+  explain: false,
 };
 const io = {
   out() {},
@@ -37,5 +49,6 @@ for (const name of readdirSync(dist).filter((file) => file.endsWith('.cjs') && f
   script.runInThisContext()(module.exports, createRequire(url), module, file, dirname(file));
   const words = typical[name.replace('.cjs', '')];
   if (words) await module.exports.run(words, io);
+  if (name === 'plan-llama.cjs') await module.exports.planLlamaArguments(llamaArguments, io);
   writeFileSync(`${file}.cache`, script.createCachedData());
 }

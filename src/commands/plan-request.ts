@@ -16,10 +16,11 @@ import type { GgufModel } from '../spec/gguf.ts';
 import type { GpuSpec } from '../spec/gpu.ts';
 import type { LlamaOptions } from '../spec/llama-options.ts';
 import { defaultParallel, type EngineOptions } from '../spec/options.ts';
+import { checkListOptions } from './gpu-list.ts';
 import { assumedModel, checkChoices, freeMemory, schemeFor } from './plan-checks.ts';
 import { draftOf, withDraftMethod } from './plan-draft.ts';
 import { optionsOf, readExisting, schemeOfMethod } from './plan-existing.ts';
-import { checkListOptions, gpuList } from './plan-gpus.ts';
+import { gpuList } from './plan-gpus.ts';
 import { servedModel } from './served.ts';
 
 export interface PlanArguments {

@@ -6,9 +6,9 @@ import { checkRequirement, parseRequirement } from '../plan/require.ts';
 import { parseCount } from '../spec/count.ts';
 import { makeCommand, parseCommand } from './command.ts';
 import { addEngineOptions, collect, readPlanArguments } from './engine-arguments.ts';
+import { renderGpuList } from './gpu-list.ts';
 import { addLlamaOptions, readLlamaOptions, withLongNames } from './llama-arguments.ts';
 import { formNamed, styleFor, tellDiagnostics, tellFailedRequirements, writeOutput } from './output.ts';
-import { renderGpuList } from './plan-gpus.ts';
 import { formats, planCarriesDiagnostics, renderPlan } from './plan-render.ts';
 import { type PlanArguments, planArguments } from './plan-request.ts';
 
