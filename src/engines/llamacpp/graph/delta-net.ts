@@ -30,17 +30,24 @@ export function convolutionInput(b: Build, inputs: StateInputs, layer: number, m
   const cache = stateTensor(b, inputs, layer, 'conv');
   const before = b.reshape(readStates(b, inputs, cache), tail, channels, sequences);
   const all = b.concat(before, b.transpose(mixed), 0);
-  const last = b.view(all, {
-    ne: [tail, channels, sequences],
-    nb: [all.nb[1], all.nb[2]],
-    offset: b.rowSize(all.type, all.ne[0] - tail),
-  });
-  b.expand(b.cpy(last, b.view(cache, { ne: [tail * channels, sequences], nb: [cache.nb[1]] })));
+  const kept = statesKept(b);
+  for (let state = 1; state <= kept; state++) {
+    const last = b.view(all, {
+      ne: [tail, channels, sequences],
+      nb: [all.nb[1], all.nb[2]],
+      offset: b.rowSize(all.type, Math.max(0, all.ne[0] - tail - kept + state)),
+    });
+    b.expand(b.cpy(last, b.view(cache, { ne: [tail * channels, sequences], nb: [cache.nb[1]] })));
+  }
   return all;
 }
 
+/** States of each sequence that are written back: the last, and those that a draft may have to go back to. */
+const statesKept = (b: Build): number => 1 + (b.context.nRsSeq ?? 0);
+
 /** The delta rule over the batch's tokens; the new state goes back to the cache (build_recurrent_attn). */
 export function deltaNet(b: Build, x: DeltaInput, states: GraphTensor, kernels: DeltaKernels): GraphTensor {
+  if (statesKept(b) > 1) return keepingStates(b, x, states);
   const { output, state } = delta(b, x, kernels);
   const row = { ne: [states.ne[0], b.batch.sequences], nb: [states.nb[1]] };
   b.expand(b.cpy(state, b.view(states, row)));

@@ -6,7 +6,7 @@ import { leadingDense } from './experts.ts';
 import { type At, rotated, serialDecoder } from './serial.ts';
 
 /** Norms of Q and K where the model has them, then rotations. */
-function perhapsNormed(at: At, x: Qkv): Qkv {
+export function perhapsNormed(at: At, x: Qkv): Qkv {
   const { b, layer } = at;
   const normed = (t: Qkv['q'], name: string) =>
     b.layerOptional(layer, `${name}.weight`) ? layerNorm(b, t, layer, name) : t;

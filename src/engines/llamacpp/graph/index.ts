@@ -22,6 +22,7 @@ import { latentBuilders } from './latent.ts';
 import { lfm2Builders } from './lfm2.ts';
 import { mambaBuilders } from './mamba.ts';
 import { moeBuilders } from './moe.ts';
+import { draftingBuilders } from './nextn.ts';
 import { olderBuilders } from './older.ts';
 import { phiBuilders } from './phi.ts';
 import { qwen35Builders } from './qwen35.ts';
@@ -98,8 +99,9 @@ export function plannedGraph(asked: GraphInput, which: 'prompt' | 'single' = 'pr
   return reserve(new Build(input, batch, byName), builder).plan;
 }
 
-function builderOf({ hparams }: GraphInput): GraphBuilder | undefined {
-  return Object.hasOwn(architectures, hparams.architecture) ? architectures[hparams.architecture] : undefined;
+function builderOf({ hparams, drafting }: GraphInput): GraphBuilder | undefined {
+  const builders = drafting ? draftingBuilders : architectures;
+  return Object.hasOwn(builders, hparams.architecture) ? builders[hparams.architecture] : undefined;
 }
 
 /** Pipeline parallelism: several GPUs hold every layer and every cache, and no tensor lies elsewhere. */

@@ -235,9 +235,9 @@ export class GraphOps extends Graph {
   }
 
   /** Operands: q, k, v, g, beta, states. Rows of results and, behind them, the new states. */
-  gatedDeltaNet(src: GraphTensor[]): GraphTensor {
+  gatedDeltaNet(src: GraphTensor[], states = 1): GraphTensor {
     const { ne } = src[2]!;
-    const rows = ne[2] * ne[3] + ne[0] * ne[3];
+    const rows = ne[2] * ne[3] + states * ne[0] * ne[3];
     return this.tensor({ op: 'gated_delta_net', type: 'f32', ne: [ne[0] * ne[1], rows, 1, 1], src });
   }
 

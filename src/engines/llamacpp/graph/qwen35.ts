@@ -41,7 +41,8 @@ function gatedDecoder(b: Build, builder: GraphBuilder, variant: Variant): void {
   draftableHead(b, x, outputs);
 }
 
-function network(b: Build, x: GraphTensor, layer: number): GraphTensor {
+/** A feed-forward network, or a mixture with a gated shared expert. */
+export function network(b: Build, x: GraphTensor, layer: number): GraphTensor {
   if (!b.layerOptional(layer, 'ffn_gate_inp.weight')) return ffn(b, x, { layer, activation: 'silu' });
   const mixed = mixture(b, x, { layer, gating: 'softmax', normalize: true, scaled: scalesExperts(b) });
   if (!b.layerOptional(layer, 'ffn_up_shexp.weight')) return mixed;
@@ -70,7 +71,8 @@ function jointQuery(b: Build, x: GraphTensor, layer: number) {
   };
 }
 
-function gatedAttention(
+/** Attention whose result is gated by what comes out of the same product as Q. */
+export function gatedAttention(
   at: At,
   x: GraphTensor,
   inputs: Parameters<typeof attention>[1]['inputs'],
