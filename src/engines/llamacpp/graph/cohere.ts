@@ -14,7 +14,11 @@ const parts = {
 
 /** Larger models have norms of Q and K. */
 function perhapsNormed({ b, layer }: At, t: GraphTensor, name: string): GraphTensor {
-  return b.layerOptional(layer, `${name}.weight`) ? layerNorm(b, t, layer, name, 'layer') : t;
+  if (!b.layerOptional(layer, `${name}.weight`)) return t;
+  if (b.input.rules['dense.commandViews'] !== true) return layerNorm(b, t, layer, name, 'layer');
+  const [size, heads, tokens] = t.ne;
+  const view = b.view(t.src[0]!, { ne: [size, heads, tokens], nb: [4 * size, 4 * size * heads] });
+  return b.reshape(layerNorm(b, view, layer, name, 'layer'), size, heads, tokens);
 }
 
 const commandR: GraphBuilder = (b) =>

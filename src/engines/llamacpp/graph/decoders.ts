@@ -182,7 +182,14 @@ function headsOfOne({ b, layer }: At, x: GraphTensor): Qkv {
     const view = b.view(fused, { ne: [size, count, b.batch.tokens], nb, offset: fused.nb[1] * from });
     return copied.includes(name) ? b.cont(view) : view;
   };
-  return { q: part('q', heads, 0), k: part('k', kvHeads, heads), v: part('v', kvHeads, heads + kvHeads) };
+  const v = part('v', kvHeads, heads + kvHeads);
+  // At first V entered the cache as rows of all heads.
+  const rows = b.rules.cacheAccess === 'direct' ? b.reshape(v, size * kvHeads, b.batch.tokens) : undefined;
+  return {
+    q: part('q', heads, 0),
+    k: part('k', kvHeads, heads),
+    v: rows ? b.reshape(rows, size, kvHeads, b.batch.tokens) : v,
+  };
 }
 
 /** Layers have different numbers of heads. */

@@ -14,8 +14,9 @@ function keysAndValues(at: At, x: GraphTensor, factors?: GraphTensor): { k: Grap
   const rope = b.hp.ropeDim;
   const nope = key - rope;
   const both = linear(b, layer, 'attn_kv_a_mqa', x);
-  const compressed = b.view(both, { ne: [rank, tokens], nb: [both.nb[1]] });
-  const shared = b.view(both, { ne: [rope, 1, tokens], nb: [both.nb[1], both.nb[1]], offset: 4 * rank });
+  const compressed = perhapsCopied(b, b.view(both, { ne: [rank, tokens], nb: [both.nb[1]] }));
+  const last = { ne: [rope, 1, tokens], nb: [both.nb[1], both.nb[1]], offset: 4 * rank };
+  const shared = perhapsCopied(b, b.view(both, last));
   const normed = norm(b, compressed, { weight: b.layerWeight(layer, 'attn_kv_a_norm.weight'), layer });
   const grown = linear(b, layer, 'attn_kv_b', normed);
   const part = (size: number, from: number) =>
@@ -26,8 +27,13 @@ function keysAndValues(at: At, x: GraphTensor, factors?: GraphTensor): { k: Grap
     });
   const rotated = b.rope(shared, positions, factors);
   const k = b.concat(part(nope, 0), b.repeat(rotated, rope, heads, tokens), 0);
-  return { k, v: b.cont(part(value, nope)) };
+  const v = b.cont(part(value, nope));
+  return { k, v: copiesParts(b) ? b.view(v, { ne: [value * heads, tokens] }) : v };
 }
+
+/** The first builds rotated and normed copies only. */
+const copiesParts = (b: Build): boolean => b.input.rules['latent.copiesParts'] === true;
+const perhapsCopied = (b: Build, t: GraphTensor): GraphTensor => (copiesParts(b) ? b.cont(t) : t);
 
 /** Q's heads with their last part rotated: where it lies, or before v0.5.0 apart and then joined. */
 function queries({ b, layer, positions }: At, q: GraphTensor, factors?: GraphTensor): GraphTensor {
@@ -37,7 +43,8 @@ function queries({ b, layer, positions }: At, q: GraphTensor, factors?: GraphTen
   const nope = size - b.hp.ropeDim;
   const part = (width: number, from: number) =>
     b.view(q, { ne: [width, heads, tokens], nb: [4 * size, 4 * size * heads], offset: 4 * from });
-  return b.concat(part(nope, 0), b.rope(part(b.hp.ropeDim, nope), positions, factors), 0);
+  const turning = perhapsCopied(b, part(b.hp.ropeDim, nope));
+  return b.concat(part(nope, 0), b.rope(turning, positions, factors), 0);
 }
 
 function minicpm3Qkv(at: At, x: GraphTensor): Qkv {

@@ -39,7 +39,13 @@ function withPositions(b: Build, x: GraphTensor): GraphTensor {
   return table ? b.add(x, b.getRows(table, inputPositions(b))) : x;
 }
 
-const gpt2 = serial({ ...wide, embed: withPositions });
+/** Keys as one row of all heads, which some architectures stored at first. */
+function storedKeys({ b }: At, { q, k, v }: Qkv): Qkv {
+  const flat = (b.input.rules['dense.flatKeys'] as readonly string[]).includes(b.hp.architecture);
+  return { q, k: flat ? k.src[0]! : k, v };
+}
+
+const gpt2 = serial({ ...wide, embed: withPositions, rotate: storedKeys });
 
 const bloom = serial({
   ...wide,
@@ -59,15 +65,20 @@ const mpt: GraphBuilder = (b) =>
   });
 
 /** Norms over all heads, in models that have them. */
-function normedRows({ b, layer }: At, { q, k, v }: Qkv): Qkv {
-  if (!b.layerOptional(layer, 'attn_q_norm.weight')) return { q, k, v };
+function normedRows(at: At, { q, k, v }: Qkv): Qkv {
+  const { b, layer } = at;
+  if (!b.layerOptional(layer, 'attn_q_norm.weight')) return storedKeys(at, { q, k, v });
   const across = (t: GraphTensor, name: string) =>
     b.reshape(layerNorm(b, b.reshape(t, t.ne[0] * t.ne[1], t.ne[2]), layer, name, 'layer'), ...t.ne);
   return { q: across(q, 'attn_q_norm'), k: across(k, 'attn_k_norm'), v };
 }
 
 const jais: GraphBuilder = (b) =>
-  serialDecoder(b, { kind: 'layer', attend: () => ({ alibi: states(b, 'attention.max_alibi_bias') }) });
+  serialDecoder(b, {
+    kind: 'layer',
+    rotate: storedKeys,
+    attend: () => ({ alibi: states(b, 'attention.max_alibi_bias') }),
+  });
 
 const refact = serial({ attend: alibi });
 
