@@ -5,6 +5,7 @@ import type { GgufModel, GgufTensor } from '../../spec/gguf.ts';
 import { sum } from '../../units.ts';
 import type { LlamaHparams } from './hparams.ts';
 import type { LlamaRules } from './rules.ts';
+import { hasStateKernel } from './state-kernels.ts';
 import type { LlamaOptions, Place, Placement } from './types.ts';
 
 interface PlacementRules {
@@ -22,6 +23,7 @@ interface PlacementRules {
   'placement.draftTensorsOnDemand': boolean;
   /** Types of tables that CUDA looks rows up in; null: all that files have. */
   rowLookups: readonly string[] | null;
+  'recurrent.cuda': 'none' | 'all' | 'kernels';
 }
 
 export interface PlacementInput {
@@ -203,8 +205,9 @@ function tensorPlacer({
   // A table that no GPU looks rows up in stays on the host.
   const lookedUp = (tensor: GgufTensor): boolean =>
     tensor.name !== 'per_layer_token_embd.weight' || !law.rowLookups || law.rowLookups.includes(tensor.type);
+  const runs = (tensor: GgufTensor): boolean => law['recurrent.cuda'] !== 'kernels' || hasStateKernel(tensor, hparams);
   return (tensor) => {
-    const known = cache.get(tensor.name) ?? (lookedUp(tensor) ? place(tensor.name) : ['cpu']);
+    const known = cache.get(tensor.name) ?? (lookedUp(tensor) && runs(tensor) ? place(tensor.name) : ['cpu']);
     cache.set(tensor.name, known);
     return known;
   };

@@ -15,7 +15,7 @@ import {
 } from './blocks.ts';
 import type { Build, GraphBuilder } from './build.ts';
 import { mixture } from './mixture.ts';
-import { pooled, poolingOf } from './pooling.ts';
+import { embeds, poolingOf } from './pooling.ts';
 import { recurrentRules } from './recurrent-rules.ts';
 import { type At, flatQkv, rotated } from './serial.ts';
 import type { GraphTensor } from './tensor.ts';
@@ -82,7 +82,7 @@ function encoder(b: Build, { positions: kind, network }: Encoder): void {
     }
     x = layerNorm(b, b.add(network(b, sum, layer), sum), layer, 'layer_output_norm', 'layer');
   }
-  pooled(b, x);
+  embeds(b, x);
 }
 
 export function weights(b: Build, name: string) {

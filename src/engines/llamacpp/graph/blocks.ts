@@ -209,6 +209,7 @@ export function outputLogits(b: Build, normed: GraphTensor, parts: HeadParts = {
   if (bias) logits = b.add(logits, bias);
   if (parts.finish) logits = parts.finish(b, logits);
   normed.output = b.rules.marksOutputs;
+  b.embedded = normed;
   logits.output = b.rules.marksOutputs;
   b.expand(logits);
 }

@@ -26,6 +26,8 @@ export class Build extends GraphOps {
   readonly hp: LlamaHparams;
   readonly context: ContextParams;
   readonly rules: GraphRules;
+  /** Rows of the finished graph that embeddings are made of (t_embd). */
+  embedded: GraphTensor | undefined;
   private readonly weights = new Map<string, GraphTensor>();
   private readonly caches = new Map<string, GraphTensor>();
   private readonly byName: ReadonlyMap<string, GgufTensor>;

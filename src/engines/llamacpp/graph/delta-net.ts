@@ -48,13 +48,32 @@ const statesKept = (b: Build): number => 1 + (b.context.nRsSeq ?? 0);
 /** The delta rule over the batch's tokens; the new state goes back to the cache (build_recurrent_attn). */
 export function deltaNet(b: Build, x: DeltaInput, states: GraphTensor, kernels: DeltaKernels): GraphTensor {
   if (statesKept(b) > 1) return keepingStates(b, x, states);
-  const { output, state } = delta(b, x, kernels);
+  const { output, state } = deltaRule(b, x, kernels);
   const row = { ne: [states.ne[0], b.batch.sequences], nb: [states.nb[1]] };
   b.expand(b.cpy(state, b.view(states, row)));
   return output;
 }
 
-function delta(b: Build, x: DeltaInput, kernels: DeltaKernels): DeltaResult {
+/** One operation whatever the devices, which returns the last states beside its result. */
+function keepingStates(b: Build, { q, k, v, g, beta, state }: DeltaInput, states: GraphTensor): GraphTensor {
+  const t = b.gatedDeltaNet([q, k, v, g, beta, state], statesKept(b));
+  const [size, heads, tokens, sequences] = v.ne;
+  const row = (values: number) => b.rowSize(t.type, values);
+  const whole = size * size * heads;
+  const written = Math.min(tokens, statesKept(b));
+  const output = b.view(t, { ne: v.ne, nb: [row(size), row(size * heads), row(size * heads * tokens)] });
+  const snapshots = b.view(t, {
+    ne: [whole, sequences, written],
+    nb: [row(whole), row(whole * sequences)],
+    offset: row(size * heads * tokens * sequences),
+  });
+  const kept = b.view(states, { ne: [whole, sequences, written], nb: [states.nb[1], states.nb[1] * states.ne[1]] });
+  b.expand(b.cpy(snapshots, kept));
+  return output;
+}
+
+/** build_delta_net. */
+export function deltaRule(b: Build, x: DeltaInput, kernels: DeltaKernels): DeltaResult {
   if (sequenceTokens(b) > 1) return kernels.chunked ? fused(b, x) : inChunks(b, x);
   return kernels.single ? fused(b, x) : tokenByToken(b, x);
 }

@@ -14,6 +14,7 @@ import {
   qkv,
 } from './blocks.ts';
 import type { Build, GraphBuilder } from './build.ts';
+import { normalizes, scales } from './experts.ts';
 import { mamba2Layer } from './mamba.ts';
 import { mixture } from './mixture.ts';
 import { type StateInputs, stateInputs } from './recurrent.ts';
@@ -101,20 +102,13 @@ function graniteAttention(at: At, x: GraphTensor, inputs: CacheInputs, rotates: 
 
 function graniteNetwork(b: Build, x: GraphTensor, layer: number): GraphTensor {
   if (!b.layerOptional(layer, 'ffn_gate_inp.weight')) return ffn(b, x, { layer, activation: 'silu' });
-  const scaled = scalesExperts(b);
-  const mixed = mixture(b, x, { layer, gating: 'softmax', normalize: true, scaled });
+  const mixed = mixture(b, x, { layer, gating: 'softmax', normalize: true, scaled: scales(b) });
   if (!b.layerOptional(layer, 'ffn_up_shexp.weight')) return mixed;
   return b.add(mixed, ffn(b, x, { layer, activation: 'silu', ...sharedExpert }));
 }
 
 /** Names of a shared expert's weights. */
 export const sharedExpert = { up: 'ffn_up_shexp', gate: 'ffn_gate_shexp', down: 'ffn_down_shexp' } as const;
-
-/** Whether the weights of the chosen experts are multiplied by a constant. */
-export function scalesExperts(b: Build): boolean {
-  const scale = b.input.model.metadata.expert_weights_scale;
-  return typeof scale === 'number' && scale !== 0 && scale !== 1;
-}
 
 const nemotronH: GraphBuilder = (b) => {
   let x = inputEmbeddings(b);
@@ -141,13 +135,12 @@ function nemotronExperts(b: Build, x: GraphTensor, layer: number): GraphTensor {
   const narrow = b.layerOptional(layer, 'ffn_latent_down.weight');
   const input = narrow ? b.mulMat(narrow, x) : x;
   const scores = b.mulMat(b.layerWeight(layer, 'ffn_gate_inp.weight'), x);
-  const normalize = b.input.model.metadata.expert_weights_norm === true;
   let mixed = mixture(b, input, {
     layer,
     gating: 'sigmoid',
     activation: 'relu_sqr',
-    normalize,
-    scaled: scalesExperts(b),
+    normalize: normalizes(b),
+    scaled: scales(b),
     scores,
   });
   const wide = b.layerOptional(layer, 'ffn_latent_up.weight');

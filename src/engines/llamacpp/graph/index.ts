@@ -10,6 +10,7 @@ import { decoderBuilders } from './decoders.ts';
 import { deepseekBuilders } from './deepseek.ts';
 import { denseBuilders } from './dense.ts';
 import { diffusionBuilders } from './diffusion.ts';
+import { encoderBuilders } from './encoders.ts';
 import { gatedBuilders } from './gated.ts';
 import { gemmaBuilders } from './gemma.ts';
 import { gemma3nBuilders } from './gemma3n.ts';
@@ -18,6 +19,8 @@ import { glmMoeBuilders } from './glm-moe.ts';
 import { gptOssBuilders } from './gpt-oss.ts';
 import { graniteBuilders } from './granite.ts';
 import { hybridBuilders } from './hybrid.ts';
+import { jambaBuilders } from './jamba.ts';
+import { kimiBuilders } from './kimi-linear.ts';
 import { latentBuilders } from './latent.ts';
 import { lfm2Builders } from './lfm2.ts';
 import { mambaBuilders } from './mamba.ts';
@@ -25,16 +28,18 @@ import { moeBuilders } from './moe.ts';
 import { draftingBuilders } from './nextn.ts';
 import { olderBuilders } from './older.ts';
 import { phiBuilders } from './phi.ts';
+import { poolEmbeddings } from './pooling.ts';
 import { qwen35Builders } from './qwen35.ts';
 import { graphRules } from './rules.ts';
+import { rwkvBuilders } from './rwkv.ts';
 import { type Schedule, schedule } from './scheduler.ts';
 import { amongGpus, withOnlyGpu } from './single-gpu.ts';
+import { sparseBuilders } from './sparse.ts';
 
 /** By general.architecture. */
 export const architectures: Readonly<Record<string, GraphBuilder>> = {
   ...denseBuilders,
   ...decoderBuilders,
-import { sparseBuilders } from './sparse.ts';
   ...gemmaBuilders,
   ...gemma3nBuilders,
   ...gemma4Builders,
@@ -43,6 +48,10 @@ import { sparseBuilders } from './sparse.ts';
   ...mambaBuilders,
   ...hybridBuilders,
   ...lfm2Builders,
+  ...jambaBuilders,
+  ...rwkvBuilders,
+  ...kimiBuilders,
+  ...encoderBuilders,
   ...qwen35Builders,
   ...bertBuilders,
   ...gptOssBuilders,
@@ -50,16 +59,16 @@ import { sparseBuilders } from './sparse.ts';
   ...deepseekBuilders,
   ...moeBuilders,
   ...gatedBuilders,
+  ...sparseBuilders,
   ...olderBuilders,
   ...graniteBuilders,
+  ...diffusionBuilders,
   ...latentBuilders,
   ...deciBuilders,
-  ...diffusionBuilders,
 };
 
 /** Copies of every input that the scheduler keeps with pipeline parallelism (GGML_SCHED_MAX_COPIES). */
 const pipelineCopies = 4;
-  ...sparseBuilders,
 
 interface Reserved {
   bytes: number[];
@@ -74,9 +83,10 @@ export function computeBuffers(asked: GraphInput): ComputeBuffers | undefined {
   const builder = builderOf(input);
   if (!builder) return undefined;
   const byName = new Map(input.model.tensors.map((t) => [t.name, t]));
-  const reserved = batches(input).map((batch) => reserve(new Build(input, batch, byName), builder));
-  const [prompt, single] = reserved as [Reserved, Reserved];
-  const most = prompt.bytes.map((bytes, i) => (input.measuring ? bytes : Math.max(bytes, single.bytes[i]!)));
+  const asBatch = (batch: Batch) => reserve(new Build(input, batch, byName), builder);
+  const [prompt, single] = batches(input).map(asBatch) as [Reserved, Reserved];
+  const counted = input.measuring ? [prompt] : [prompt, single, ...wholeBatches(input).map(asBatch)];
+  const most = prompt.bytes.map((_, i) => Math.max(...counted.map(({ bytes }) => bytes[i]!)));
   const buffers: ComputeBuffers = {
     gpus: most.slice(0, devices),
     host: most[devices]!,
@@ -126,8 +136,17 @@ function batches({ context, measuring, rules }: GraphInput): [Batch, Batch] {
   ];
 }
 
+/** Where a graph grows with the tokens of one sequence, a prompt of one sequence is reserved as well. */
+function wholeBatches({ context, hparams, rules }: GraphInput): Batch[] {
+  const listed = rules['recurrent.reservesWhole'] as readonly string[];
+  if (context.nSeqMax === 1 || !listed.includes(hparams.architecture)) return [];
+  const tokens = Math.min(context.nCtx, context.nUbatch);
+  return [{ tokens, sequences: 1, outputs: Math.min(tokens, context.nOutputsMax) }];
+}
+
 function reserve(build: Build, builder: GraphBuilder): Reserved {
   builder(build);
+  poolEmbeddings(build);
   const { input } = build;
   const { devices } = input.placement;
   const nodes = build.nodes.length;

@@ -13,8 +13,9 @@ import {
   qkv,
 } from './blocks.ts';
 import type { Build, GraphBuilder } from './build.ts';
-import { scalesExperts } from './hybrid.ts';
+import { gatingOf, scales } from './experts.ts';
 import { mixture } from './mixture.ts';
+import { embeds } from './pooling.ts';
 import { readStates, type StateInputs, sequenceTokens, stateInputs, stateTensor } from './recurrent.ts';
 import { listed } from './recurrent-rules.ts';
 import { normedThenRotated } from './serial.ts';
@@ -42,8 +43,7 @@ const lfm2: GraphBuilder = (b) => {
   // The file calls the last norm that of the embeddings.
   const normed = norm(b, x, { weight: b.weight('token_embd_norm.weight'), layer: -1 });
   if (b.context.embeddings && listed(b, 'recurrent.embeddingsOnly')) {
-    normed.output = true;
-    b.expand(normed);
+    embeds(b, normed);
   } else {
     outputLogits(b, normed);
   }
@@ -57,8 +57,7 @@ function caches(b: Build): (layer: number) => CacheInputs {
 
 function network(b: Build, x: GraphTensor, layer: number): GraphTensor {
   if (!b.layerOptional(layer, 'ffn_gate_inp.weight')) return ffn(b, x, { layer, activation: 'silu' });
-  const gating = b.input.model.metadata.expert_gating_func === 1 ? 'softmax' : 'sigmoid';
-  return mixture(b, x, { layer, gating, normalize: true, scaled: scalesExperts(b) });
+  return mixture(b, x, { layer, gating: gatingOf(b), normalize: true, scaled: scales(b) });
 }
 
 /** Gates before and after a convolution whose state is the last few tokens. */

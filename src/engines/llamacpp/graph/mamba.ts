@@ -16,7 +16,7 @@ function sizes(b: Build) {
   return { conv, inner, state, rank: timeStepRank, groups, sequences: b.batch.sequences, tokens: sequenceTokens(b) };
 }
 
-interface ConvolutionInput {
+export interface ConvolutionInput {
   inputs: StateInputs;
   layer: number;
   /** Tail of the tokens before, tail x channels x sequences. */
@@ -26,7 +26,7 @@ interface ConvolutionInput {
 }
 
 /** The tail and the batch's tokens through the convolution; the new tail goes back to the cache. */
-function convolve(b: Build, { inputs, layer, tail, x }: ConvolutionInput): GraphTensor {
+export function convolve(b: Build, { inputs, layer, tail, x }: ConvolutionInput): GraphTensor {
   const { sequences, tokens } = sizes(b);
   const [length, channels] = tail.ne;
   const cache = stateTensor(b, inputs, layer, 'conv');

@@ -241,6 +241,13 @@ export class GraphOps extends Graph {
     return this.tensor({ op: 'gated_delta_net', type: 'f32', ne: [ne[0] * ne[1], rows, 1, 1], src });
   }
 
+  /** RWKV's and gated linear attention: a row of results for each token and, behind them, the new states. The last operand is the state. */
+  stateAttention(op: 'rwkv_wkv6' | 'rwkv_wkv7' | 'gated_linear_attn', src: GraphTensor[]): GraphTensor {
+    const { ne } = op === 'rwkv_wkv7' ? src[2]! : src[0]!;
+    const rows = ne[2] + ne[0] * src.at(-1)!.ne[1];
+    return this.tensor({ op, type: 'f32', ne: [ne[0] * ne[1], rows, 1, 1], src });
+  }
+
   /** A square matrix with these values on its diagonal. */
   diag(a: GraphTensor): GraphTensor {
     return this.tensor({ op: 'diag', type: a.type, ne: [a.ne[0], a.ne[0], a.ne[2], a.ne[3]], src: [a] });

@@ -13,14 +13,29 @@ export function poolingOf(b: Build): (typeof kinds)[number] {
   return (typeof stated === 'number' ? kinds[stated] : undefined) ?? 'none';
 }
 
-/** The rows as they are and, for embeddings, what is pooled of them; both are outputs. */
-export function pooled(b: Build, rows: GraphTensor): void {
+/** Ends a graph without logits: the rows are its output. */
+export function embeds(b: Build, rows: GraphTensor): void {
+  b.embedded = rows;
   rows.output = b.rules.marksOutputs;
   b.expand(rows);
-  if (!b.context.embeddings) return;
-  const t = pool(b, rows);
+}
+
+/** For embeddings, what is pooled of a finished graph's rows, and the projections that follow it. */
+export function poolEmbeddings(b: Build): void {
+  if (!b.context.embeddings || !b.embedded) return;
+  const t = projected(b, pool(b, b.embedded));
   t.output = b.rules.marksOutputs;
   b.expand(t);
+}
+
+/** Projections of files that were converted with their Sentence Transformers modules (build_dense_out). */
+function projected(b: Build, x: GraphTensor): GraphTensor {
+  const [second, third] = [b.optional('dense_2.weight'), b.optional('dense_3.weight')];
+  if (!second && !third) return x;
+  b.expand(x);
+  let t = second ? plus(b, b.mulMat(second, x), 'dense_2.bias') : x;
+  if (third) t = b.mulMat(third, t);
+  return t;
 }
 
 function pool(b: Build, rows: GraphTensor): GraphTensor {

@@ -5,7 +5,8 @@ import { ffn, inputEmbeddings, inputOutputIds, inputPositions, layerNorm, linear
 import type { Build, GraphBuilder } from './build.ts';
 import { type DeltaKernels, deltaKernels } from './delta-kernels.ts';
 import { convolutionInput, deltaNet } from './delta-net.ts';
-import { draftableHead, gatherUndrafted, hybridInputs, scalesExperts, sharedExpert } from './hybrid.ts';
+import { scales } from './experts.ts';
+import { draftableHead, gatherUndrafted, hybridInputs, sharedExpert } from './hybrid.ts';
 import { mixture } from './mixture.ts';
 import { readStates, type StateInputs, sequenceTokens, stateTensor } from './recurrent.ts';
 import { recurrentRules } from './recurrent-rules.ts';
@@ -44,7 +45,7 @@ function gatedDecoder(b: Build, builder: GraphBuilder, variant: Variant): void {
 /** A feed-forward network, or a mixture with a gated shared expert. */
 export function network(b: Build, x: GraphTensor, layer: number): GraphTensor {
   if (!b.layerOptional(layer, 'ffn_gate_inp.weight')) return ffn(b, x, { layer, activation: 'silu' });
-  const mixed = mixture(b, x, { layer, gating: 'softmax', normalize: true, scaled: scalesExperts(b) });
+  const mixed = mixture(b, x, { layer, gating: 'softmax', normalize: true, scaled: scales(b) });
   if (!b.layerOptional(layer, 'ffn_up_shexp.weight')) return mixed;
   const shared = ffn(b, x, { layer, activation: 'silu', ...sharedExpert });
   const gate = b.unary('sigmoid', b.mulMat(b.layerWeight(layer, 'ffn_gate_inp_shexp.weight'), x));
