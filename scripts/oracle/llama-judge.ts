@@ -141,7 +141,14 @@ function rangesOf(blocks: readonly number[]): string {
 }
 
 const ordered = new WeakMap<GgufModel, GgufModel>();
-const first = ['token_embd.weight', 'output_norm.weight', 'output_norm.bias', 'output.weight'];
+const first = [
+  'token_embd.weight',
+  'output_norm.weight',
+  'output_norm.bias',
+  'output.weight',
+  'rope_freqs.weight',
+  'per_layer_token_embd.weight',
+];
 
 /** The files of these cases begin with the embedding and the output, then come the blocks: views of a file reach over what lies between. */
 function inFileOrder(model: GgufModel): GgufModel {

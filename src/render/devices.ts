@@ -59,7 +59,8 @@ export function engineText({ engine }: PlanOutput['input']): string {
 export function placeText({ gpu, parallel }: PlanOutput['input']): string {
   const layout = Object.entries(parallel).filter(([, size]) => size > 1);
   const split = layout.map(([name, size]) => `${name} ${size}`).join(', ');
-  return `${gpu.count > 1 ? `${gpu.count} x ` : ''}${gpu.name}${split ? ` (${split})` : ''}`;
+  const count = gpu.count > 1 && !gpu.name.includes(' + ') ? `${gpu.count} x ` : '';
+  return `${count}${gpu.name}${split ? ` (${split})` : ''}`;
 }
 
 export function capacityText({ kvCache }: Plan): string {
