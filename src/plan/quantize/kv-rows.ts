@@ -3,7 +3,7 @@ import { planVllm } from '../../engines/vllm/plan.ts';
 import type { GgmlType } from '../../spec/ggml-types.ts';
 import type { QuantizationScheme } from '../../spec/quantization.ts';
 import { type KvCacheScheme, kvHardware } from './kv-schemes.ts';
-import { mixedModel, planSlots, slotsOutcome } from './llama-rows.ts';
+import { mixedModel, slotsOutcome, slotsQuestion } from './llama-rows.ts';
 import { cacheQuality } from './quality.ts';
 import type { RowsInput } from './rows.ts';
 import type { KvRow } from './types.ts';
@@ -64,7 +64,7 @@ function llamaCache({ llama, ggufSource }: RowsInput, stored: QuantizationScheme
   const side = llama!;
   const model = mixedModel(ggufSource, stored);
   if (!model) return { outcome: refused('llama.cpp has no architecture for this model'), bytesPerToken: null };
-  return slotsOutcome(side, planSlots(side, model, stored.id, type as GgmlType), 0);
+  return slotsOutcome(side, slotsQuestion(side, model, stored.id, type as GgmlType), 0);
 }
 
 function refused(reason: string): Outcome {

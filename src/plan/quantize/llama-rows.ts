@@ -1,9 +1,6 @@
 // One GGUF type or mix under llama.cpp: the model's description with that mix, all of it on the GPUs, as many slots as the requirement has
 // sequences, each with a context of its own.
-
 import { applyMix } from '../../accounting/gguf-mix/index.ts';
-import { ggufStorage } from '../../accounting/gguf-storage.ts';
-import type { Storage } from '../../accounting/storage.ts';
 import { planLlama } from '../../engines/llamacpp/plan.ts';
 import type { LlamaRequest } from '../../engines/llamacpp/request.ts';
 import type { GgmlType } from '../../spec/ggml-types.ts';
@@ -27,10 +24,6 @@ export function mixedModel(source: GgufModel | undefined, { mix, imatrix }: Quan
   return source && mix !== undefined ? applyMix(source, mix, imatrix ? { imatrix } : {}) : undefined;
 }
 
-export function ggufSize(model: GgufModel): Storage {
-  return ggufStorage(model);
-}
-
 /** Options of the row's plan: everything on the GPUs, a slot of its own for every sequence. */
 export function llamaOptions(side: LlamaSide, cacheType?: GgmlType, slots = side.concurrency): LlamaOptions {
   const { request, context } = side;
@@ -43,17 +36,22 @@ export function llamaOptions(side: LlamaSide, cacheType?: GgmlType, slots = side
   };
 }
 
-/** A file and a cache type, planned for so many slots; nothing is fitted. */
-export type PlanSlots = (slots: number) => Plan;
+/** A file and a cache type, to be planned for any number of slots; nothing is fitted. */
+export interface SlotsQuestion {
+  /** Type of the cache, as a key. */
+  cache: string;
+  plan(slots: number): Plan;
+}
 
-export function planSlots(side: LlamaSide, model: GgufModel, scheme: string, cacheType?: GgmlType): PlanSlots {
-  return (slots) =>
+export function slotsQuestion(side: LlamaSide, model: GgufModel, scheme: string, cacheType?: GgmlType): SlotsQuestion {
+  const plan = (slots: number): Plan =>
     planLlama({
       ...side.request,
       model,
       scheme,
       options: { ...llamaOptions(side, cacheType, slots), fit: false },
     }).plan;
+  return { cache: cacheType ?? '', plan };
 }
 
 export function llamaOutcome(
@@ -70,23 +68,23 @@ export function llamaOutcome(
       `llama.cpp ${version} does not have it (${[since && `from ${since}`, until && `up to ${until}`].filter(Boolean).join(' ')})`,
     );
   }
-  return slotsOutcome(side, planSlots(side, model, scheme.id), evenShareBytes).outcome;
+  return slotsOutcome(side, slotsQuestion(side, model, scheme.id), evenShareBytes).outcome;
 }
 
 /** The requirement, as a row tells it, and how many slots there would be room for. */
 export function slotsOutcome(
   side: LlamaSide,
-  plan: PlanSlots,
+  question: SlotsQuestion,
   evenShareBytes: number,
 ): { outcome: Outcome; bytesPerToken: number | null } {
-  const asked = plan(side.concurrency);
+  const asked = question.plan(side.concurrency);
   const { verdict, devices, kvCache } = asked;
   const bytesPerToken = kvCache.bytesPerToken || null;
   if (verdict.engineError !== null && verdict.shortfallBytes === undefined && !verdict.fits) {
     return { outcome: refusedOutcome(verdict.reason ?? verdict.engineError, evenShareBytes), bytesPerToken };
   }
   const { fits } = verdict;
-  const sequences = fits ? mostSlots(side.concurrency, asked, plan) : 0;
+  const sequences = fits ? mostSlots(side, asked, question) : 0;
   const onGpus = devices.filter(({ gpu }) => gpu !== 'host');
   const outcome: Outcome = {
     weightBytesPerGpu: Math.max(...onGpus.map(({ weights }) => weights.loadedBytes)),
@@ -103,16 +101,33 @@ export function slotsOutcome(
 /** More slots than anybody serves from one process. */
 const slotLimit = 256;
 
-/** Slots are all alike: two plans tell what one takes, a third and fourth prove the number. */
-function mostSlots(first: number, asked: Plan, plan: PlanSlots): number {
-  if (first >= slotLimit) return first;
-  const room = asked.verdict.headroomBytes;
-  const perSlot = (room - plan(2 * first).verdict.headroomBytes) / first;
-  const guess = perSlot > 0 ? first + Math.floor(room / perSlot) : slotLimit;
-  let slots = Math.max(first, Math.min(guess, slotLimit));
-  while (slots > first && !plan(slots).verdict.fits) slots--;
-  while (slots < slotLimit && slots >= guess && plan(slots + 1).verdict.fits) slots++;
-  return slots;
+/** What one more slot takes on the tightest GPU: the same for every type of the weights, so it is found out once per type of the cache. */
+const slotBytes = new WeakMap<LlamaSide, Map<string, number>>();
+
+function bytesOfSlot(side: LlamaSide, asked: Plan, { plan, cache }: SlotsQuestion): number {
+  const known = slotBytes.get(side) ?? new Map<string, number>();
+  slotBytes.set(side, known);
+  const bytes =
+    known.get(cache) ??
+    (asked.verdict.headroomBytes - plan(2 * side.concurrency).verdict.headroomBytes) / side.concurrency;
+  known.set(cache, bytes);
+  return bytes;
+}
+
+/** By what a slot takes, and proved by a plan; where that fails, by halving. */
+function mostSlots(side: LlamaSide, asked: Plan, question: SlotsQuestion): number {
+  const first = side.concurrency;
+  const perSlot = bytesOfSlot(side, asked, question);
+  const guess = perSlot > 0 ? first + Math.floor(asked.verdict.headroomBytes / perSlot) : slotLimit;
+  const most = Math.max(first, Math.min(guess, slotLimit));
+  if (most === first || question.plan(most).verdict.fits) return most;
+  let [low, high] = [first, most - 1];
+  while (low < high) {
+    const middle = Math.ceil((low + high) / 2);
+    if (question.plan(middle).verdict.fits) low = middle;
+    else high = middle - 1;
+  }
+  return low;
 }
 
 function refusedOutcome(reason: string, bytes: number): Outcome {

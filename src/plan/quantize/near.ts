@@ -1,6 +1,6 @@
 // What would fit with a cache of 8 bits, and answers better than what fits as it is: one scheme per engine, planned before it is named.
 import { planVllm } from '../../engines/vllm/plan.ts';
-import { mixedModel, planSlots } from './llama-rows.ts';
+import { mixedModel, slotsQuestion } from './llama-rows.ts';
 import { best, costOf, orderOf, type RecommendInput, withinLimit } from './recommend.ts';
 import type { RowsInput } from './rows.ts';
 import type { EngineName, QuantizeRow } from './types.ts';
@@ -51,7 +51,7 @@ function fitsWithSmallCache(input: RowsInput, row: QuantizeRow, engine: EngineNa
     const side = input.llama!;
     const model = mixedModel(input.ggufSource, scheme);
     if (!model || side.request.options.cacheTypeK !== undefined) return false;
-    return planSlots(side, model, scheme.id, smallCaches['llama.cpp'].type)(side.concurrency).verdict.fits;
+    return slotsQuestion(side, model, scheme.id, smallCaches['llama.cpp'].type).plan(side.concurrency).verdict.fits;
   }
   const request = withScheme(input.vllm!, scheme);
   if (request.options.kvCacheDtype !== undefined) return false;

@@ -1,5 +1,6 @@
 // One row per scheme: its storage, the plan of the engine that serves it, the figure that speaks for it, what the GPU does with it. The
 // model's own published form stands in place of the preset it equals.
+import { ggufStorage } from '../../accounting/gguf-storage.ts';
 import { checkpointStorage, type Storage } from '../../accounting/storage.ts';
 import type { Architecture } from '../../architecture/types.ts';
 import { isQuantized } from '../../spec/ggml-types.ts';
@@ -7,7 +8,7 @@ import type { GgufModel } from '../../spec/gguf.ts';
 import type { GpuSpec } from '../../spec/gpu.ts';
 import type { ModelSpec } from '../../spec/model.ts';
 import { type QuantizationScheme, schemeOfCheckpoint } from '../../spec/quantization.ts';
-import { ggufSize, type LlamaSide, llamaOutcome, mixedModel } from './llama-rows.ts';
+import { type LlamaSide, llamaOutcome, mixedModel } from './llama-rows.ts';
 import { type QualityQuery, rowQuality } from './quality.ts';
 import { ggufStepBytes, type StepShape, stepBytes } from './speed.ts';
 import {
@@ -108,7 +109,7 @@ function rowOf(scheme: QuantizationScheme, input: RowsInput, published: boolean)
   const { architecture, vllm, llama } = input;
   const engine = (scheme.engines ?? ['vllm']).length === 0 ? undefined : engineFor(scheme, input);
   const mixed = scheme.format === 'gguf' ? mixedModel(input.ggufSource, scheme) : undefined;
-  const storage = mixed ? ggufSize(mixed) : storageOf(architecture, scheme);
+  const storage = mixed ? ggufStorage(mixed) : storageOf(architecture, scheme);
   const outcome = outcomeFor(scheme, engine, input, { mixed, storage });
   const side = engine === undefined ? undefined : sideOf(engine, input);
   const hardware = side ? hardwareOf(input, scheme, side.engine) : noEngine;

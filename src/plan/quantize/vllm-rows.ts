@@ -1,6 +1,5 @@
 // One scheme under vLLM: planned like any deployment, with the scheme in place of the model's own form. A scheme that the release does not
 // have gets its size from the tensor list, split evenly.
-import { checkpointStorage } from '../../accounting/storage.ts';
 import { planVllm } from '../../engines/vllm/plan.ts';
 import type { RegistryEntry } from '../../engines/vllm/registry.ts';
 import type { QuantizationScheme } from '../../spec/quantization.ts';
@@ -84,5 +83,3 @@ export function evenShare({ request }: VllmSide, total: number): number {
   const { tensorParallelSize, pipelineParallelSize } = request.options;
   return Math.ceil(total / (tensorParallelSize * pipelineParallelSize));
 }
-
-export { checkpointStorage };
