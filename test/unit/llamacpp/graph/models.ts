@@ -1,10 +1,8 @@
 // GGUF descriptions of a few dense models as llama-quantize writes them (Q4_K_M, or one type), and runs of them, for tests of the graph.
-import { readFileSync } from 'node:fs';
-import { parse } from 'yaml';
 import { buildNumber } from '../../../../src/engines/llamacpp/builds.ts';
 import { readHparams } from '../../../../src/engines/llamacpp/read-hparams.ts';
-import { resolveLlamaRules } from '../../../../src/engines/llamacpp/rules.ts';
 import type { ContextParams, GraphInput, Place } from '../../../../src/engines/llamacpp/types.ts';
+import { loadLlamaRules } from '../../../../src/load/presets.ts';
 import type { GgmlType } from '../../../../src/spec/ggml-types.ts';
 import type { GgufModel, GgufTensor } from '../../../../src/spec/gguf.ts';
 
@@ -114,8 +112,6 @@ export interface Run {
   noKvOffload?: boolean;
 }
 
-const law = new URL('../../../../presets/engines/llamacpp/graph.yaml', import.meta.url);
-
 /** A unified cache, and logits for as many tokens as sequences. */
 export function graphInput(run: Run): GraphInput {
   const { nCtx, nUbatch = 512, parallel = 1, flash = true, type = 'f16', devices = 1 } = run;
@@ -164,6 +160,6 @@ export function graphInput(run: Run): GraphInput {
       },
     },
     caches: [{ kind: 'full', cells: nCtx, streams: 1, layers: cached }],
-    rules: resolveLlamaRules(parse(readFileSync(law, 'utf8')).rules, buildNumber(run.build ?? 'v0.5.0')!),
+    rules: loadLlamaRules(buildNumber(run.build ?? 'v0.5.0')!),
   };
 }
