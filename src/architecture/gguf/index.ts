@@ -59,11 +59,14 @@ function textGroups(expanded: Architecture): TensorGroup[] {
   return expanded.tensors.filter(({ part, derived, idleKv }) => part === 'text' && !derived && !idleKv);
 }
 
+/** Values per block that the converters do not write for drafting blocks (glm.py). */
+const mainOnly: readonly string[] = ['attention.indexer.types'];
+
 /** Values per block reach over the drafting blocks, which are like the last one. */
 function withDraftBlocks(metadata: GgufModel['metadata'], blocks: number): GgufModel['metadata'] {
   const main = Number(metadata.block_count);
   const entries = Object.entries(metadata).map(([key, value]) => {
-    if (!Array.isArray(value) || value.length !== main) return [key, value];
+    if (!Array.isArray(value) || value.length !== main || mainOnly.includes(key)) return [key, value];
     const last = key === 'attention.recurrent_layers' ? false : (value.at(-1) ?? 0);
     return [key, [...value, ...Array.from({ length: blocks }, () => last)]];
   });

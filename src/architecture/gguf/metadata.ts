@@ -48,10 +48,12 @@ export function commonMetadata(context: Context): Metadata {
     vocab_size: config.vocabSize,
     ...(feedForward !== undefined && { feed_forward_length: feedForward }),
     'attention.head_count': heads,
-    'attention.head_count_kv': kvHeads,
-    'attention.key_length': headDim,
-    'attention.value_length': headDim,
-    'rope.dimension_count': Math.trunc(headDim * (config.rope?.partialRotaryFactor ?? 1)),
+    ...(heads > 0 && {
+      'attention.head_count_kv': kvHeads,
+      'attention.key_length': headDim,
+      'attention.value_length': headDim,
+      'rope.dimension_count': Math.trunc(headDim * (config.rope?.partialRotaryFactor ?? 1)),
+    }),
     ...ropeMetadata(config.rope),
     ...expertMetadata(context),
   };

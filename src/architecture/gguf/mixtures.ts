@@ -185,15 +185,20 @@ const residualScores = {
   ],
 };
 
+/** Kimi K3's decay has one dimension, Kimi-Linear's is padded. */
+const plainDecay = {
+  'self_attn.A_log': (group: { shape: readonly number[] }) => [{ name: 'ssm_a', ne: [Math.max(...group.shape)] }],
+};
+
 const kimiK3: Conversion = {
   architecture: 'kimi-k3',
   // The gate of a linear block; blocks with full attention have none in our configuration.
   names: { 'self_attn.g_proj': 'ssm_g' },
-  transforms: { ...latent, ...kdaConvolutions, ...residualScores },
+  transforms: { ...latent, ...kdaConvolutions, ...residualScores, ...plainDecay },
   metadata: (context) => ({
     ...kimiMetadata(context),
     expert_latent_length: numberOf(context, 'routedExpertHiddenSize', 0),
-    attn_res_block_size: numberOf(context, 'attnResBlockSize', 0),
+    'attn_res.block_size': numberOf(context, 'attnResBlockSize', 0),
   }),
 };
 

@@ -13,6 +13,8 @@ export type ProjectorType = 'f32' | 'f16' | 'bf16' | 'q8_0';
 /** What a class's converter does beside the common rules. */
 interface Projector {
   type: string;
+  /** The networks' activation where the converter does not read it; absent: hidden_act, else the quick gelu. */
+  activation?: 'gelu' | 'silu' | 'quick';
   /** Q, K and V of one matrix become three. */
   splitsQkv?: boolean;
   /** Names that keep a type, whatever is asked for. */
@@ -26,18 +28,20 @@ interface Projector {
 
 const positions: readonly [RegExp, GgmlType] = [/^v\.position_embd/, 'f32'];
 const pixtral: Projector = { type: 'pixtral', breakToken: true };
-const qwen3: Projector = { type: 'qwen3vl_merger' };
+const qwen3: Projector = { type: 'qwen3vl_merger', activation: 'gelu' };
 const gemma4: Projector = {
   type: 'gemma4v',
+  activation: 'quick',
   audio: 'gemma4a',
   fixed: [positions, [/^a\..*conv.*\.weight$/, 'f32']],
 };
 
 const projectors: Readonly<Record<string, Projector>> = {
   Mistral3ForConditionalGeneration: pixtral,
-  Exaone4_5_ForConditionalGeneration: { type: 'exaone4_5' },
+  Exaone4_5_ForConditionalGeneration: { type: 'exaone4_5', activation: 'silu' },
   Gemma3ForConditionalGeneration: {
     type: 'gemma3',
+    activation: 'gelu',
     fixed: [
       [/^mm\.input_projection/, 'f16'],
       [/^v\.(?:patch_embd|position_embd)/, 'f32'],
@@ -48,13 +52,13 @@ const projectors: Readonly<Record<string, Projector>> = {
   Glm4vForConditionalGeneration: { type: 'glm4v' },
   Glm4vMoeForConditionalGeneration: { type: 'glm4v' },
   InternVLChatModel: { type: 'internvl', splitsQkv: true },
-  KimiK25ForConditionalGeneration: { type: 'kimik25' },
-  Llama4ForConditionalGeneration: { type: 'llama4' },
+  KimiK25ForConditionalGeneration: { type: 'kimik25', activation: 'gelu' },
+  Llama4ForConditionalGeneration: { type: 'llama4', activation: 'gelu' },
   // Converted by a script of their own, which keeps positions in 16 bits.
-  LlavaForConditionalGeneration: { type: 'mlp', dropsLast: true, fixed: [[/^v\.position_embd\.weight$/, 'f16']] },
-  MiniMaxM3SparseForConditionalGeneration: { type: 'minimax_m3' },
-  Qwen2VLForConditionalGeneration: { type: 'qwen2vl_merger', splitsQkv: true },
-  Qwen2_5_VLForConditionalGeneration: { type: 'qwen2.5vl_merger', splitsQkv: true },
+  LlavaForConditionalGeneration: { type: 'mlp', activation: 'quick', dropsLast: true, fixed: [[/^v\.position_embd\.weight$/, 'f16']] },
+  MiniMaxM3SparseForConditionalGeneration: { type: 'minimax_m3', activation: 'gelu' },
+  Qwen2VLForConditionalGeneration: { type: 'qwen2vl_merger', activation: 'quick', splitsQkv: true },
+  Qwen2_5_VLForConditionalGeneration: { type: 'qwen2.5vl_merger', activation: 'silu', splitsQkv: true },
   Qwen3VLForConditionalGeneration: qwen3,
   Qwen3VLMoeForConditionalGeneration: qwen3,
   Qwen3_5ForConditionalGeneration: qwen3,
@@ -132,14 +136,8 @@ function piecesOf(name: string, { shape }: TensorGroup, projector: Projector): {
     const side = Math.round(Math.sqrt((rest[0] ?? 0) / 3));
     return [{ name, ne: [side, side, 3, out] }];
   }
-  // A table over rows and columns is one over patches.
-  if (name.startsWith('v.position_embd') && projector.type.startsWith('kimi')) return [{ name, ne: flat(ne) }];
   if (name === 'v.class_embd') return [{ name, ne: [ne.reduce((a, b) => a * b, 1)] }];
   return [{ name, ne }];
-}
-
-function flat([width = 1, ...rest]: readonly number[]): number[] {
-  return [width, rest.reduce((a, b) => a * b, 1)];
 }
 
 function typeOf(name: string, ne: readonly number[], { stored, projector }: Conversion): GgmlType {
@@ -187,7 +185,18 @@ function metadataOf({ spec, projector, tensors, hasAudio }: Described): Record<s
     'vision.attention.head_count': first('numAttentionHeads', 'numHeads', 'heads', 'vtNumAttentionHeads') ?? 16,
     'vision.projection_dim': spec.config.hiddenSize,
     ...scaleOf(spec, first),
+    ...activationOf(projector, config),
+    ...(projector.type === 'kimik25' ? { 'vision.image_max_pixels': mostPatches * patchSize ** 2 } : {}),
   };
+}
+
+/** in_patch_limit of Kimi's preprocessor. */
+const mostPatches = 16384;
+
+function activationOf({ activation }: Projector, { hiddenAct }: JsonObject): Record<string, GgufValue> {
+  const stated = hiddenAct === 'silu' || hiddenAct === 'gelu' ? hiddenAct : undefined;
+  const used = activation ?? stated ?? 'silu';
+  return used === 'quick' ? {} : { [`use_${used}`]: true };
 }
 
 /** Side of the largest (or only) picture, in pixels. */
