@@ -29,7 +29,7 @@ const planOptions = [
   '--env',
 ];
 
-const quantizeOnly = ['--scheme', '--max-quality-loss', '--domain'];
+const quantizeOnly = ['--recipe', '--recipe-out', '--scheme', '--max-quality-loss', '--domain'];
 
 const simulateOnly = [
   '--workload',

@@ -36,6 +36,9 @@ export interface QuantizeArguments extends PlanArguments {
   domain?: Domain;
   /** Globs over scheme ids; none: all. */
   schemes: string[];
+  /** Mixed precision in place of the rows. */
+  recipe?: boolean;
+  recipeOut?: string;
 }
 
 /** Sequences this long are planned where no --context says otherwise. */

@@ -12,6 +12,7 @@ import { parseCount } from '../spec/count.ts';
 import { makeCommand, parseCommand } from './command.ts';
 import { addEngineOptions, collect, readPlanArguments } from './engine-arguments.ts';
 import { dataText, formNamed, styleFor, tellDiagnostics, writeOutput } from './output.ts';
+import { quantizeRecipes, recipeFile, recipesText } from './quantize-recipe.ts';
 import { type QuantizeArguments, quantizeArguments } from './quantize-request.ts';
 
 const formats = ['table', 'json', 'yaml', 'markdown', 'csv'] as const;
@@ -20,6 +21,7 @@ const examples = [
   'vram quantize --model llama-3-70b --gpu "2x rtx4090"',
   'vram quantize -m qwen2.5-14b -g l4 --context 8192 --concurrency 4',
   'vram quantize -m llama-3.1-8b -g t4 --max-quality-loss 1% --domain code',
+  'vram quantize -m qwen3-32b -g rtx4090 --recipe --engine llama.cpp',
   'vram quantize -m qwen3-30b-a3b -g rtx3090 --engine llama.cpp --scheme "q4*,iq4*"',
 ];
 
@@ -28,10 +30,27 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
   if (!(await parseCommand(command, argv))) return 0;
   const args = readArguments(command);
   const format = formNamed(args.format, formats);
+  if (args.recipe) return recipes(args, format, io);
   const output = await quantizeArguments(args, io);
   await writeOutput(await render(output, format, args, io), args.output, io);
   if (format !== 'json' && format !== 'yaml') tellDiagnostics(output.diagnostics, io);
   return output.result.recommendation === null ? 1 : 0;
+}
+
+/** Recipes in place of rows: as a table, as data, and in the form that their tool reads. */
+async function recipes(args: QuantizeArguments, format: (typeof formats)[number], io: Io): Promise<number> {
+  if (format === 'csv' || format === 'markdown') {
+    throw inputError('VRAM154', `a recipe has no form ${format}`, {
+      hint: 'table, json or yaml; --recipe-out writes what the tool reads',
+      path: '--format',
+    });
+  }
+  const output = await quantizeRecipes(args, io);
+  if (args.recipeOut !== undefined) await writeOutput(recipeFile(output), args.recipeOut, io);
+  const text = format === 'table' ? recipesText(output, styleFor(args.output, io)) : await dataText(format, output);
+  if (args.recipeOut !== '-') await writeOutput(text, args.output, io);
+  if (format === 'table') tellDiagnostics(output.diagnostics, io);
+  return output.result.recipes.some(({ recipe, headroomBytes }) => recipe.fits && headroomBytes >= 0) ? 0 : 1;
 }
 
 async function render(
@@ -71,6 +90,8 @@ function quantizeCommand(io: Io): Command {
     .option('--max-quality-loss <share>', 'recommend nothing that is known to lose more, e.g. 1%')
     .option('--domain <name>', `what the answers are for: ${domains.join(', ')}`)
     .option('--scheme <glob>', 'only these schemes, e.g. "q4*,awq" (repeatable)', collect)
+    .option('--recipe', 'mixed precision: which tensors get how many bits to fit')
+    .option('--recipe-out <file>', 'write what the tool reads: a llama-quantize line, llm-compressor YAML')
     .option('--explain', 'storage, sources and support of every scheme')
     .option('--assume-architecture <family>', 'take an unknown architecture for this family (estimated)')
     .option('--format <form>', formats.join(', '))
@@ -81,11 +102,13 @@ function quantizeCommand(io: Io): Command {
 }
 
 function readArguments(command: Command): QuantizeArguments {
-  const { concurrency, maxQualityLoss, domain, scheme } = command.opts<{
+  const { concurrency, maxQualityLoss, domain, scheme, recipe, recipeOut } = command.opts<{
     concurrency?: string;
     maxQualityLoss?: string;
     domain?: string;
     scheme?: string[];
+    recipe?: boolean;
+    recipeOut?: string;
   }>();
   return {
     ...readPlanArguments(command),
@@ -93,6 +116,8 @@ function readArguments(command: Command): QuantizeArguments {
     ...(maxQualityLoss === undefined ? {} : { maxQualityLoss: parseShare(maxQualityLoss) }),
     ...(domain === undefined ? {} : { domain: domainNamed(domain) }),
     schemes: scheme ?? [],
+    recipe: recipe === true || recipeOut !== undefined,
+    ...(recipeOut === undefined ? {} : { recipeOut }),
   };
 }
 

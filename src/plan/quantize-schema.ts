@@ -4,6 +4,7 @@ import { severities } from '../diagnostics.ts';
 import { domains } from './quality/book.ts';
 import { hardwareLevels } from './quantize/support.ts';
 import { rowStates } from './quantize/types.ts';
+import { recipeTools } from './recipe/types.ts';
 import { confidences } from './types.ts';
 
 const bytes = z.int().nonnegative().describe('bytes');
@@ -156,4 +157,17 @@ export const quantizeOutputSchema = z.strictObject({
       path: z.string().optional(),
     }),
   ),
+});
+
+/** The same with --recipe. */
+export const recipeOutputSchema = quantizeOutputSchema.omit({ result: true }).extend({
+  result: z.strictObject({
+    recipes: z.array(
+      z.strictObject({
+        engine,
+        recipe: z.looseObject({ tool: z.enum(recipeTools), fits: z.boolean(), bytes, budgetBytes: bytes }),
+        headroomBytes: z.int().describe('bytes; least that is left on a GPU with it'),
+      }),
+    ),
+  }),
 });
