@@ -50,6 +50,8 @@ export interface Placement {
   tensorPlace(tensor: GgufTensor): Place;
   /** token_embd is copied to the output layer's device because the file has no output.weight. */
   tiedOutput: Place | undefined;
+  /** --split-mode row: share of each GPU in the rows of every matrix. */
+  rowShares?: readonly number[] | undefined;
   /** Every layer and the output are on GPUs and no tensor is overridden. */
   full: boolean;
 }

@@ -114,9 +114,10 @@ function builderOf({ hparams, drafting }: GraphInput): GraphBuilder | undefined 
   return Object.hasOwn(builders, hparams.architecture) ? builders[hparams.architecture] : undefined;
 }
 
-/** Pipeline parallelism: several GPUs hold every layer and every cache, and no tensor lies elsewhere. */
+/** Pipeline parallelism: several GPUs hold every layer whole and every cache, and no tensor lies elsewhere. */
 function copiesOf({ placement, context }: GraphInput): number {
-  return placement.devices > 1 && placement.full && context.offloadKqv ? pipelineCopies : 1;
+  const whole = placement.devices > 1 && placement.full && !placement.rowShares;
+  return whole && context.offloadKqv ? pipelineCopies : 1;
 }
 
 /** The worst-case batch of a prompt, and one token per sequence. */
