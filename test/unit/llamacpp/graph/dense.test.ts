@@ -1,4 +1,5 @@
-// Graphs of dense architectures against what released llama.cpp CUDA builds reserved for small models of them on stand-in devices.
+// Graphs of dense architectures, mixtures of experts and latent attention against what released llama.cpp CUDA builds reserved for
+// small models of them on stand-in devices.
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { buildNumber } from '../../../../src/engines/llamacpp/builds.ts';
@@ -21,9 +22,13 @@ interface Described {
   cases: Case[];
 }
 
-const fixture = new URL('../../../fixtures/llamacpp-dense-graphs.jsonl', import.meta.url);
-const [, ...lines] = readFileSync(fixture, 'utf8').trim().split('\n');
-const models = lines.map((line) => JSON.parse(line) as Described);
+function described(group: 'dense' | 'moe'): Described[] {
+  const fixture = new URL(`../../../fixtures/llamacpp-${group}-graphs.jsonl`, import.meta.url);
+  const [, ...lines] = readFileSync(fixture, 'utf8').trim().split('\n');
+  return lines.map((line) => JSON.parse(line) as Described);
+}
+
+const models = [...described('dense'), ...described('moe')];
 
 function tensor(text: string, prefix = ''): GgufTensor {
   const [name, ne, type = 'q8_0'] = text.split(' ') as [string, string, GgmlType | undefined];
@@ -52,9 +57,9 @@ function reserved(model: GgufModel, [build, gpus, flags]: Case) {
   return [made.gpus, made.host, made.nodes, made.splits, made.singleSplits, made.copies];
 }
 
-describe.each(models)('$name', (described) => {
-  const model = modelOf(described);
-  it.each(described.cases)('%s, GPUs: %i, %s', (...observed) => {
+describe.each(models)('$name', (kind) => {
+  const model = modelOf(kind);
+  it.each(kind.cases)('%s, GPUs: %i, %s', (...observed) => {
     expect(reserved(model, observed)).toEqual(observed.slice(3));
   });
 });
