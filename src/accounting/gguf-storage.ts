@@ -2,7 +2,7 @@
 // the block structures of ggml-common.h.
 import { type GgmlType, ggmlTypes, isQuantized, tensorBytes } from '../spec/ggml-types.ts';
 import type { GgufModel } from '../spec/gguf.ts';
-import type { Storage } from './storage.ts';
+import { emptyStorage, type Storage } from './storage.ts';
 
 /** Bytes of a block that are values: quants, sign and high bits, codebook indices. The rest are scales, and minima. */
 const valueBytes: Readonly<Partial<Record<GgmlType, number>>> = {
@@ -37,15 +37,7 @@ const valueBytes: Readonly<Partial<Record<GgmlType, number>>> = {
 const minimumBytes: Readonly<Partial<Record<GgmlType, number>>> = { q4_1: 2, q5_1: 2 };
 
 export function ggufStorage(model: GgufModel): Storage {
-  const storage = {
-    weightsBytes: 0,
-    scalesBytes: 0,
-    zeroPointsBytes: 0,
-    sixteenBitBytes: 0,
-    otherBytes: 0,
-    totalBytes: 0,
-    parameters: 0,
-  };
+  const storage = emptyStorage();
   for (const { type, ne } of model.tensors) {
     const bytes = tensorBytes(type, ne);
     storage.totalBytes += bytes;

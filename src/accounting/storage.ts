@@ -22,10 +22,9 @@ export interface Storage {
   parameters: number;
 }
 
-type Pieces = Partial<Pick<Storage, 'weightsBytes' | 'scalesBytes' | 'zeroPointsBytes' | 'otherBytes'>>;
-
-export function checkpointStorage(architecture: Architecture, scheme: QuantizationScheme | undefined): Storage {
-  const storage: Storage = {
+/** Nothing stored yet: sums start here. */
+export function emptyStorage(): Storage {
+  return {
     weightsBytes: 0,
     scalesBytes: 0,
     zeroPointsBytes: 0,
@@ -34,6 +33,12 @@ export function checkpointStorage(architecture: Architecture, scheme: Quantizati
     totalBytes: 0,
     parameters: 0,
   };
+}
+
+type Pieces = Partial<Pick<Storage, 'weightsBytes' | 'scalesBytes' | 'zeroPointsBytes' | 'otherBytes'>>;
+
+export function checkpointStorage(architecture: Architecture, scheme: QuantizationScheme | undefined): Storage {
+  const storage = emptyStorage();
   const moe = architecture.forward.moe !== undefined;
   const width = scheme?.dtype === 'float32' ? 4 : 2;
   for (const group of architecture.tensors) {

@@ -27,9 +27,15 @@ export function recipeTable(recipe: Recipe, style: RecipeStyle): string {
     groupTable(recipe.groups, width),
     lossText(recipe, paint, width),
     recipe.notes.map((note) => `- ${wrap(note, width - 2, 2)}`).join('\n'),
-    recipe.fits ? `${paint.bold(howTo(recipe))}\n${recipeText(recipe, style.files)}` : '',
+    makeIt(recipe, paint, style.files),
   ];
   return `${parts.filter(Boolean).join('\n\n')}\n`;
+}
+
+function makeIt(recipe: Recipe, paint: Paint, files: QuantizeFiles | undefined): string {
+  if (!recipe.fits) return '';
+  if (recipe.loss.value === 0) return 'Nothing has to be quantized: it fits in 16 bits.';
+  return `${paint.bold(howTo(recipe))}\n${recipeText(recipe, files)}`;
 }
 
 /** The command for llama-quantize, the YAML for llm-compressor: what --recipe-out writes. */

@@ -1,6 +1,7 @@
 // Tokens per second of a planned run, an estimate with its range: decoding by the bytes that every memory has to give, prompts by the
 // multiplications of the GPUs and the weights that host layers send over PCIe. Shares of the sheets' rates are data
 // (presets/engines/llamacpp/speed.yaml); nothing here is fitted to a card or a model.
+import { pcieBytesPerSecond } from '../../accounting/link.ts';
 import { assert } from '../../assert.ts';
 import type { GpuSpec } from '../../spec/gpu.ts';
 import type { PlaceWork, SpeedWork } from './speed-work.ts';
@@ -137,7 +138,8 @@ function prefillSeconds(input: SpeedInput, of: Case): Seconds {
     const flops = 2 * tokens * (tokenParameters(place, work) + place.attentionParameters * share);
     const onGpu = place.place === 'cpu' && opOffload && tokens >= 32 && gpus.length > 0;
     addPass(stage, onGpu ? { ...place, place: 0 } : place, { bytes, flops }, input, of);
-    if (onGpu) stage.PCIe += passBytes(place, work, tokens) / (pcieRate(gpus[0]!) * input.rules.pcie.weights[of]);
+    if (onGpu)
+      stage.PCIe += passBytes(place, work, tokens) / (pcieBytesPerSecond(gpus[0]!) * input.rules.pcie.weights[of]);
     stages.push(stage);
   }
   const parts = none();
@@ -185,7 +187,7 @@ function addMoves(
 ): void {
   const gpu = gpus[0];
   if (!gpu || gpu.integrated) return;
-  const rate = pcieRate(gpu) * rules.pcie.message[of];
+  const rate = pcieBytesPerSecond(gpu) * rules.pcie.message[of];
   const hidden = work.crossings * (rules.pcie.messageSeconds[of] + (4 * work.embd * tokens) / rate);
   parts.PCIe += times * (hidden + (4 * work.vocab * sampled) / rate);
 }
@@ -225,18 +227,4 @@ function computeRate(gpu: GpuSpec, rules: SpeedRules, of: Case): number {
   const sheet = gpu.flops?.fp16 ?? gpu.flops?.bf16 ?? (gpu.flops?.int8 ? gpu.flops.int8 / 2 : undefined);
   const share = rules.kinds[kindOf(gpu)].computeShare ?? rules.computeShare;
   return (sheet ?? 100 * gpu.bandwidthBytesPerSecond!) * share[of];
-}
-
-/** "Gen4 x16" in bytes per second and direction, before any share. */
-function pcieRate({ pcie }: GpuSpec): number {
-  const match = /Gen(\d)(?:\s*x(\d+))?/i.exec(pcie ?? '');
-  const lane: Readonly<Record<string, number>> = {
-    1: 0.25e9,
-    2: 0.5e9,
-    3: 0.985e9,
-    4: 1.969e9,
-    5: 3.938e9,
-    6: 7.563e9,
-  };
-  return (lane[match?.[1] ?? '4'] ?? 1.969e9) * Number(match?.[2] ?? 16);
 }

@@ -2,6 +2,7 @@
 // efficiencies that hold, within about 15 %, on the cards whose kernels were timed one by one: A100, H100, A40 (microsoft/vidur
 // data/profiling/compute), RTX 4090, RTX PRO 6000 (casys-kaist/LLMServingSim profiler/perf).
 
+import { pcieBytesPerSecond } from '../../accounting/link.ts';
 import type { GpuSpec } from '../../spec/gpu.ts';
 import type { QuantizationScheme } from '../../spec/quantization.ts';
 import type { Coefficients, StepTimeOptions } from './types.ts';
@@ -127,18 +128,4 @@ function mixedTileRows({ computeCapability, vendor }: GpuSpec): number {
 function linkOf(gpu: GpuSpec): Pick<Coefficients, 'linkSeconds' | 'linkRate'> {
   if (gpu.nvlinkBytesPerSecond) return { linkSeconds: 1e-5, linkRate: (gpu.nvlinkBytesPerSecond / 2) * 0.7 };
   return { linkSeconds: 2.5e-5, linkRate: pcieBytesPerSecond(gpu) * 0.35 };
-}
-
-/** "Gen4 x16": lanes x transfers per lane x line code, one direction. */
-function pcieBytesPerSecond({ pcie }: GpuSpec): number {
-  const match = /Gen(\d)(?:\s*x(\d+))?/i.exec(pcie ?? '');
-  const lane: Readonly<Record<string, number>> = {
-    1: 0.25e9,
-    2: 0.5e9,
-    3: 0.985e9,
-    4: 1.969e9,
-    5: 3.938e9,
-    6: 7.563e9,
-  };
-  return (lane[match?.[1] ?? '4'] ?? 1.969e9) * Number(match?.[2] ?? 16);
 }
