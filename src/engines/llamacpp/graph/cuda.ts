@@ -145,6 +145,14 @@ function runsVectorKernel(t: GraphTensor, { vectorHeads = Number.POSITIVE_INFINI
   return batch === 1 && !groupsQueries(t);
 }
 
+/** Types that released builds have a vector kernel for, K and V alike (GGML_CUDA_FA_QUANTS); F32 is read as F16. */
+const vectorTypes: readonly GgmlType[] = ['f16', 'bf16', 'q4_0', 'q8_0'];
+
+function readsDirectly(typeK: GgmlType, typeV: GgmlType): boolean {
+  const half = (type: GgmlType) => (type === 'f32' ? 'f16' : type);
+  return half(typeK) === half(typeV) && vectorTypes.includes(half(typeK));
+}
+
 export type Flash = FlashRules;
 
 /**
@@ -154,7 +162,7 @@ export function flashAttentionBytes(t: GraphTensor, rules: FlashRules): number {
   let end = tensorSpan(t);
   if (!rules.f16Copies) return end;
   const [, k, v] = t.src as [GraphTensor, GraphTensor, GraphTensor];
-  const vector = runsVectorKernel(t, rules);
+  const vector = runsVectorKernel(t, rules) && readsDirectly(k.type, v.type);
   const needed = (s: GraphTensor) => (vector ? s.type === 'f32' : s.type !== 'f16');
   const shared = v.viewSrc && (v.viewSrc === k || (v.viewSrc === k.viewSrc && v.viewOffset === k.viewOffset));
   const copy = (s: GraphTensor) => {
