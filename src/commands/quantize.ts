@@ -31,10 +31,20 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
   const args = readArguments(command);
   const format = formNamed(args.format, formats);
   if (args.recipe) return recipes(args, format, io);
-  const output = await quantizeArguments(args, io);
+  const output = await whileShown(io, 'planning every scheme', () => quantizeArguments(args, io));
   await writeOutput(await render(output, format, args, io), args.output, io);
   if (format !== 'json' && format !== 'yaml') tellDiagnostics(output.diagnostics, io);
   return output.result.recommendation === null ? 1 : 0;
+}
+
+/** The work takes a few seconds for large models: said on a terminal. */
+async function whileShown<Value>(io: Io, text: string, work: () => Promise<Value>): Promise<Value> {
+  const done = await io.progress?.(text);
+  try {
+    return await work();
+  } finally {
+    done?.();
+  }
 }
 
 /** Recipes in place of rows: as a table, as data, and in the form that their tool reads. */
@@ -45,7 +55,7 @@ async function recipes(args: QuantizeArguments, format: (typeof formats)[number]
       path: '--format',
     });
   }
-  const output = await quantizeRecipes(args, io);
+  const output = await whileShown(io, 'looking for a recipe', () => quantizeRecipes(args, io));
   if (args.recipeOut !== undefined) await writeOutput(recipeFile(output), args.recipeOut, io);
   const text = format === 'table' ? recipesText(output, styleFor(args.output, io)) : await dataText(format, output);
   if (args.recipeOut !== '-') await writeOutput(text, args.output, io);
