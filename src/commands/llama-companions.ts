@@ -75,7 +75,7 @@ async function withProjector(
   const own = (type: ProjectorType) => (gguf ? undefined : toMmproj(spec, expandArchitecture(spec), type));
   if (mmproj === undefined) {
     const projector = own(defaultType);
-    if (projector) diagnostics.push(notLoaded(projector));
+    if (projector) diagnostics.push(notLoaded(projector, request));
     return request;
   }
   const named = projectorTypes.find((name) => name === mmproj.toLowerCase());
@@ -97,8 +97,8 @@ async function withProjector(
 }
 
 /** llama-server looks for a projector by itself only in a repository (-hf). */
-function notLoaded(projector: GgufModel): Diagnostic {
-  const { modelBytes, computeBytes } = loadProjector(projector);
+function notLoaded(projector: GgufModel, { options, rules }: Asked): Diagnostic {
+  const { modelBytes, computeBytes } = loadProjector(projector, options, rules);
   return {
     severity: 'note',
     code: 'VRAM530',

@@ -33,11 +33,15 @@ export async function llamaModel(
   return { resolved: await resolveModel(preset, { env: io.env }), ...(mix ? { mix } : {}) };
 }
 
-/** The file's own description, or that of the configuration under the mix that -q names. */
+/**
+ * The file's own description, or that of the configuration under the mix that -q names; with `drafts` its blocks of multi-token
+ * prediction too, which not every published file has.
+ */
 export function ggufOf(
   { spec, gguf }: ResolvedModel,
   asked: string | undefined,
   diagnostics: Diagnostic[],
+  drafts = false,
 ): { model: GgufModel; scheme: string } {
   if (gguf) {
     if (asked !== undefined)
@@ -49,7 +53,7 @@ export function ggufOf(
       });
     return { model: gguf, scheme: fileScheme(gguf) };
   }
-  const source = toGguf(spec, expandArchitecture(spec));
+  const source = toGguf(spec, expandArchitecture(spec), drafts ? { drafts } : {});
   if (!source) {
     throw inputError('VRAM203', `llama.cpp has no architecture for ${printable(spec.architecture)}`, {
       hint: 'give the .gguf file itself, or plan it with --engine vllm',

@@ -16,11 +16,11 @@ import type { Plan } from '../plan/types.ts';
 import type { GpuListOutput } from '../render/gpus.ts';
 import type { GpuSpec } from '../spec/gpu.ts';
 import type { LlamaOptions } from '../spec/llama-options.ts';
+import { checkListOptions, gpuRowsBy } from './gpu-list.ts';
 import { withCompanions } from './llama-companions.ts';
 import { withExisting } from './llama-existing.ts';
 import { ggufOf, llamaModel, servedFile } from './llama-model.ts';
 import { assumedModel, freeMemory } from './plan-checks.ts';
-import { checkListOptions, gpuRowsBy } from './plan-gpus.ts';
 import type { PlanArguments, PlannedArguments } from './plan-request.ts';
 
 export interface LlamaAsked {
@@ -46,7 +46,8 @@ export async function resolveLlamaArguments(given: PlanArguments, io: Io): Promi
   diagnostics.push(...resolved.diagnostics);
   if (args.assumeArchitecture !== undefined)
     resolved.spec = assumedModel(resolved.spec, args.assumeArchitecture, diagnostics);
-  const { model, scheme } = ggufOf(resolved, args.given.quantization ?? mix, diagnostics);
+  const drafts = args.llama?.specType?.includes('draft-mtp') === true;
+  const { model, scheme } = ggufOf(resolved, args.given.quantization ?? mix, diagnostics, drafts);
   const alone: Omit<LlamaRequest, 'gpus'> = {
     spec: resolved.spec,
     model,

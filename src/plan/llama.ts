@@ -5,6 +5,7 @@ import { emitLlamaFlags, llamaCommand } from '../engines/llamacpp/emit.ts';
 import type { LlamaFlagTable } from '../engines/llamacpp/flags.ts';
 import { type LlamaPlanned, planLlama } from '../engines/llamacpp/plan.ts';
 import type { LlamaRequest } from '../engines/llamacpp/request.ts';
+import { gib } from '../numbers.ts';
 import type { LlamaOptions } from '../spec/llama-options.ts';
 import { suggestLlama } from './llama-ways-out.ts';
 import { envelope, type PlanInputEcho, type PlanOutput } from './output.ts';
@@ -92,14 +93,14 @@ function pitfalls({ plan, load }: LlamaPlanned, request: LlamaRequest): Diagnost
   if (vendor !== 'nvidia') {
     diagnostics.push({
       severity: 'warning',
-      code: 'VRAM521',
+      code: 'VRAM525',
       message: `the compute buffers are those of CUDA builds; on ${vendor} hardware they were seen to differ by a few per cent`,
     });
   }
   if (load.compute.confidence === 'estimated' && load.refusal === undefined) {
     diagnostics.push({
       severity: 'note',
-      code: 'VRAM522',
+      code: 'VRAM526',
       message: `the graph of ${load.placement ? request.model.architecture : ''} is not known here: its compute buffers are estimated`,
     });
   }
@@ -119,6 +120,37 @@ function pitfalls({ plan, load }: LlamaPlanned, request: LlamaRequest): Diagnost
       code: 'VRAM524',
       message: `${cpuLayers} layers stay on the CPU, because this build offloads none by itself`,
       hint: 'add -ngl 99',
+    });
+  }
+  return [...diagnostics, ...beside({ plan, load }, request)];
+}
+
+/** What a draft and a projector bring that the server does not reckon with. */
+function beside({ plan, load }: Pick<LlamaPlanned, 'plan' | 'load'>, { rules }: LlamaRequest): Diagnostic[] {
+  const diagnostics: Diagnostic[] = [];
+  const uncounted = [
+    ...(load.draft && rules['speculation.fit'] === 'none' ? ['the draft'] : []),
+    ...(load.projector && rules['projector.fit'] === 'none' ? ['the projector'] : []),
+  ];
+  if (plan.fit && !plan.verdict.fits && uncounted.length > 0) {
+    diagnostics.push({
+      severity: 'warning',
+      code: 'VRAM533',
+      message: `-fit of this build does not count ${uncounted.join(' and ')}: what it leaves is too little`,
+      hint: 'a larger margin (--fit-target), or a smaller context',
+      path: '--fit',
+    });
+  }
+  const { projector } = load;
+  const more = projector?.place === 'gpu0' ? projector.computeHigh - projector.computeBytes : 0;
+  const left = plan.verdict.headroomBytes;
+  if (plan.verdict.fits && more > left) {
+    diagnostics.push({
+      severity: 'warning',
+      code: 'VRAM534',
+      message: `the largest pictures take ${gib(more)} more than the warm-up, ${gib(left)} is left: the server would run out of memory`,
+      hint: '--image-max-tokens bounds them',
+      path: '--mmproj',
     });
   }
   return diagnostics;

@@ -99,8 +99,8 @@ const plan = z.strictObject({
     .describe('llama.cpp: a draft model, or (null) the blocks of multi-token prediction; all its contexts together')
     .optional(),
   projector: z
-    .strictObject({ modelBytes: bytes, computeBytes: bytes, place: z.enum(['gpu0', 'cpu']) })
-    .describe('llama.cpp: the multimodal projector; computeBytes is an estimate')
+    .strictObject({ modelBytes: bytes, computeBytes: bytes, largestBytes: bytes, place: z.enum(['gpu0', 'cpu']) })
+    .describe('llama.cpp: the multimodal projector; computeBytes is for the picture of its warm-up')
     .optional(),
   fit: z
     .strictObject({

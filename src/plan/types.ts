@@ -152,8 +152,10 @@ export interface DraftPlan {
 
 export interface ProjectorPlan {
   modelBytes: Bytes;
-  /** An estimate. */
+  /** Reserved by its warm-up. */
   computeBytes: Bytes;
+  /** What the largest picture takes instead. */
+  largestBytes: Bytes;
   /** gpu0 or cpu. */
   place: string;
 }

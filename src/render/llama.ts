@@ -79,8 +79,11 @@ export function besideLines({ draft, projector }: Plan, paint: Paint, width: num
   }
   if (projector) {
     const where = projector.place === 'cpu' ? 'the CPU' : 'the first GPU';
-    const size = `${mib(projector.modelBytes)} + about ${mib(projector.computeBytes)} for one picture`;
-    lines.push(`${paint.bold('Projector')}: ${size}, on ${where}`);
+    const { modelBytes, computeBytes, largestBytes } = projector;
+    const most = largestBytes > computeBytes ? `, up to ${mib(largestBytes)} for the largest` : '';
+    lines.push(
+      `${paint.bold('Projector')} on ${where}: ${mib(modelBytes)} + ${mib(computeBytes)} for a picture${most}`,
+    );
   }
   return lines.map((line) => wrap(line, width, 2)).join('\n');
 }

@@ -50,6 +50,12 @@ const blockModules: Readonly<Record<string, string>> = {
 /** Moonshot's blocks count their norms and their network from 0. */
 const fromZero: Readonly<Record<string, string>> = { norm1: 'ln2', 'mlp.fc1': 'ffn_down' };
 
+/** What these classes call the first linear layer of the projector. */
+const firstLinear: Readonly<Record<string, string>> = {
+  Llama4ForConditionalGeneration: 'mm.model.fc',
+  LlavaForConditionalGeneration: 'mm.0',
+};
+
 /** Modules outside the blocks, by the end of their name. */
 const rootModules: readonly (readonly [RegExp, string])[] = [
   [
@@ -87,14 +93,14 @@ const rootModules: readonly (readonly [RegExp, string])[] = [
 
 /** Name in the projector file; `{layer}` becomes the block's number. Undefined: not one of a tower that is converted. */
 export function projectorName(name: string, architecture: string): string | undefined {
+  if (name.includes('audio_tower')) return undefined;
   const { inner, block } = parts(name.replace(/^model\.(?=vision_tower|visual|multi_modal)/, ''));
   const match = /^(.+?)(\.weight|\.bias|\.(?:in|out)put_(?:min|max))?$/.exec(inner);
   const [module, suffix] = [match?.[1] ?? inner, match?.[2] ?? suffixOf(inner)];
   const bare = module.replace(/\.linear$/, '');
   if (block === undefined) {
-    if (architecture === 'Llama4ForConditionalGeneration' && module === 'multi_modal_projector.linear_1') {
-      return `mm.model.fc${suffix}`;
-    }
+    const first = firstLinear[architecture];
+    if (first !== undefined && module === 'multi_modal_projector.linear_1') return `${first}${suffix}`;
     for (const [pattern, target] of rootModules) {
       const found = pattern.exec(module);
       if (found) return `${target.replace('$1', found[1] ?? '')}${suffix}`;
@@ -102,7 +108,8 @@ export function projectorName(name: string, architecture: string): string | unde
     return undefined;
   }
   if (name.includes('deepstack_merger_list')) return deepstackName(inner);
-  const special = /^Kimi/.test(architecture) ? fromZero[bare] : undefined;
+  const llama4 = architecture === 'Llama4ForConditionalGeneration' && bare === 'post_attention_layernorm';
+  const special = llama4 ? 'ln2' : /^Kimi/.test(architecture) ? fromZero[bare] : undefined;
   const target = special ?? blockModules[bare];
   return target && `v.blk.${block}.${target}${suffix}`;
 }

@@ -55,7 +55,12 @@ const projectors: Readonly<Record<string, Projector>> = {
   KimiK25ForConditionalGeneration: { type: 'kimik25', activation: 'gelu' },
   Llama4ForConditionalGeneration: { type: 'llama4', activation: 'gelu' },
   // Converted by a script of their own, which keeps positions in 16 bits.
-  LlavaForConditionalGeneration: { type: 'mlp', activation: 'quick', dropsLast: true, fixed: [[/^v\.position_embd\.weight$/, 'f16']] },
+  LlavaForConditionalGeneration: {
+    type: 'mlp',
+    activation: 'quick',
+    dropsLast: true,
+    fixed: [[/^v\.position_embd\.weight$/, 'f16']],
+  },
   MiniMaxM3SparseForConditionalGeneration: { type: 'minimax_m3', activation: 'gelu' },
   Qwen2VLForConditionalGeneration: { type: 'qwen2vl_merger', activation: 'quick', splitsQkv: true },
   Qwen2_5_VLForConditionalGeneration: { type: 'qwen2.5vl_merger', activation: 'silu', splitsQkv: true },

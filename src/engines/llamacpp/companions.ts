@@ -13,8 +13,8 @@ export interface Companions {
 }
 
 /** What a request names beside its model, read once. */
-export function companionsOf({ draft, projector, options }: LlamaRequest): Companions {
-  const loaded = projector && loadProjector(projector, options.noMmprojOffload ? 'cpu' : 'gpu0');
+export function companionsOf({ draft, projector, options, rules }: LlamaRequest): Companions {
+  const loaded = projector && loadProjector(projector, options, rules);
   return {
     ...(draft ? { draft: { model: draft.model, hparams: readHparams(draft.model) } } : {}),
     ...(loaded ? { projector: loaded } : {}),

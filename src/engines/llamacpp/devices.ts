@@ -1,7 +1,7 @@
 // The memory of every GPU and of the host as budget items: buffers exact, the process's own context an estimate with its range, the
 // rest free. Items of a GPU sum to what CUDA reports; the host's are simply all that lies there.
 import type { BudgetItem, Confidence, DevicePlan, ItemId } from '../../plan/types.ts';
-import { bytesAt, type LlamaLoad } from './load.ts';
+import { bytesAt, type LlamaLoad, projectorAt } from './load.ts';
 import { contextOverhead } from './output.ts';
 import type { LlamaRequest } from './request.ts';
 
@@ -95,18 +95,20 @@ function bufferItems(request: LlamaRequest, load: LlamaLoad, places: readonly st
 /** The projector and the draft, each as one item. */
 function besideItems(request: LlamaRequest, { draft, projector }: LlamaLoad, places: readonly string[]): BudgetItem[] {
   const items: BudgetItem[] = [];
-  if (projector && places.includes(projector.place)) {
-    const { modelBytes, computeBytes, computeLow, computeHigh } = projector;
+  const seen = projector ? places.reduce((sum, place) => sum + projectorAt(projector, place), 0) : 0;
+  if (projector && seen > 0) {
+    const { computeBytes, computeLow, computeHigh, confidence, place } = projector;
+    const here = places.includes(place);
     items.push({
       ...exact(
         'projector',
-        modelBytes + computeBytes,
-        'its tensors + the graph of the largest image',
+        seen,
+        'its tensors + the graph of its warm-up; the range reaches to the largest picture',
         'tools/mtmd/clip.cpp',
       ),
-      lowBytes: modelBytes + computeLow,
-      highBytes: modelBytes + computeHigh,
-      confidence: 'estimated',
+      lowBytes: here ? seen - computeBytes + computeLow : seen,
+      highBytes: here ? seen - computeBytes + computeHigh : seen,
+      confidence: request.assumed ? 'estimated' : confidence,
     });
   }
   if (draft) {

@@ -108,6 +108,10 @@ export function bytesAt(
   at: string,
 ): number {
   const own = Object.values(bytes).reduce((sum, places) => sum + (places[at] ?? 0), 0);
-  const beside = projector?.place === at ? projector.modelBytes + projector.computeBytes : 0;
-  return own + beside + (draft ? bytesAt(draft, at) : 0);
+  return own + (projector ? projectorAt(projector, at) : 0) + (draft ? bytesAt(draft, at) : 0);
+}
+
+/** With the weights on a GPU, copies of the inputs stay in plain host memory. */
+export function projectorAt({ place, modelBytes, computeBytes, hostBytes }: ProjectorLoad, at: string): number {
+  return (place === at ? modelBytes + computeBytes : 0) + (at === 'cpu' ? hostBytes : 0);
 }

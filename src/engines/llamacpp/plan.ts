@@ -148,6 +148,7 @@ function besidePlan({ draft }: LlamaRequest, load: LlamaLoad): Pick<Plan, 'draft
           projector: {
             modelBytes: load.projector.modelBytes,
             computeBytes: load.projector.computeBytes,
+            largestBytes: load.projector.computeHigh,
             place: load.projector.place,
           },
         }

@@ -51,6 +51,8 @@ export function cudaSupports(t: GraphTensor, device: number, rules: CudaRules): 
     case 'group_norm':
     case 'roll':
       return isContiguous(t.src[0]!);
+    case 'im2col':
+      return isContiguous(t.src[0]!) && isContiguous(t.src[1]!);
     case 'rope':
       return isContiguous(t.src[0]!, 2);
     case 'flash_attn_ext':

@@ -257,6 +257,36 @@ export class GraphOps extends Graph {
     return this.tensor({ op: 'solve_tri', type: 'f32', ne: b.ne, src: [a, b] });
   }
 
+  /** Patches of a picture as rows, for a kernel that is as wide as its steps (ggml_im2col without padding). */
+  im2col(kernel: GraphTensor, picture: GraphTensor, side: number, type: GgmlType): GraphTensor {
+    const [width, height, channels, batch] = picture.ne;
+    const out = (n: number): number => Math.trunc((n - side) / side) + 1;
+    const ne: Quad = [channels * side * side, out(width), out(height), batch];
+    return this.tensor({ op: 'im2col', type, ne, src: [kernel, picture] });
+  }
+
+  /** ggml_conv_2d with steps as wide as the kernel. */
+  conv2d(kernel: GraphTensor, picture: GraphTensor, side: number): GraphTensor {
+    const columns = this.im2col(kernel, picture, side, kernel.type === 'bf16' ? 'f32' : 'f16');
+    const [, width, height, batch] = columns.ne;
+    const out = kernel.ne[3];
+    const product = this.mulMat(
+      this.reshape(columns, columns.ne[0], width * height * batch),
+      this.reshape(kernel, elements(kernel) / out, out),
+    );
+    return this.cont(this.permute(this.reshape(product, width, height, batch, out), 0, 1, 3, 2));
+  }
+
+  /** Mean of squares of `side` by `side`. */
+  averagePool(a: GraphTensor, side: number): GraphTensor {
+    const out = (n: number): number => Math.trunc((n - side) / side) + 1;
+    return this.tensor({ op: 'pool_2d', type: 'f32', ne: [out(a.ne[0]), out(a.ne[1]), a.ne[2], a.ne[3]], src: [a] });
+  }
+
+  interpolate(a: GraphTensor, ...ne: number[]): GraphTensor {
+    return this.tensor({ op: 'upscale', type: a.type, ne: quad(ne), src: [a] });
+  }
+
   flashAttention(parts: {
     q: GraphTensor;
     k: GraphTensor;

@@ -58,6 +58,9 @@ export type Op =
   | 'gated_linear_attn'
   | 'rwkv_wkv6'
   | 'rwkv_wkv7'
+  | 'im2col'
+  | 'upscale'
+  | 'pool_2d'
   | 'unary'
   | 'glu'
   | 'custom';
