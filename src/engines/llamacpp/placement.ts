@@ -5,10 +5,10 @@ import type { GgufModel, GgufTensor } from '../../spec/gguf.ts';
 import { sum } from '../../units.ts';
 import type { LlamaHparams } from './hparams.ts';
 import type { LlamaRules } from './rules.ts';
-import { hasStateKernel } from './state-kernels.ts';
+import { hasStateKernel, type StateRules } from './state-kernels.ts';
 import type { LlamaOptions, Place, Placement } from './types.ts';
 
-interface PlacementRules {
+interface PlacementRules extends StateRules {
   'placement.defaultLayers': 'none' | 'all';
   'placement.outputCounts': boolean;
   'placement.rowSplit': boolean;
@@ -23,7 +23,6 @@ interface PlacementRules {
   'placement.draftTensorsOnDemand': boolean;
   /** Types of tables that CUDA looks rows up in; null: all that files have. */
   rowLookups: readonly string[] | null;
-  'recurrent.cuda': 'none' | 'all' | 'kernels';
 }
 
 export interface PlacementInput {
@@ -205,7 +204,7 @@ function tensorPlacer({
   // A table that no GPU looks rows up in stays on the host.
   const lookedUp = (tensor: GgufTensor): boolean =>
     tensor.name !== 'per_layer_token_embd.weight' || !law.rowLookups || law.rowLookups.includes(tensor.type);
-  const runs = (tensor: GgufTensor): boolean => law['recurrent.cuda'] !== 'kernels' || hasStateKernel(tensor, hparams);
+  const runs = (tensor: GgufTensor): boolean => hasStateKernel(tensor, hparams, law);
   return (tensor) => {
     const known = cache.get(tensor.name) ?? (lookedUp(tensor) && runs(tensor) ? place(tensor.name) : ['cpu']);
     cache.set(tensor.name, known);

@@ -48,6 +48,7 @@ function attendPlainly(b: Build, { q, k, v }: Qkv, mask: GraphTensor): GraphTens
   const values = b.reshape(b.cont(b.transpose(b.reshape(v, size * heads, tokens))), tokens, size, heads);
   const weighted = b.permute(b.mulMat(values, scores), 0, 2, 1, 3);
   const t = b.cont(weighted, size * heads, tokens);
+  if (!b.context.offloadKqv) b.pinToCpu(t);
   b.expand(t);
   return t;
 }
@@ -63,11 +64,7 @@ function encoder(b: Build, { positions: kind, network }: Encoder): void {
   const types = b.optional('token_types.weight');
   if (types) x = b.add(x, b.view(types, { ne: [b.hp.embd] }));
   if (kind === 'table') x = b.add(b.getRows(b.weight('position_embd.weight'), positions), x);
-  x = norm(b, x, {
-    ...weights(b, 'token_embd_norm'),
-    kind: 'layer',
-    layer: recurrentRules(b)['encoder.pinsEmbeddings'] ? 0 : -1,
-  });
+  x = embeddingNorm(b, x);
   const mask = encoderMask(b);
   const gathers = recurrentRules(b)['encoder.gathers'] === 'always' || poolingOf(b) === 'none';
   const outputs = gathers ? inputOutputIds(b) : undefined;
@@ -83,6 +80,12 @@ function encoder(b: Build, { positions: kind, network }: Encoder): void {
     x = layerNorm(b, b.add(network(b, sum, layer), sum), layer, 'layer_output_norm', 'layer');
   }
   embeds(b, x);
+}
+
+/** The norm of the embeddings. */
+export function embeddingNorm(b: Build, x: GraphTensor): GraphTensor {
+  const layer = recurrentRules(b)['encoder.pinsEmbeddings'] ? 0 : -1;
+  return norm(b, x, { ...weights(b, 'token_embd_norm'), kind: 'layer', layer });
 }
 
 export function weights(b: Build, name: string) {

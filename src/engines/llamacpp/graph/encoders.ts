@@ -1,6 +1,6 @@
 // Encoders of a decoder's build: norms before attention and network, rotation. Law: src/models/modern-bert.cpp, neo-bert.cpp,
 // eurobert.cpp, gemma-embedding.cpp, llama-embed.cpp.
-import { encoderMask, selfAttention, weights } from './bert.ts';
+import { embeddingNorm, encoderMask, selfAttention, weights } from './bert.ts';
 import {
   type Activation,
   ffn,
@@ -55,7 +55,7 @@ const modernBert: GraphBuilder = (b) =>
   rotatedEncoder(b, {
     kind: 'layer',
     activation: b.input.model.metadata.hidden_activation === 'silu' ? 'swiglu' : 'geglu',
-    embed: (_, x) => norm(b, x, { ...weights(b, 'token_embd_norm'), kind: 'layer', layer: 0 }),
+    embed: (_, x) => embeddingNorm(b, x),
   });
 
 const gemmaEmbedding: GraphBuilder = (b) =>

@@ -18,6 +18,7 @@ import { hybridInputs } from './hybrid.ts';
 import { mambaLayer } from './mamba.ts';
 import { mixture } from './mixture.ts';
 import { plamo2Mamba } from './plamo2-mamba.ts';
+import { listed } from './recurrent-rules.ts';
 import { normedThenRotated } from './serial.ts';
 import type { GraphTensor } from './tensor.ts';
 
@@ -56,10 +57,13 @@ const plamo2: GraphBuilder = (b) => {
           layer,
           ...normedThenRotated({ b, layer, positions }, qkv(b, normed, layer)),
         });
-    const [rows, residual] = gatherOutputs(b, outputs, layer, t, x) as [GraphTensor, GraphTensor];
+    const late = listed(b, 'recurrent.gathersAfter');
+    const [rows, residual] = gatherOutputs(b, late ? undefined : outputs, layer, t, x) as [GraphTensor, GraphTensor];
     const sum = b.add(after(b, rows, layer, 'post_attention_norm'), residual);
     const grown = ffn(b, layerNorm(b, sum, layer, 'ffn_norm'), { layer, activation: 'swiglu' });
-    x = b.add(after(b, grown, layer, 'post_ffw_norm'), sum);
+    const own = after(b, grown, layer, 'post_ffw_norm');
+    const [last, before] = gatherOutputs(b, late ? outputs : undefined, layer, own, sum) as [GraphTensor, GraphTensor];
+    x = b.add(last, before);
   }
   outputHead(b, x);
 };

@@ -9,6 +9,8 @@ import type { GraphTensor } from './tensor.ts';
 const kinds = ['none', 'mean', 'cls', 'last', 'rank'] as const;
 
 export function poolingOf(b: Build): (typeof kinds)[number] {
+  const known = recurrentRules(b)['encoder.poolingOf'];
+  if (known !== 'all' && !known.includes(b.hp.architecture)) return 'none';
   const stated = b.input.model.metadata.pooling_type;
   return (typeof stated === 'number' ? kinds[stated] : undefined) ?? 'none';
 }

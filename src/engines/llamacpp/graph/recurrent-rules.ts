@@ -20,12 +20,18 @@ export interface RecurrentRules {
   'recurrent.deltaNorm': 'l2' | 'rms';
   /** Architectures whose normed rows of all tokens are an output. */
   'recurrent.draftable': readonly string[];
+  /** Architectures whose last layer runs for all rows. */
+  'recurrent.gathersAfter': readonly string[];
   /** Architectures without logits in embedding mode. */
   'recurrent.embeddingsOnly': readonly string[];
   /** Qwen3-Next: heads of Q and K are repeated in three dimensions instead of four. */
   'recurrent.spreadsTogether': boolean;
   /** Qwen3-Next: the copied gate of attention takes another shape once more. */
   'recurrent.reshapesGate': boolean;
+  /** RWKV: results have their tokens in one row after every layer, after the last one's attention, or at the end. */
+  'rwkv.flattens': 'all' | 'last' | 'end';
+  /** Architectures whose pooling a file may state; all: every one. */
+  'encoder.poolingOf': 'all' | readonly string[];
   /** An encoder's attention: products of the batch itself without flash attention, or as any attention. */
   'encoder.attention': 'plain' | 'copied' | 'shared';
   /** Rows of an encoder's output are gathered unless they are pooled, or in any case. */
@@ -39,6 +45,9 @@ export interface RecurrentRules {
 export const recurrentRules = (b: Build): RecurrentRules => b.input.rules as unknown as RecurrentRules;
 
 /** Whether a rule that lists architectures lists this one. */
-export function listed(b: Build, rule: 'recurrent.draftable' | 'recurrent.embeddingsOnly'): boolean {
+export function listed(
+  b: Build,
+  rule: 'recurrent.draftable' | 'recurrent.embeddingsOnly' | 'recurrent.gathersAfter',
+): boolean {
   return recurrentRules(b)[rule].includes(b.hp.architecture);
 }

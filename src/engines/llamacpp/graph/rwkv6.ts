@@ -2,12 +2,12 @@
 // Law: src/models/rwkv6-base.cpp (build_rwkv6_time_mix).
 import { linear } from './blocks.ts';
 import type { Build } from './build.ts';
-import { readStates, sequenceTokens, stateTensor } from './recurrent.ts';
-import type { TimeMixInput } from './rwkv.ts';
+import { sequenceTokens } from './recurrent.ts';
+import type { TimeMixInput } from './rwkv-shift.ts';
 import type { GraphTensor } from './tensor.ts';
 
 export function timeMix6(b: Build, input: TimeMixInput): GraphTensor {
-  const { inputs, layer } = input;
+  const { layer } = input;
   const { embd, wkv } = b.hp;
   const { tokens, sequences } = b.batch;
   const size = wkv!.headSize;
@@ -27,14 +27,12 @@ export function timeMix6(b: Build, input: TimeMixInput): GraphTensor {
   w = b.add(w, weight('decay'));
   w = apart(b.unary('exp', b.unary('neg', b.unary('exp', w))));
   if (linearized) k = b.sub(k, b.mul(k, w));
-  const cache = stateTensor(b, inputs, layer, 'state');
-  const state = readStates(b, inputs, cache);
+  const state = input.read();
   const result = linearized
     ? b.stateAttention('gated_linear_attn', [k, v, receptance, w, state])
     : b.stateAttention('rwkv_wkv6', [k, v, receptance, weight('first'), w, state]);
   let t = b.view(result, { ne: [embd * tokens] });
-  const after = { ne: [embd * size * sequences] };
-  b.expand(b.cpy(b.view(result, { ...after, offset: embd * tokens * 4 }), b.view(cache, after)));
+  input.store(b.view(result, { ne: [embd * size * sequences], offset: embd * tokens * 4 }));
   if (linearized) {
     t = b.reshape(t, embd, tokens);
   } else {

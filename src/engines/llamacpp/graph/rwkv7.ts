@@ -2,12 +2,12 @@
 // (build_rwkv7_time_mix).
 import { linear } from './blocks.ts';
 import type { Build } from './build.ts';
-import { readStates, sequenceTokens, stateTensor } from './recurrent.ts';
-import type { TimeMixInput } from './rwkv.ts';
+import { sequenceTokens } from './recurrent.ts';
+import type { TimeMixInput } from './rwkv-shift.ts';
 import type { GraphTensor } from './tensor.ts';
 
 export function timeMix7(b: Build, input: TimeMixInput): GraphTensor {
-  const { inputs, layer, first } = input;
+  const { layer, first } = input;
   const { embd, wkv } = b.hp;
   const { tokens, sequences } = b.batch;
   const size = wkv!.headSize;
@@ -34,13 +34,11 @@ export function timeMix7(b: Build, input: TimeMixInput): GraphTensor {
   const scaledKey = b.mul(k, weight('k_a'));
   k = b.add(k, b.sub(b.mul(a, scaledKey), scaledKey));
   const [receptance, decay, key, value, rate] = [r, w, k, v, a].map(apart) as Quintuple;
-  const cache = stateTensor(b, inputs, layer, 'state');
-  const state = readStates(b, inputs, cache);
+  const state = input.read();
   const [away, towards] = [b.unary('neg', direction), b.mul(direction, rate)];
   const result = b.stateAttention('rwkv_wkv7', [receptance, decay, key, value, away, towards, state]);
   let t = b.view(result, { ne: [embd * tokens] });
-  const after = { ne: [embd * size * sequences] };
-  b.expand(b.cpy(b.view(result, { ...after, offset: embd * tokens * 4 }), b.view(cache, after)));
+  input.store(b.view(result, { ne: [embd * size * sequences], offset: embd * tokens * 4 }));
   if (b.layerOptional(layer, 'time_mix_ln.weight') && b.layerOptional(layer, 'time_mix_ln.bias')) {
     t = b.reshape(b.norm(b.reshape(t, size, heads, tokens)), embd, tokens);
     t = b.add(b.mul(t, weight('ln')), b.layerWeight(layer, 'time_mix_ln.bias'));
