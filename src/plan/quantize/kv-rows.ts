@@ -4,10 +4,11 @@ import type { GgmlType } from '../../spec/ggml-types.ts';
 import type { QuantizationScheme } from '../../spec/quantization.ts';
 import { type KvCacheScheme, kvHardware } from './kv-schemes.ts';
 import { mixedModel, slotsOutcome, slotsQuestion } from './llama-rows.ts';
+import { type Outcome, refusedOutcome } from './outcome.ts';
 import { cacheQuality } from './quality.ts';
 import type { RowsInput } from './rows.ts';
 import type { KvRow } from './types.ts';
-import { type Outcome, outcomeOf, type VllmSide, withScheme } from './vllm-rows.ts';
+import { outcomeOf, type VllmSide, withScheme } from './vllm-rows.ts';
 
 /** The weights that each engine's caches are planned with. */
 export interface CacheWeights {
@@ -63,18 +64,7 @@ function vllmCache(side: VllmSide, stored: QuantizationScheme, dtype: string): C
 function llamaCache({ llama, ggufSource }: RowsInput, stored: QuantizationScheme, type: string): Cache {
   const side = llama!;
   const model = mixedModel(ggufSource, stored);
-  if (!model) return { outcome: refused('llama.cpp has no architecture for this model'), bytesPerToken: null };
+  if (!model)
+    return { outcome: refusedOutcome('llama.cpp has no architecture for this model', 0), bytesPerToken: null };
   return slotsOutcome(side, slotsQuestion(side, model, stored.id, type as GgmlType), 0);
-}
-
-function refused(reason: string): Outcome {
-  return {
-    weightBytesPerGpu: 0,
-    kv: null,
-    state: 'refused',
-    fits: false,
-    shortfallBytes: 0,
-    reason,
-    confidence: 'estimated',
-  };
 }

@@ -8,8 +8,8 @@ import type { GgufModel } from '../../spec/gguf.ts';
 import type { LlamaOptions } from '../../spec/llama-options.ts';
 import type { QuantizationScheme } from '../../spec/quantization.ts';
 import type { Plan } from '../types.ts';
+import { type Outcome, refusedOutcome } from './outcome.ts';
 import { type EngineAt, engineSupport } from './support.ts';
-import type { Outcome } from './vllm-rows.ts';
 
 export interface LlamaSide {
   engine: EngineAt;
@@ -128,16 +128,4 @@ function mostSlots(side: LlamaSide, asked: Plan, question: SlotsQuestion): numbe
     else high = middle - 1;
   }
   return low;
-}
-
-function refusedOutcome(reason: string, bytes: number): Outcome {
-  return {
-    weightBytesPerGpu: bytes,
-    kv: null,
-    state: 'refused',
-    fits: false,
-    shortfallBytes: 0,
-    reason,
-    confidence: 'estimated',
-  };
 }

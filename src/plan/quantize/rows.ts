@@ -9,6 +9,7 @@ import type { GpuSpec } from '../../spec/gpu.ts';
 import type { ModelSpec } from '../../spec/model.ts';
 import { type QuantizationScheme, schemeOfCheckpoint } from '../../spec/quantization.ts';
 import { type LlamaSide, llamaOutcome, mixedModel } from './llama-rows.ts';
+import type { Outcome } from './outcome.ts';
 import { type QualityQuery, rowQuality } from './quality.ts';
 import { ggufStepBytes, type StepShape, stepBytes } from './speed.ts';
 import {
@@ -20,7 +21,7 @@ import {
   hardwareSupport,
 } from './support.ts';
 import type { EngineName, QuantizeRow } from './types.ts';
-import { evenShare, type Outcome, type VllmSide, vllmOutcome } from './vllm-rows.ts';
+import { evenShare, type VllmSide, vllmOutcome } from './vllm-rows.ts';
 
 export interface RowsInput {
   /** As resolved, its own quantization included. */

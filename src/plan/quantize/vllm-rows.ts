@@ -5,6 +5,7 @@ import type { RegistryEntry } from '../../engines/vllm/registry.ts';
 import type { QuantizationScheme } from '../../spec/quantization.ts';
 import type { PlanRequest } from '../request.ts';
 import type { Plan } from '../types.ts';
+import { type Outcome, refusedOutcome } from './outcome.ts';
 import { type EngineAt, type EngineSupport, engineSupport } from './support.ts';
 import type { KvCapacity, QuantizeRow } from './types.ts';
 
@@ -14,11 +15,6 @@ export interface VllmSide {
   registry: readonly RegistryEntry[];
   engine: EngineAt;
 }
-
-export type Outcome = Pick<
-  QuantizeRow,
-  'weightBytesPerGpu' | 'kv' | 'state' | 'fits' | 'shortfallBytes' | 'reason' | 'confidence'
->;
 
 /** The request as it is planned with a scheme. */
 export function withScheme({ request }: VllmSide, scheme: QuantizationScheme): PlanRequest {
@@ -67,15 +63,7 @@ function refusalOf({ reason, engineError }: Plan['verdict']): string | null {
 function unsupported({ version, since, until }: EngineSupport, bytes: number): Outcome {
   const range =
     since || until ? ` (${[since && `from ${since}`, until && `up to ${until}`].filter(Boolean).join(' ')})` : '';
-  return {
-    weightBytesPerGpu: bytes,
-    kv: null,
-    state: 'refused',
-    fits: false,
-    shortfallBytes: 0,
-    reason: `vLLM ${version} does not have it${range}`,
-    confidence: 'estimated',
-  };
+  return refusedOutcome(`vLLM ${version} does not have it${range}`, bytes);
 }
 
 /** Bytes of the checkpoint, and an even share of them per GPU. */
