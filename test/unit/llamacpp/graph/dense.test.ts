@@ -1,5 +1,5 @@
-// Graphs of dense architectures, mixtures of experts and latent attention against what released llama.cpp CUDA builds reserved for
-// small models of them on stand-in devices.
+// Graphs of dense, recurrent, hybrid and encoder architectures, mixtures of experts and latent attention against what released
+// llama.cpp CUDA builds reserved for small models of them on stand-in devices.
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { buildNumber } from '../../../../src/engines/llamacpp/builds.ts';
@@ -22,13 +22,13 @@ interface Described {
   cases: Case[];
 }
 
-function described(group: 'dense' | 'moe'): Described[] {
+function described(group: 'dense' | 'moe' | 'recurrent'): Described[] {
   const fixture = new URL(`../../../fixtures/llamacpp-${group}-graphs.jsonl`, import.meta.url);
   const [, ...lines] = readFileSync(fixture, 'utf8').trim().split('\n');
   return lines.map((line) => JSON.parse(line) as Described);
 }
 
-const models = [...described('dense'), ...described('moe')];
+const models = [...described('dense'), ...described('moe'), ...described('recurrent')];
 
 function tensor(text: string, prefix = ''): GgufTensor {
   const [name, ne, type = 'q8_0'] = text.split(' ') as [string, string, GgmlType | undefined];
