@@ -20,9 +20,12 @@ interface PlacementRules extends StateRules {
   'placement.overrides': boolean;
   'placement.draftTensorsSkipped': 'all' | readonly string[];
   'placement.draftTensorsKept': readonly string[];
+  'placement.draftTensorsKeptBy': Readonly<Record<string, readonly string[]>>;
   'placement.draftTensorsOnDemand': boolean;
   /** Types of tables that CUDA looks rows up in; null: all that files have. */
   rowLookups: readonly string[] | null;
+  /** Types of matrices that CUDA does not multiply by. */
+  notMultiplied: readonly string[];
 }
 
 export interface PlacementInput {
@@ -174,7 +177,8 @@ function tensorPlacer({
   const skipped = law['placement.draftTensorsSkipped'];
   const wanted = drafts && law['placement.draftTensorsOnDemand'];
   const skipsDraft = !wanted && (skipped === 'all' || skipped.includes(hparams.architecture));
-  const kept = law['placement.draftTensorsKept'].map((pattern) => new RegExp(pattern));
+  const keptBy = law['placement.draftTensorsKeptBy'][hparams.architecture] ?? [];
+  const kept = [...law['placement.draftTensorsKept'], ...keptBy].map((pattern) => new RegExp(pattern));
   const onHost = law['placement.hostTensors'].map((pattern) => new RegExp(pattern));
   const asOutput = law['placement.outputTensors'][hparams.architecture] ?? [];
   const main = hparams.layers - hparams.nextnLayers;
@@ -196,17 +200,20 @@ function tensorPlacer({
     if (law['placement.inputTensors'].includes(stem)) return ['cpu'];
     return [law['placement.firstBlockTensors'].includes(stem) ? layers[0]! : layers[hparams.layers]!];
   };
-  const place = (name: string): readonly Place[] => {
-    const usual = own(name);
-    const forced = usual.length > 0 && overrides.length > 0 ? overridePlace(name, overrides) : undefined;
-    return forced === undefined ? usual : [forced];
+  // Rows that no GPU looks up and matrices that none multiplies by stay on the host.
+  const lookedUp = ({ name, type }: GgufTensor): boolean =>
+    name !== 'per_layer_token_embd.weight' || !law.rowLookups || law.rowLookups.includes(type);
+  const runs = (tensor: GgufTensor): boolean =>
+    lookedUp(tensor) && !law.notMultiplied.includes(tensor.type) && hasStateKernel(tensor, hparams, law);
+  const place = (tensor: GgufTensor): readonly Place[] => {
+    const usual = own(tensor.name);
+    if (usual.length === 0) return usual;
+    const forced = overrides.length > 0 ? overridePlace(tensor.name, overrides) : undefined;
+    if (forced !== undefined) return [forced];
+    return runs(tensor) ? usual : ['cpu'];
   };
-  // A table that no GPU looks rows up in stays on the host.
-  const lookedUp = (tensor: GgufTensor): boolean =>
-    tensor.name !== 'per_layer_token_embd.weight' || !law.rowLookups || law.rowLookups.includes(tensor.type);
-  const runs = (tensor: GgufTensor): boolean => hasStateKernel(tensor, hparams, law);
   return (tensor) => {
-    const known = cache.get(tensor.name) ?? (lookedUp(tensor) && runs(tensor) ? place(tensor.name) : ['cpu']);
+    const known = cache.get(tensor.name) ?? place(tensor);
     cache.set(tensor.name, known);
     return known;
   };

@@ -20,6 +20,7 @@ export function offloads(t: GraphTensor): boolean {
       return t.ne[1] >= offloadBatch;
     case 'mul_mat_id':
     case 'rope':
+    case 'rope_back':
       return t.ne[2] >= offloadBatch;
     default:
       return t.ne[1] * t.ne[2] * t.ne[3] >= offloadBatch;
@@ -39,7 +40,7 @@ export function cudaSupports(t: GraphTensor, device: number, rules: CudaRules): 
       return isContiguous(t.src[0]!, 1);
     case 'mul_mat':
     case 'mul_mat_id':
-      return multiplies(t);
+      return !rules.notMultiplied.includes(t.src[0]!.type) && multiplies(t);
     case 'get_rows':
       return looksUp(t.src[0]!, rules);
     case 'norm':
@@ -54,6 +55,7 @@ export function cudaSupports(t: GraphTensor, device: number, rules: CudaRules): 
     case 'im2col':
       return isContiguous(t.src[0]!) && isContiguous(t.src[1]!);
     case 'rope':
+    case 'rope_back':
       return isContiguous(t.src[0]!, 2);
     case 'flash_attn_ext':
       return flashAttentionRuns(t, rules.flash);

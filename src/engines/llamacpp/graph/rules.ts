@@ -24,6 +24,8 @@ export interface CudaRules {
   flash: FlashRules;
   /** Types of tables that rows are looked up in; null: all that files have. */
   rowLookups: readonly string[] | null;
+  /** Types of matrices that nothing is multiplied by. */
+  notMultiplied: readonly string[];
   /** Unary operations that have no kernel. */
   lacksUnary: readonly string[];
 }
