@@ -27,6 +27,7 @@ const inPlace: ReadonlySet<Op> = new Set<Op>([
   'log',
   'unary',
   'rope',
+  'rope_back',
   'rms_norm',
   'clamp',
   'soft_max',

@@ -7,7 +7,7 @@ import type { GraphTensor } from './tensor.ts';
 export { type CacheInputs, cacheInputs } from './cache.ts';
 
 /** llama_mul_mat_hadamard. */
-function rotate(b: Build, x: GraphTensor, matrix: GraphTensor): GraphTensor {
+export function rotate(b: Build, x: GraphTensor, matrix: GraphTensor): GraphTensor {
   const n = matrix.ne[0];
   const rows = (x.ne[0] * x.ne[1] * x.ne[2] * x.ne[3]) / n;
   const flat = b.isPlain(x) ? b.reshape(x, n, rows) : b.cont(x, n, rows);

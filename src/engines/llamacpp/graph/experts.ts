@@ -52,9 +52,13 @@ const fusedBoundedSwiglu: Activation = (b, up, gate) => b.glu('swiglu_clamp', ga
 /** Architectures whose experts' bounds are part of the operation. */
 const fusesBounds: ReadonlySet<string> = new Set(['deepseek4', 'hy_v4', 'maple']);
 
+/** ... and whose shared experts' bounds are theirs if nothing else is stated. */
+const sharesBounds: ReadonlySet<string> = new Set(['deepseek4']);
+const experts = (b: Build) => b.input.model.metadata.swiglu_clamp_exp;
+
 /** silu, bounded in the layers for which the file states a bound (swiglu_clamp_exp, swiglu_clamp_shexp). */
 function silu({ b, layer }: At, key: string): Activation {
-  const value = b.input.model.metadata[key];
+  const value = b.input.model.metadata[key] ?? (sharesBounds.has(b.hp.architecture) ? experts(b) : undefined);
   const bound = Number(Array.isArray(value) ? value[layer] : value);
   if (!(bound > 1e-6)) return 'silu';
   return fusesBounds.has(b.hp.architecture) ? fusedBoundedSwiglu : boundedSwiglu;

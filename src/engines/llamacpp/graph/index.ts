@@ -8,6 +8,7 @@ import { cohereBuilders } from './cohere.ts';
 import { deciBuilders } from './deci.ts';
 import { decoderBuilders } from './decoders.ts';
 import { deepseekBuilders } from './deepseek.ts';
+import { deepseek4Builders } from './deepseek4.ts';
 import { denseBuilders } from './dense.ts';
 import { diffusionBuilders } from './diffusion.ts';
 import { encoderBuilders } from './encoders.ts';
@@ -62,6 +63,7 @@ export const architectures: Readonly<Record<string, GraphBuilder>> = {
   ...sparseBuilders,
   ...olderBuilders,
   ...graniteBuilders,
+  ...deepseek4Builders,
   ...diffusionBuilders,
   ...latentBuilders,
   ...deciBuilders,

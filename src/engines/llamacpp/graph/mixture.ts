@@ -18,6 +18,8 @@ export interface MixtureParts {
   weightsFirst?: boolean;
   /** Scores that are there already, in place of the router's. */
   scores?: GraphTensor;
+  /** Experts that are chosen already. */
+  chosen?: GraphTensor;
   /** Groups of experts are chosen before the experts (DeepSeek-V3). */
   groups?: { count: number; used: number };
 }
@@ -56,7 +58,7 @@ function route(b: Build, x: GraphTensor, parts: MixtureParts): { chosen: GraphTe
   if (weightsFirst) selection = scores;
   if (parts.groups && parts.groups.count > 1 && b.rules.choosesGroups)
     selection = chooseGroups(b, selection, parts.groups, tokens);
-  const chosen = topK(b, selection, used);
+  const chosen = parts.chosen ?? topK(b, selection, used);
   let weights = b.getRows(b.reshape(probabilities, 1, count, tokens), chosen);
   if (gating === 'softmax-weight') {
     weights = b.reshape(b.softMax(b.reshape(weights, used, tokens)), 1, used, tokens);

@@ -112,6 +112,9 @@ export class GraphOps extends Graph {
     return this.like('rope', factors ? [a, positions, factors] : [a, positions]);
   }
 
+  /** A rotation undone. */
+  ropeBack = (a: GraphTensor, positions: GraphTensor): GraphTensor => this.like('rope_back', [a, positions]);
+
   softMax(a: GraphTensor, mask?: GraphTensor, sinks?: GraphTensor): GraphTensor {
     const src = [a];
     if (mask) src.push(mask);

@@ -91,20 +91,30 @@ function storedKeys({ b, layer }: At, k: GraphTensor, { places, cells, streams }
   return b.view(cache, { ne: [length, 1, cells, streams], nb: [row, row, row * cells] });
 }
 
+/** Queries and the heads' weights, every stream's tokens apart. */
+export function perStream(
+  b: Build,
+  { q, weights }: { q: GraphTensor; weights: GraphTensor },
+  streams: number,
+): { q: GraphTensor; weights: GraphTensor } {
+  return {
+    q: b.view(q, { ne: [q.ne[0], q.ne[1], q.ne[2] / streams, streams], nb: [q.nb[1], q.nb[2], q.nb[3] / streams] }),
+    weights: b.view(weights, {
+      ne: [weights.ne[0], weights.ne[1] / streams, weights.ne[2], streams],
+      nb: [weights.nb[1], weights.nb[2] / streams, weights.nb[3] / streams],
+    }),
+  };
+}
+
 function indexerScores(
   b: Build,
   given: { q: GraphTensor; keys: GraphTensor; weights: GraphTensor },
   { mask, fused }: IndexerInputs,
 ): GraphTensor {
   const { keys } = given;
-  const streams = keys.ne[3];
-  let { q, weights } = given;
-  q = b.view(q, { ne: [q.ne[0], q.ne[1], q.ne[2] / streams, streams], nb: [q.nb[1], q.nb[2], q.nb[3] / streams] });
-  weights = b.view(weights, {
-    ne: [weights.ne[0], weights.ne[1] / streams, weights.ne[2], streams],
-    nb: [weights.nb[1], weights.nb[2] / streams, weights.nb[3] / streams],
-  });
-  weights = b.scale(weights);
+  const shown = perStream(b, given, keys.ne[3]);
+  const { q } = shown;
+  const weights = b.scale(shown.weights);
   if (fused) return b.lightningIndexer({ q, k: keys, weights, mask });
   const products = b.mulMat(b.permute(keys, 0, 2, 1, 3), b.permute(q, 0, 2, 1, 3));
   const positive = b.unary('relu', b.cont(b.permute(products, 2, 1, 0, 3)));
@@ -113,7 +123,7 @@ function indexerScores(
 }
 
 /** The mask that lets through what it did of the chosen tokens. */
-function onlyChosen(b: Build, mask: GraphTensor, chosen: GraphTensor): GraphTensor {
+export function onlyChosen(b: Build, mask: GraphTensor, chosen: GraphTensor, type: 'f16' | 'f32' = 'f32'): GraphTensor {
   let closed = b.fill(mask);
   closed = b.view(closed, {
     ne: [1, closed.ne[0], closed.ne[1], closed.ne[3]],
@@ -123,7 +133,7 @@ function onlyChosen(b: Build, mask: GraphTensor, chosen: GraphTensor): GraphTens
     ne: [chosen.ne[0], chosen.ne[1], chosen.ne[3], 1],
     nb: [chosen.nb[1], chosen.nb[2], chosen.ne[3] * chosen.nb[3]],
   });
-  const zeros = b.fill(b.tensor({ type: 'f32', ne: [1, ids.ne[0], ids.ne[1], ids.ne[2]] }));
+  const zeros = b.fill(b.tensor({ type, ne: [1, ids.ne[0], ids.ne[1], ids.ne[2]] }));
   const opened = b.setRows(closed, zeros, ids);
   const shown = b.view(opened, {
     ne: [opened.ne[1], opened.ne[2], 1, opened.ne[3]],
