@@ -25,24 +25,19 @@ import {
   ropeFactors,
   rotated,
   runningLayers,
+  serial,
   serialDecoder,
   softCapped,
   states,
+  turned,
 } from './serial.ts';
 import type { GraphTensor } from './tensor.ts';
 
-const serial =
-  (parts: DecoderParts): GraphBuilder =>
-  (b) =>
-    serialDecoder(b, parts);
-
-/** Llama's course: rotation with the model's frequency factors, a gated network. */
-const plain: DecoderParts = { rotate: (at, x) => rotated(at, x, ropeFactors(at)) };
-const layerNormed: DecoderParts = { ...plain, kind: 'layer' };
+const layerNormed: DecoderParts = { ...turned, kind: 'layer' };
 const sandwich = (x: At, t: GraphTensor, name: string) => layerNorm(x.b, t, x.layer, name);
 
 const glm4 = serial({
-  ...plain,
+  ...turned,
   activation: 'swiglu',
   afterAttention: (at, x) => sandwich(at, x, 'post_attention_norm'),
   afterNetwork: (at, x) => sandwich(at, x, 'post_ffw_norm'),
@@ -218,18 +213,18 @@ const talkie: GraphBuilder = (b) => {
 
 export const decoderBuilders: Readonly<Record<string, GraphBuilder>> = {
   apertus,
-  arcee: serial({ ...plain, activation: 'relu_sqr' }),
+  arcee: serial({ ...turned, activation: 'relu_sqr' }),
   baichuan,
   bitnet,
-  chatglm: serial({ ...plain, activation: 'swiglu' }),
+  chatglm: serial({ ...turned, activation: 'swiglu' }),
   codeshell: serial({ ...layerNormed, activation: 'gelu' }),
-  ernie4_5: serial(plain),
-  exaone: serial(plain),
+  ernie4_5: serial(turned),
+  exaone: serial(turned),
   exaone4,
   glm4,
   'hunyuan-dense': serial({ rotate: rotatedThenNormed }),
   hunyuan_vl: serial({ rotate: rotatedThenNormed }),
-  internlm2: serial(plain),
+  internlm2: serial(turned),
   jais2: serial({ ...layerNormed, activation: 'relu_sqr' }),
   maincoder: serial({ rotate: rotatedThenNormed }),
   mellum: serial({ rotate: normedThenRotated, network: (at, x) => perhapsMixture(at, x) }),
@@ -240,15 +235,15 @@ export const decoderBuilders: Readonly<Record<string, GraphBuilder>> = {
   olmo2,
   openelm,
   orion: serial(layerNormed),
-  paddleocr: serial(plain),
-  'pangu-embedded': serial(plain),
+  paddleocr: serial(turned),
+  'pangu-embedded': serial(turned),
   plamo3,
-  qwen: serial(plain),
-  qwen2vl: serial(plain),
-  seed_oss: serial({ ...plain, networkNorm: 'post_attention_norm' }),
+  qwen: serial(turned),
+  qwen2vl: serial(turned),
+  seed_oss: serial({ ...turned, networkNorm: 'post_attention_norm' }),
   smollm3,
   spark2_5: spark,
   talkie,
   starcoder2: serial({ ...layerNormed, activation: 'gelu' }),
-  xverse: serial(plain),
+  xverse: serial(turned),
 };

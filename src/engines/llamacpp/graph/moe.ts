@@ -14,19 +14,14 @@ import {
   ropeFactors,
   rotated,
   runningLayers,
+  serial,
   serialDecoder,
   softCapped,
   stated,
   states,
+  turned,
 } from './serial.ts';
 import type { GraphTensor } from './tensor.ts';
-
-const serial =
-  (parts: DecoderParts): GraphBuilder =>
-  (b) =>
-    serialDecoder(b, parts);
-
-const turned: DecoderParts = { rotate: (at, x) => rotated(at, x, ropeFactors(at)) };
 
 /** Every layer a mixture whose experts are weighted so. */
 const weighted =

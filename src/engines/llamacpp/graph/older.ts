@@ -20,15 +20,11 @@ import {
   rotated,
   runningLayers,
   type Summands,
+  serial,
   serialDecoder,
   states,
 } from './serial.ts';
 import type { GraphTensor } from './tensor.ts';
-
-const serial =
-  (parts: DecoderParts): GraphBuilder =>
-  (b) =>
-    serialDecoder(b, parts);
 
 const wide: DecoderParts = { kind: 'layer', activation: 'gelu' };
 const alibi = () => ({ alibi: true });

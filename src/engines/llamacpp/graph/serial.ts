@@ -17,7 +17,7 @@ import {
   type Qkv,
   qkv,
 } from './blocks.ts';
-import type { Build } from './build.ts';
+import type { Build, GraphBuilder } from './build.ts';
 import { mixture } from './mixture.ts';
 import type { GraphTensor } from './tensor.ts';
 
@@ -245,3 +245,11 @@ export function stated(b: Build, key: string): number {
 
 /** Whether the file states a number other than zero. */
 export const states = (b: Build, key: string): boolean => stated(b, key) !== 0;
+
+/** The builder of an architecture that is such a decoder. */
+export function serial(parts: DecoderParts): GraphBuilder {
+  return (b) => serialDecoder(b, parts);
+}
+
+/** Q and K rotated with the model's frequency factors, and nothing else. */
+export const turned: DecoderParts = { rotate: (at, x) => rotated(at, x, ropeFactors(at)) };
