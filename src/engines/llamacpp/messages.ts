@@ -13,6 +13,21 @@ const backends: Partial<Record<GpuSpec['vendor'], string>> = {
   intel: 'SYCL',
 };
 
+/** Of the model, then of what is loaded beside it; not of a draft that has a context for each slot, which all print theirs. */
+export function allLines(request: LlamaRequest, load: LlamaLoad): string[] {
+  const { draft, projector } = load;
+  const ofDraft = draft && draft.contexts === 1 ? loadLines(request, draft) : [];
+  const backend = backends[request.gpus[0]?.vendor ?? 'nvidia'] ?? 'GPU';
+  const where = projector && placeOf(projector.place, backend);
+  return [
+    ...loadLines(request, load),
+    ...ofDraft.filter((line) => !(draft?.ownBlocks && line.startsWith('load_tensors'))),
+    ...(projector
+      ? [`reserve_compute_meta: ${where} compute buffer size = ${printedMiB(projector.computeBytes)} MiB`]
+      : []),
+  ];
+}
+
 export function loadLines({ gpus }: LlamaRequest, load: LlamaLoad): string[] {
   const backend = backends[gpus[0]?.vendor ?? 'nvidia'] ?? 'GPU';
   const { bytes, context, caches, compute, placement } = load;

@@ -10,7 +10,7 @@ import { devicePlans } from './devices.ts';
 import type { LlamaHparams } from './hparams.ts';
 import { kvCachePlan } from './kv-plan.ts';
 import type { LlamaLoad } from './load.ts';
-import { loadLines } from './messages.ts';
+import { allLines } from './messages.ts';
 import { contextOverhead } from './output.ts';
 import { fitOf } from './plan-fit.ts';
 import { readHparams } from './read-hparams.ts';
@@ -60,7 +60,7 @@ export function planLlama(request: LlamaRequest, { answers = false }: LlamaPlanD
     devices,
     kvCache: kvCachePlan(load),
     workload: workload?.plan ?? null,
-    startupLog: load.refusal === undefined ? loadLines(request, load) : [],
+    startupLog: load.refusal === undefined ? allLines(request, load) : [],
     flags: [],
     command: '',
     suggestions: [],
@@ -109,7 +109,7 @@ function speedOf(request: LlamaRequest, hparams: LlamaHparams, load: LlamaLoad):
     highTokensPerSecond: high,
     bound,
   });
-  const { assumptions } = found;
+  const assumptions = [...found.assumptions, ...(load.draft ? ['tokens one by one, none of them drafted'] : [])];
   return {
     speed: {
       decode: figure(found.decode),
