@@ -49,6 +49,9 @@ export interface ContextResult {
   autoFlash?: boolean;
 }
 
+/** Models with an encoder: every row of a batch may be output, whatever is asked (llama_model_has_encoder). */
+const withEncoder: readonly string[] = ['t5', 't5encoder'];
+
 const defaultBatch = 2048;
 const defaultUbatch = 512;
 
@@ -63,7 +66,8 @@ export function contextParams(input: ContextInput): ContextResult {
   const size = sizes(input, { mode: flash.mode, kind: memoryKind(hparams, rules), ...slots });
   const causal = hparams.causal;
   const embeddings = options.embedding ?? false;
-  const capped = options.program !== 'llama-cli' && law['context.serverOutputs'] === 'slots' && !embeddings;
+  const encodes = withEncoder.includes(hparams.architecture);
+  const capped = options.program !== 'llama-cli' && law['context.serverOutputs'] === 'slots' && !embeddings && !encodes;
   const { tokens, rollback } = speculationOf(options, hparams, rules);
   const context: ContextParams = {
     ...size,

@@ -36,6 +36,7 @@ import { rwkvBuilders } from './rwkv.ts';
 import { type Schedule, schedule } from './scheduler.ts';
 import { amongGpus, withOnlyGpu } from './single-gpu.ts';
 import { sparseBuilders } from './sparse.ts';
+import { t5Builders } from './t5.ts';
 
 /** By general.architecture. */
 export const architectures: Readonly<Record<string, GraphBuilder>> = {
@@ -67,6 +68,7 @@ export const architectures: Readonly<Record<string, GraphBuilder>> = {
   ...diffusionBuilders,
   ...latentBuilders,
   ...deciBuilders,
+  ...t5Builders,
 };
 
 /** Copies of every input that the scheduler keeps with pipeline parallelism (GGML_SCHED_MAX_COPIES). */
