@@ -15,7 +15,7 @@ import {
 } from './blocks.ts';
 import type { Build, GraphBuilder } from './build.ts';
 import { normalizes, scales } from './experts.ts';
-import { mamba2Layer } from './mamba.ts';
+import { mamba2Layer } from './mamba2.ts';
 import { mixture } from './mixture.ts';
 import { type StateInputs, stateInputs } from './recurrent.ts';
 import { listed } from './recurrent-rules.ts';

@@ -3,8 +3,8 @@
 import { assert } from '../../../assert.ts';
 import { linear, norm } from './blocks.ts';
 import type { Build } from './build.ts';
-import { convolve } from './mamba.ts';
 import { readStates, type StateInputs, sequenceTokens, stateTensor } from './recurrent.ts';
+import { convolve } from './state-space.ts';
 import type { GraphTensor } from './tensor.ts';
 
 export function plamo2Mamba(b: Build, inputs: StateInputs, given: GraphTensor, layer: number): GraphTensor {
