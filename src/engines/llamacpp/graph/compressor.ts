@@ -43,8 +43,35 @@ export function keyInputs(b: Build, { mask, ...given }: KeyCache): KeyInputs {
   };
 }
 
+/** What changed between builds (presets/engines/llamacpp/graph-moe.yaml). */
+interface Dsv4Rules {
+  /** Rotations of a part of every head: of a view, or of the whole with an offset. */
+  'dsv4.turns': 'parts' | 'whole';
+  'dsv4.cells': 'perSequence' | 'whole';
+  /** States are read from their start, or wait for the cells that are made of them. */
+  'dsv4.states': 'awaited' | 'restored';
+}
+
+const lawOf = (b: Build): Dsv4Rules => b.input.rules as unknown as Dsv4Rules;
+
 /** Cells that a batch can complete. */
-const blocks = (b: Build, ratio: number): number => Math.floor(b.batch.tokens / ratio) + b.batch.sequences;
+function blocks(b: Build, ratio: number): number {
+  const { tokens, sequences } = b.batch;
+  if (lawOf(b)['dsv4.cells'] === 'whole') return Math.floor(tokens / ratio) + sequences;
+  return sequences * Math.ceil(tokens / sequences / ratio);
+}
+
+/** The last part of every head (head size x heads x tokens) rotated, or turned back. */
+export function turned(b: Build, t: GraphTensor, positions: GraphTensor, back = false): GraphTensor {
+  const turn = (x: GraphTensor) => (back ? b.ropeBack(x, positions) : b.rope(x, positions));
+  if (lawOf(b)['dsv4.turns'] === 'whole') return turn(t);
+  const [size, heads, tokens] = t.ne;
+  const row = b.rowSize(t.type, size);
+  const plain = size - b.hp.ropeDim;
+  const part = (width: number, from: number) =>
+    b.view(t, { ne: [width, heads, tokens], nb: [row, row * heads], offset: b.rowSize(t.type, from) });
+  return b.concat(part(plain, 0), turn(part(size - plain, plain)), 0);
+}
 
 /** Stores keys (head size x 1 x cells) in a layer's cache. */
 export function storeCells(b: Build, inputs: KeyInputs, layer: number, k: GraphTensor): void {
@@ -110,20 +137,28 @@ export function compress(b: Build, inputs: KeyInputs, states: StateInputs, given
   const kv = linear(b, layer, `${name}_kv`, x);
   const byPlace = b.getRows(b.layerWeight(layer, `${name}_ape.weight`), states.within);
   const score = b.add(linear(b, layer, `${name}_gate`, x), byPlace);
+  const awaited = lawOf(b)['dsv4.states'] === 'awaited';
   const all = (which: string) => {
     const state = stateTensor(b, inputs, given, which);
-    return b.view(state, { ne: [state.ne[0], state.ne[1] * state.ne[2]], nb: [state.nb[1]] });
+    const count = state.ne[1] * state.ne[2];
+    return awaited
+      ? b.reshape(state, state.ne[0], count)
+      : b.view(state, { ne: [state.ne[0], count], nb: [state.nb[1]] });
   };
   const rows = (which: string, t: GraphTensor) => {
     const kept = all(which);
-    return b.concat(b.view(kept, { ne: [kept.ne[0], kept.ne[1]], nb: [kept.nb[1]] }), t, 1);
+    const shown = awaited ? kept : b.view(kept, { ne: [kept.ne[0], kept.ne[1]], nb: [kept.nb[1]] });
+    return b.concat(shown, t, 1);
   };
   const source = { kv: rows('kv', kv), score: rows('score', score) };
   let cells = inputs.overlaps ? overlapping(b, inputs, states, source) : alone(b, inputs, states, source);
-  cells = b.rope(layerNorm(b, cells, layer, `${name}_norm`), states.positions);
+  cells = turned(b, layerNorm(b, cells, layer, `${name}_norm`), states.positions);
   if (inputs.rotation) cells = rotate(b, cells, inputs.rotation);
   storeCells(b, inputs, layer, cells);
-  const kept = [b.getRows(kv, states.from), b.getRows(score, states.from)] as const;
+  // A sum of nothing makes the state wait for the cells.
+  const after = (t: GraphTensor) =>
+    awaited ? b.add(t, b.scale(b.tensor({ op: 'sum', type: 'f32', ne: [1, 1, 1, 1], src: [cells] }))) : t;
+  const kept = [b.getRows(after(kv), states.from), b.getRows(after(score), states.from)] as const;
   b.expand(b.setRows(all('kv'), kept[0], states.to));
   b.expand(b.setRows(all('score'), kept[1], states.to));
 }

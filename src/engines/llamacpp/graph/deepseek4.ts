@@ -12,6 +12,7 @@ import {
   type StateInputs,
   stateInputs,
   storeCells,
+  turned,
 } from './compressor.ts';
 import { routed, shared } from './experts.ts';
 import { enterBlock, lastRow, leaveBlock, startRows } from './hyper-connections.ts';
@@ -64,9 +65,9 @@ function attention(at: At, x: GraphTensor, inputs: Dsv4Inputs): GraphTensor {
   const ratio = b.hp.compressRatios![layer];
   const short = layerNorm(b, linear(b, layer, 'attn_q_a', x), layer, 'attn_q_a_norm');
   let q = b.reshape(linear(b, layer, 'attn_q_b', short), size, heads, tokens);
-  q = b.rope(b.rmsNorm(q), positions);
+  q = turned(b, b.rmsNorm(q), positions);
   const flat = layerNorm(b, linear(b, layer, 'attn_kv', x), layer, 'attn_kv_a_norm');
-  let k = b.rope(b.reshape(flat, size, 1, tokens), positions);
+  let k = turned(b, b.reshape(flat, size, 1, tokens), positions);
   const compressor = { name: 'attn_compressor', layer, x };
   if (ratio === sparseRatio) {
     compress(b, inputs.sparse, inputs.sparse.states, compressor);
@@ -107,8 +108,8 @@ function chosenCells(at: At, x: GraphTensor, short: GraphTensor, { indexer }: Ds
   const { b, layer, positions } = at;
   const { heads, keyLength, topK } = b.hp.indexer!;
   const flat = linear(b, layer, 'indexer.attn_q_b', short);
-  const turned = b.rope(b.reshape(flat, keyLength, heads, b.batch.tokens), positions);
-  const q = rotate(b, turned, indexer.rotation!);
+  const heads3 = b.reshape(flat, keyLength, heads, b.batch.tokens);
+  const q = rotate(b, turned(b, heads3, positions), indexer.rotation!);
   const weights = b.scale(linear(b, layer, 'indexer.proj', x));
   const cells = readCells(b, indexer, layer);
   const keys = b.view(cells, { ne: cells.ne, nb: cells.nb.slice(1) });
@@ -122,11 +123,23 @@ function projected({ b, layer, positions }: At, x: GraphTensor): GraphTensor {
   const [size, heads] = [b.hp.keyLength[layer]!, b.hp.heads[layer]!];
   const groups = stated(b, 'attention.output_group_count');
   const rank = stated(b, 'attention.output_lora_rank');
-  const back = b.ropeBack(b.reshape(x, size, heads, tokens), positions);
+  const back = turned(b, b.reshape(x, size, heads, tokens), positions, true);
   const grouped = b.permute(b.reshape(back, (heads / groups) * size, groups, tokens), 0, 2, 1, 3);
-  const products = b.mulMat(b.layerWeight(layer, 'attn_output_a.weight'), grouped);
+  const products = b.mulMat(outputGroups(b, layer, groups, rank), grouped);
   const rows = b.cont(b.permute(products, 0, 2, 1, 3), rank * groups, tokens);
   return linear(b, layer, 'attn_output_b', rows);
+}
+
+/** A matrix for every group; files hold them as one. */
+function outputGroups(b: Build, layer: number, groups: number, rank: number): GraphTensor {
+  const weight = b.layerWeight(layer, 'attn_output_a.weight');
+  const [row] = weight.ne;
+  if (b.input.rules['dsv4.outputGroups'] === 'reshaped') return b.reshape(weight, row, rank, groups);
+  if (weight.ne[2] === groups) return weight;
+  const shaped = b.tensor({ type: weight.type, ne: [row, rank, groups, 1] });
+  shaped.place = weight.place;
+  shaped.weight = true;
+  return shaped;
 }
 
 /** The first layers choose experts by the token itself. */
@@ -159,8 +172,9 @@ const deepseek4: GraphBuilder = (b) => {
     const first = enterBlock(b, x, connection(b, 'hc_attn', layer));
     const attended = attention(at, layerNorm(b, first.input, layer, 'attn_norm'), inputs);
     const second = enterBlock(b, leaveBlock(b, attended, first), connection(b, 'hc_ffn', layer));
-    for (const t of [second.residual, second.post, second.comb]) b.expand(t);
+    if (b.input.rules['dsv4.expandsMixing']) for (const t of [second.residual, second.post, second.comb]) b.expand(t);
     x = leaveBlock(b, network(at, layerNorm(b, second.input, layer, 'ffn_norm'), ids), second);
+    if (b.input.rules['dsv4.pinsLayers']) b.pinToLayer(x, layer);
   }
   const [embd, , tokens] = x.ne;
   const flat = b.reshape(x, embd * count, tokens);

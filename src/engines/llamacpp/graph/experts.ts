@@ -47,10 +47,12 @@ const boundedSwiglu: Activation = (b, up, gate) => {
   return b.mul(b.clamp(b.unary('silu', gate)), bounded);
 };
 
-const fusedBoundedSwiglu: Activation = (b, up, gate) => b.glu('swiglu_clamp', gate, up);
+/** Up and the gate are bounded: within the operation, or before it. */
+const boundedFirst: Activation = (b, up, gate) =>
+  b.input.rules['moe.fusesBounds'] ? b.glu('swiglu_clamp', gate, up) : b.glu('swiglu', b.clamp(gate), b.clamp(up));
 
-/** Architectures whose experts' bounds are part of the operation. */
-const fusesBounds: ReadonlySet<string> = new Set(['deepseek4', 'hy_v4', 'maple']);
+/** Architectures whose gates are bounded before they are activated. */
+const boundsFirst: ReadonlySet<string> = new Set(['deepseek4', 'hy_v4', 'maple']);
 
 /** ... and whose shared experts' bounds are theirs if nothing else is stated. */
 const sharesBounds: ReadonlySet<string> = new Set(['deepseek4']);
@@ -61,7 +63,7 @@ function silu({ b, layer }: At, key: string): Activation {
   const value = b.input.model.metadata[key] ?? (sharesBounds.has(b.hp.architecture) ? experts(b) : undefined);
   const bound = Number(Array.isArray(value) ? value[layer] : value);
   if (!(bound > 1e-6)) return 'silu';
-  return fusesBounds.has(b.hp.architecture) ? fusedBoundedSwiglu : boundedSwiglu;
+  return boundsFirst.has(b.hp.architecture) ? boundedFirst : boundedSwiglu;
 }
 
 /** Groups of experts, of which some are chosen first (expert_group_count). */
