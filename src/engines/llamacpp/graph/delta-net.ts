@@ -3,7 +3,7 @@
 import type { Build } from './build.ts';
 import { inChunks } from './delta-chunks.ts';
 import type { DeltaKernels } from './delta-kernels.ts';
-import { readStates, type StateInputs, sequenceTokens, stateTensor } from './recurrent.ts';
+import { readStates, type StateInputs, sequenceTokens, statesKept, stateTensor } from './recurrent.ts';
 import type { GraphTensor } from './tensor.ts';
 
 /** Operands of the delta rule; four dimensions each: head size (1 for g and beta), heads, tokens, sequences. */
@@ -41,9 +41,6 @@ export function convolutionInput(b: Build, inputs: StateInputs, layer: number, m
   }
   return all;
 }
-
-/** States of each sequence that are written back: the last, and those that a draft may have to go back to. */
-const statesKept = (b: Build): number => 1 + (b.context.nRsSeq ?? 0);
 
 /** The delta rule over the batch's tokens; the new state goes back to the cache (build_recurrent_attn). */
 export function deltaNet(b: Build, x: DeltaInput, states: GraphTensor, kernels: DeltaKernels): GraphTensor {

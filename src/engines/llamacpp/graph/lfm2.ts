@@ -16,7 +16,7 @@ import type { Build, GraphBuilder } from './build.ts';
 import { gatingOf, scales } from './experts.ts';
 import { mixture } from './mixture.ts';
 import { embeds } from './pooling.ts';
-import { readStates, type StateInputs, sequenceTokens, stateInputs, stateTensor } from './recurrent.ts';
+import { readStates, type StateInputs, sequenceTokens, stateInputs, statesWritten, stateTensor } from './recurrent.ts';
 import { listed } from './recurrent-rules.ts';
 import { normedThenRotated } from './serial.ts';
 import type { GraphTensor } from './tensor.ts';
@@ -80,12 +80,15 @@ function convolution(b: Build, given: GraphTensor, layer: number, inputs: StateI
   const cache = stateTensor(b, inputs, layer, 'conv');
   const before = b.reshape(readStates(b, inputs, cache), tail, width, sequences);
   const all = joined(b, before, gated);
-  const last = b.view(all, {
-    ne: [tail, width, sequences],
-    nb: [all.nb[1], all.nb[2]],
-    offset: (all.ne[0] - tail) * all.nb[0],
-  });
-  b.expand(b.cpy(last, b.view(cache, { ne: [tail * width, sequences], nb: [cache.nb[1]] })));
+  const written = b.context.causal ? statesWritten(b) : 1;
+  for (let back = 0; back < written; back++) {
+    const last = b.view(all, {
+      ne: [tail, width, sequences],
+      nb: [all.nb[1], all.nb[2]],
+      offset: (all.ne[0] - tail - back) * all.nb[0],
+    });
+    b.expand(b.cpy(last, b.view(cache, { ne: [tail * width, sequences], nb: [cache.nb[1]] })));
+  }
   const convolved = b.ssmConv(all, b.layerWeight(layer, 'shortconv.conv.weight'));
   const t = b.mulMat(b.layerWeight(layer, 'shortconv.out_proj.weight'), b.mul(part(1), convolved));
   return b.reshape(t, t.ne[0], tokens * sequences);

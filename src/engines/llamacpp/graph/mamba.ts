@@ -49,7 +49,9 @@ const gatheredMambaLayer: StateLayer = (b, inputs, given, layer) => {
   const gate = half(inner * 4);
   const x = convolve(b, { inputs, layer, tail, x: half(0) });
   const { dt, B, C } = timeSteps(b, x, layer);
-  const scanned = b.ssmScan([states, x, dt, b.layerWeight(layer, 'ssm_a'), B, C], recurrentRules(b)['recurrent.cuda']);
+  const scanned = b.ssmScan([states, x, dt, b.layerWeight(layer, 'ssm_a'), B, C], {
+    variant: recurrentRules(b)['recurrent.cuda'],
+  });
   const values = state * inner * sequences;
   b.expand(b.cpy(b.view(scanned, { ne: [values], offset: x.nb[3] }), b.view(cache, { ne: [values] })));
   let y = b.view(scanned, { ne: [inner, tokens, sequences], nb: [x.nb[1], x.nb[2]] });

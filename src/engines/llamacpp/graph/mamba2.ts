@@ -2,7 +2,7 @@
 // (build_mamba2_layer).
 import { linear, norm } from './blocks.ts';
 import type { Build } from './build.ts';
-import { readStates, stateTensor } from './recurrent.ts';
+import { readStates, statesKept, statesWritten, stateTensor } from './recurrent.ts';
 import { recurrentRules } from './recurrent-rules.ts';
 import { convolve, type StateLayer, sizes } from './state-space.ts';
 import type { GraphTensor } from './tensor.ts';
@@ -31,8 +31,9 @@ export const mamba2Layer: StateLayer = (b, inputs, given, layer) => {
   const x = split(head, heads, 0);
   const [B, C] = [split(state, groups, inner), split(state, groups, inner + groups * state)];
   const dt = b.add(b.cont(part(heads, inner + channels)), b.layerWeight(layer, 'ssm_dt.bias'));
+  const kept = { states: statesKept(b) };
   const scanned = readStates(b, inputs, states, (rows, ids) =>
-    b.ssmScan([b.reshape(rows, state, head, heads, rows.ne[1]), x, dt, b.layerWeight(layer, 'ssm_a'), B, C, ids]),
+    b.ssmScan([b.reshape(rows, state, head, heads, rows.ne[1]), x, dt, b.layerWeight(layer, 'ssm_a'), B, C, ids], kept),
   );
   storeScanned(b, scanned, states, inner * tokens * sequences);
   const row = b.rowSize('f32', inner);
@@ -51,6 +52,7 @@ function storeScanned(b: Build, scanned: GraphTensor, states: GraphTensor, resul
   const [width] = states.ne;
   const { sequences } = b.batch;
   const row = b.rowSize('f32', width);
-  const after = b.view(scanned, { ne: [width, sequences, 1], nb: [row, row * sequences], offset: results * 4 });
-  b.expand(b.cpy(after, b.view(states, { ne: [width, sequences, 1], nb: [states.nb[1], states.ne[1] * row] })));
+  const ne = [width, sequences, statesWritten(b)];
+  const after = b.view(scanned, { ne, nb: [row, row * sequences], offset: results * 4 });
+  b.expand(b.cpy(after, b.view(states, { ne, nb: [states.nb[1], states.ne[1] * row] })));
 }

@@ -231,10 +231,10 @@ export class GraphOps extends Graph {
   }
 
   /** Operands: states, x, dt, A, B, C, and rows unless all states are read. Results and, behind them, the new states. */
-  ssmScan(src: GraphTensor[], variant?: string): GraphTensor {
+  ssmScan(src: GraphTensor[], { variant, states: kept = 1 }: { variant?: string; states?: number } = {}): GraphTensor {
     const [states, x, , , , , rows] = src as [GraphTensor, GraphTensor, ...GraphTensor[]];
     const state = states.ne[0] * states.ne[1] * states.ne[2] * (rows ? rows.ne[0] : states.ne[3]);
-    return this.tensor({ op: 'ssm_scan', type: 'f32', ne: [elements(x) + state, 1, 1, 1], src, variant });
+    return this.tensor({ op: 'ssm_scan', type: 'f32', ne: [elements(x) + kept * state, 1, 1, 1], src, variant });
   }
 
   /** Operands: q, k, v, g, beta, states. Rows of results and, behind them, the new states. */

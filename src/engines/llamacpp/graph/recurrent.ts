@@ -38,12 +38,21 @@ export function stateInputs(b: Build): StateInputs {
 /** Tokens of each sequence of the batch. */
 export const sequenceTokens = (b: Build): number => b.batch.tokens / b.batch.sequences;
 
+/** States of each sequence that are written back: the last, and those that a draft may have to go back to. */
+export const statesKept = (b: Build): number => 1 + (b.context.nRsSeq ?? 0);
+
+/** ... as far as the batch has tokens for them. */
+export const statesWritten = (b: Build): number => Math.min(sequenceTokens(b), statesKept(b));
+
 /** R, the convolution's tail, or S, the state, of a layer: a row for each sequence. */
 export function stateTensor(b: Build, { cache }: StateInputs, layer: number, part: 'conv' | 'state'): GraphTensor {
   const spec = cache.layers.find((l) => l.layer === layer);
   assert(spec, `layer ${layer} has no recurrent state`);
   const width = recurrentWidths(b.hp)[part];
-  return b.cacheTensor(`${part}${layer}`, spec.place, () => ({ type: 'f32', ne: [width, cache.cells, 1, 1] }));
+  return b.cacheTensor(`${part}${layer}`, spec.place, () => ({
+    type: 'f32',
+    ne: [width, cache.cells * statesKept(b), 1, 1],
+  }));
 }
 
 /** What reads the rows; usually they are gathered. */

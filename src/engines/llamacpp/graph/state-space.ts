@@ -1,7 +1,7 @@
 // What layers of a state space share: their sizes, and the convolution over the last few tokens. Law: src/models/mamba-base.cpp.
 import { assert } from '../../../assert.ts';
 import type { Build } from './build.ts';
-import { type StateInputs, sequenceTokens, stateTensor } from './recurrent.ts';
+import { type StateInputs, sequenceTokens, statesWritten, stateTensor } from './recurrent.ts';
 import { recurrentRules } from './recurrent-rules.ts';
 import type { GraphTensor } from './tensor.ts';
 
@@ -29,12 +29,14 @@ export function convolve(b: Build, { inputs, layer, tail, x }: ConvolutionInput)
   const [length, channels] = tail.ne;
   const cache = stateTensor(b, inputs, layer, 'conv');
   const all = b.concat(tail, b.transpose(x), 0);
-  const last = b.view(all, {
-    ne: [length, channels, sequences],
-    nb: [all.nb[1], all.nb[2]],
-    offset: tokens * all.nb[0],
-  });
-  b.expand(b.cpy(last, b.view(cache, { ne: [length * channels * sequences] })));
+  for (let back = 0; back < statesWritten(b); back++) {
+    const last = b.view(all, {
+      ne: [length, channels, sequences],
+      nb: [all.nb[1], all.nb[2]],
+      offset: (tokens - back) * all.nb[0],
+    });
+    b.expand(b.cpy(last, b.view(cache, { ne: [length * channels * sequences] })));
+  }
   let t = b.ssmConv(all, b.layerWeight(layer, 'ssm_conv1d.weight'), recurrentRules(b)['recurrent.cuda']);
   const bias = b.layerOptional(layer, 'ssm_conv1d.bias');
   if (bias) t = b.add(t, bias);
