@@ -5,7 +5,7 @@ import type { TensorGroup } from '../types.ts';
 import { graniteScales, llama3Frequencies, longropeFactors, normBehindAttention } from './dense.ts';
 import { copy, mlaMetadata, perBlock } from './metadata.ts';
 import { absorbedKvB, kdaConvolutions, numberOf } from './transforms.ts';
-import type { Context, Conversion, Metadata } from './types.ts';
+import type { Context, Conversion, Metadata, Piece } from './types.ts';
 
 const experts = (context: Context): Metadata =>
   copy(
@@ -190,11 +190,22 @@ const plainDecay = {
   'self_attn.A_log': (group: { shape: readonly number[] }) => [{ name: 'ssm_a', ne: [Math.max(...group.shape)] }],
 };
 
+/** One name in the checkpoint: the gate of a linear block, or of the output of full attention. */
+function outputGate({ layers = [], shape }: TensorGroup, { config }: Context): Piece[] {
+  const full = ((config.linearAttnConfig ?? {}) as Record<string, number[]>).fullAttnLayers ?? [];
+  const name = full.includes((layers[0] ?? 0) + 1) ? 'attn_gate.weight' : 'ssm_g.weight';
+  return [{ name, ne: [...shape].reverse() }];
+}
+
 const kimiK3: Conversion = {
   architecture: 'kimi-k3',
-  // The gate of a linear block; blocks with full attention have none in our configuration.
-  names: { 'self_attn.g_proj': 'ssm_g' },
-  transforms: { ...latent, ...kdaConvolutions, ...residualScores, ...plainDecay },
+  transforms: {
+    ...latent,
+    ...kdaConvolutions,
+    ...residualScores,
+    ...plainDecay,
+    'self_attn.g_proj.weight': outputGate,
+  },
   metadata: (context) => ({
     ...kimiMetadata(context),
     expert_latent_length: numberOf(context, 'routedExpertHiddenSize', 0),

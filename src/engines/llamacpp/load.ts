@@ -2,6 +2,7 @@
 // modules of this folder know one by one; a plan, a fit and every search for what would fit are made of such loads.
 import type { BufferKind } from '../../plan/types.ts';
 import type { GgufModel } from '../../spec/gguf.ts';
+import { abortOf, GraphAbort } from './aborts.ts';
 import { estimateCompute } from './compute-estimate.ts';
 import { contextParams } from './context.ts';
 import type { DraftLoad } from './drafting.ts';
@@ -13,7 +14,7 @@ import { type OutputBuffer, outputBuffer } from './output.ts';
 import { type LlamaPlacement, placeModel } from './placement.ts';
 import type { ProjectorLoad } from './projector.ts';
 import type { LlamaRules } from './rules.ts';
-import type { ComputeBuffers, ContextParams, LlamaOptions, Place } from './types.ts';
+import type { ComputeBuffers, ContextParams, GraphInput, LlamaOptions, Place } from './types.ts';
 
 export interface LoadInput {
   model: GgufModel;
@@ -53,16 +54,14 @@ export function loadModel(
   const buffers = modelBuffers({ model, placement, gpus: freeBytes.length, options, rules });
   const cached = cacheBytes(caches, rules);
   const output = outputBuffer({ model, hparams, context, placement, rules });
-  const refused = placement.refusal ?? refusal;
+  const refused = placement.refusal ?? refusal ?? abortOf({ model, hparams, placement, rules });
   const graph = { model, hparams, context, placement, caches, rules, ...(measuring ? { measuring } : {}) };
-  const compute =
-    refused === undefined
-      ? (computeBuffers(graph) ?? estimateCompute(graph))
-      : { gpus: [], host: 0, nodes: 0, splits: 0, singleSplits: 0, copies: 1, confidence: 'exact' as const };
+  const reserved = refused ?? reserve(graph);
+  const compute = typeof reserved === 'string' ? nothing : reserved;
   const { mapped, pinned, host, repack } = buffers;
   const weights = { ...perGpu(buffers.gpus), mapped, pinned, cpu: host, repack };
   return {
-    ...(refused === undefined ? {} : { refusal: refused }),
+    ...(typeof reserved === 'string' ? { refusal: reserved } : {}),
     context,
     placement,
     caches,
@@ -70,6 +69,26 @@ export function loadModel(
     bytes: buffersByPlace({ weights, cached, compute, output, gpus: freeBytes.length }),
     notes: [...placement.notes, ...notes],
   };
+}
+
+const nothing: ComputeBuffers = {
+  gpus: [],
+  host: 0,
+  nodes: 0,
+  splits: 0,
+  singleSplits: 0,
+  copies: 1,
+  confidence: 'exact',
+};
+
+/** Buffers of the graphs, or the assertion by which the build ends where it cannot make them. */
+function reserve(graph: GraphInput): ComputeBuffers | string {
+  try {
+    return computeBuffers(graph) ?? estimateCompute(graph);
+  } catch (error) {
+    if (error instanceof GraphAbort) return error.message;
+    throw error;
+  }
 }
 
 /** The buffers of a load by kind and place; what is empty is left out. */

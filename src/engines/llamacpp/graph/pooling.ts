@@ -1,5 +1,6 @@
 // From the rows of a batch to embeddings: a mean or a single row of each sequence, and a classifier's head.
 // Law: src/llama-graph.cpp (build_pooling).
+import { GraphAbort } from '../aborts.ts';
 import { norm } from './blocks.ts';
 import type { Build } from './build.ts';
 import { recurrentRules } from './recurrent-rules.ts';
@@ -57,6 +58,8 @@ function pool(b: Build, rows: GraphTensor): GraphTensor {
 
 function mean(b: Build, rows: GraphTensor): GraphTensor {
   const { tokens } = b.batch;
+  // Of a batch rounded up to whole sequences only the tokens asked for have rows (graph_reserve).
+  if (rows.ne[1] !== tokens) throw new GraphAbort('GGML_ASSERT(ggml_can_mul_mat(a, b)) failed');
   return b.mulMat(b.cont(b.transpose(rows)), b.inputTensor('f32', tokens, embeddings(b)));
 }
 
