@@ -17,7 +17,7 @@ const examples = [
   'vram plan -m Qwen/Qwen3-32B-FP8 -g "2x l40s" --tp 2 --context 16k',
   'vram plan -m llama-3.1-70b -g h100-sxm --tp 4 --engine vllm@0.19.0 --explain',
   'vram plan -g a10g --from-command "vllm serve Qwen/Qwen3-8B --enforce-eager"',
-  'vram plan --engine llama.cpp -m llama-3.1-8b -q q4_k_m -c 8192 -ngl 99 -g rtx3060',
+  'vram plan --engine llama.cpp -m llama-3.1-8b -q q4_k_m -c 8192 -g rtx3060',
   "vram plan -m llama-3.1-8b -g l4 --json --require 'kvCache.maxConcurrency>=4'",
 ];
 
@@ -55,14 +55,17 @@ function planCommand(io: Io): Command {
     io,
   );
   command
-    .option('-m, --model <ref>', 'preset, Hugging Face id, YAML spec, config.json, directory, hf:org/name')
+    .option('-m, --model <ref>', 'preset, Hugging Face id, YAML spec, config.json, directory, .gguf file, hf:org/name')
     .option('-g, --gpu <ref>', 'preset, "2x rtx4090", printed name, YAML spec, auto; without it: which GPUs fit')
     .option('--gpu-memory <size>', 'total that CUDA reports, e.g. 79.18GiB')
     .option('--free-memory <sizes>', 'free on each GPU at the start, e.g. 22GiB,23GiB')
     .option('--engine <id[@version]>', 'vllm (newest known release), vllm@0.19.0, llama.cpp, llama.cpp@b10361, ollama')
     .option('--context <tokens>', 'requirement: sequences of this length')
     .option('--concurrency <n>', 'requirement: so many of them at once')
-    .option('--from-command <line>', 'read the options of a vllm serve line, docker run line or config file')
+    .option(
+      '--from-command <line>',
+      'read the options of a vllm serve or llama-server line, docker run line or config file',
+    )
     .option('--env <name=value>', 'variable of the service, with --engine ollama (repeatable)', collect)
     .option('--require <expr>', 'assertion over the result, e.g. kvCache.maxConcurrency>=4 (repeatable)', collect)
     .option('--matrix', 'which contexts x concurrencies fit')

@@ -32,7 +32,7 @@ export const engineOptionTable: readonly EngineOptionEntry[] = [
     group: 'Model',
     key: 'quantization',
     flags: '-q, --quantization <scheme>',
-    description: 'scheme id, e.g. fp8, awq, w4a16, nvfp4; none for 16 bit',
+    description: 'scheme id, e.g. fp8, awq, w4a16, q4_k_m; none for 16 bit',
     read: text,
   },
   {
