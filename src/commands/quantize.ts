@@ -22,7 +22,7 @@ const examples = [
   'vram quantize -m qwen2.5-14b -g l4 --context 8192 --concurrency 4',
   'vram quantize -m llama-3.1-8b -g t4 --max-quality-loss 1% --domain code',
   'vram quantize -m qwen3-32b -g rtx4090 --recipe --engine llama.cpp',
-  'vram quantize -m qwen3-30b-a3b -g rtx3090 --engine llama.cpp --scheme "q4*,iq4*"',
+  'vram quantize -m qwen3-30b-a3b -g rtx3090 --scheme "q4*,iq4*"',
 ];
 
 export async function run(argv: readonly string[], io: Io): Promise<number> {

@@ -259,6 +259,7 @@ describe.concurrent('help', () => {
     ['completion', '--help'],
     ['help'],
     ['plan', '-h'],
+    ['quantize', '--help'],
   ])('vram %s %s', async (...args) => {
     const ran = await vram(args.filter((word): word is string => typeof word === 'string'));
     expectCalm(ran);
