@@ -16,7 +16,7 @@ import {
 } from './blocks.ts';
 import type { Build, GraphBuilder } from './build.ts';
 import { embeds } from './pooling.ts';
-import { type At, freeNorm, normedThenRotated, rotated } from './serial.ts';
+import { type At, freeNorm, normedThenRotated, ropeFactors, rotated } from './serial.ts';
 import type { GraphTensor } from './tensor.ts';
 
 interface EncoderParts {
@@ -75,4 +75,5 @@ export const encoderBuilders: Readonly<Record<string, GraphBuilder>> = {
   'neo-bert': (b) => rotatedEncoder(b, { activation: 'swiglu', outputNorm: 'enc.output_norm' }),
   eurobert: (b) => rotatedEncoder(b, { activation: 'silu' }),
   'gemma-embedding': gemmaEmbedding,
+  'llama-embed': (b) => rotatedEncoder(b, { activation: 'silu', rotate: (at, x) => rotated(at, x, ropeFactors(at)) }),
 };
