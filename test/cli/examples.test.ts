@@ -111,15 +111,37 @@ describe.concurrent('examples', () => {
     expect(t4).not.toContain('requests/s');
   });
 
+  it('how-many-layers.sh: more context, fewer layers', async () => {
+    const ran = await asUser('examples/how-many-layers.sh llama-3.1-70b q4_k_m rtx4090 4096 32768');
+    expect(ran.code).toBe(0);
+    const layers = ran.out
+      .trim()
+      .split('\n')
+      .map((line) =>
+        Number(/^\d+ tokens: (\d+) of 81 layers, about [\d.]+ tokens\/s \([\d.]+ to [\d.]+\)$/.exec(line)![1]),
+      );
+    expect(layers[0]).toBeGreaterThan(layers[1]!);
+    expect(layers[1]).toBeGreaterThan(20);
+  });
+
+  it('recipe.sh prints the line of llama-quantize and whether Q4_K_M fits', async () => {
+    const ran = await asUser('examples/recipe.sh qwen3-8b rtx4060');
+    expect(ran.code).toBe(0);
+    expect(ran.out).toMatch(/^llama-quantize /);
+    expect(ran.out).toContain('title=vram plan::fits');
+  });
+
   it('are all run here', () => {
     const known = [
       'capacity-check.yml',
       'compare-releases.sh',
       'highest-rate.sh',
+      'how-many-layers.sh',
       'my-gpu.yaml',
       'my-model.yaml',
       'my-workload.yaml',
       'paged-attention-figure-2.sh',
+      'recipe.sh',
       'sharing-savings.sh',
       'vllm-config.yaml',
     ];
