@@ -26,7 +26,6 @@ interface ContextRules {
   'context.wholeBlocks': readonly FlashAttention[];
   'context.mlaOneType': boolean;
   'context.absorbedMla': boolean;
-  'context.sharedCacheReads': number | null;
   'context.unwritableTypes': readonly GgmlType[];
 }
 
@@ -90,7 +89,7 @@ export function contextParams(input: ContextInput): ContextResult {
     architecture.refusal ??
     (slots.nSeqMax > law['context.mostSequences']
       ? `n_seq_max must be <= ${law['context.mostSequences']}`
-      : (cacheRefusal(input, types, flash) ?? sharingRefusal(input, flash)));
+      : cacheRefusal(input, types, flash));
   return { context, ...(refusal && { refusal }), notes, ...(flash.auto !== undefined && { autoFlash: flash.auto }) };
 }
 
@@ -189,18 +188,6 @@ function cacheRefusal(
     if (value % ggmlTypes[typeV].block !== 0) return blockRefusal('V', typeV, value);
   }
   return undefined;
-}
-
-/** Layers on a GPU that share a cache elsewhere read it through copies of their own (Gemma 4 E2B with 16 to 22 layers). */
-function sharingRefusal({ hparams, rules, placement }: ContextInput, flash: Flash): string | undefined {
-  const most = (rules as unknown as ContextRules)['context.sharedCacheReads'];
-  if (most === null || !placement || flash.mode === 'off') return undefined;
-  const { kvFromStart, sliding } = hparams;
-  const readers = hparams.heads.filter((_, il) => {
-    const owner = placement.layers[kvFromStart - (sliding[il] ? 2 : 1)];
-    return il >= kvFromStart && placement.layers[il] !== 'cpu' && placement.layers[il] !== owner;
-  });
-  return readers.length * 2 > most ? 'the scheduler aborts: too many inputs of one split' : undefined;
 }
 
 function blockRefusal(name: 'K' | 'V', type: CacheTypes['typeK'], size: number): string {

@@ -4,7 +4,6 @@ import type { BufferKind } from '../../plan/types.ts';
 import type { GgufModel } from '../../spec/gguf.ts';
 import { abortOf, GraphAbort } from './aborts.ts';
 import { estimateCompute } from './compute-estimate.ts';
-import { contextParams } from './context.ts';
 import type { DraftLoad } from './drafting.ts';
 import { computeBuffers } from './graph/index.ts';
 import type { LlamaHparams } from './hparams.ts';
@@ -14,6 +13,7 @@ import { type OutputBuffer, outputBuffer } from './output.ts';
 import { type LlamaPlacement, placeModel } from './placement.ts';
 import type { ProjectorLoad } from './projector.ts';
 import type { LlamaRules } from './rules.ts';
+import { settledContext } from './settled-context.ts';
 import type { ComputeBuffers, ContextParams, GraphInput, LlamaOptions, Place } from './types.ts';
 
 export interface LoadInput {
@@ -49,7 +49,7 @@ export function loadModel(
   options: LlamaOptions,
 ): LlamaLoad {
   const placement = placeModel({ model, hparams, options, rules, freeBytes });
-  const { context, refusal, notes } = contextParams({ options, hparams, rules, placement });
+  const { context, refusal, notes } = settledContext({ options, hparams, rules, placement }, model);
   const caches = cacheSpecs({ hparams, context, placement, rules });
   const buffers = modelBuffers({ model, placement, gpus: freeBytes.length, options, rules });
   const cached = cacheBytes(caches, rules);

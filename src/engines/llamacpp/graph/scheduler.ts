@@ -2,6 +2,7 @@
 // one backend to another at the start of a split. Backends are the GPUs in order and, last, the CPU.
 // Law: ggml/src/ggml-backend.cpp (ggml_backend_sched_split_graph).
 import { assert } from '../../../assert.ts';
+import { GraphAbort } from '../aborts.ts';
 import { cudaSupports, offloads } from './cuda.ts';
 import { keptForFusion } from './dependencies.ts';
 import type { GraphRules } from './rules.ts';
@@ -195,6 +196,10 @@ class Scheduler {
     if (!copies) {
       copies = Array.from({ length: this.input.copies }, () => this.duplicate(source));
       this.copiesOf.set(key, copies);
+      // An operation with several new inputs can bring more than there is room for.
+      if (!this.input.rules.splitInputsGrow && split.capacity > 0 && split.inputs.length >= split.capacity) {
+        throw new GraphAbort('GGML_ASSERT(split->n_inputs < GGML_SCHED_MAX_SPLIT_INPUTS) failed');
+      }
       split.inputs.push(source);
       if (this.input.rules.splitInputsGrow && split.inputs.length > split.capacity) split.capacity *= 2;
     }
