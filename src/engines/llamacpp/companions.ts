@@ -1,9 +1,10 @@
 // A model together with what llama-server loads beside it: a draft and a multimodal projector. Every search for what fits is made of
 // such loads, so that the others' memory is counted in all of them.
+import { hparamsIn } from './build-hparams.ts';
 import { type DraftModel, loadDraft } from './drafting.ts';
 import { type LlamaLoad, type LoadInput, loadModel } from './load.ts';
 import { loadProjector, type ProjectorLoad } from './projector.ts';
-import { readHparams } from './read-hparams.ts';
+
 import type { LlamaRequest } from './request.ts';
 import type { LlamaOptions } from './types.ts';
 
@@ -16,7 +17,7 @@ export interface Companions {
 export function companionsOf({ draft, projector, options, rules }: LlamaRequest): Companions {
   const loaded = projector && loadProjector(projector, options, rules);
   return {
-    ...(draft ? { draft: { model: draft.model, hparams: readHparams(draft.model) } } : {}),
+    ...(draft ? { draft: { model: draft.model, hparams: hparamsIn(draft.model, rules) } } : {}),
     ...(loaded ? { projector: loaded } : {}),
   };
 }

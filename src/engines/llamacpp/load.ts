@@ -15,6 +15,7 @@ import type { ProjectorLoad } from './projector.ts';
 import type { LlamaRules } from './rules.ts';
 import { settledContext } from './settled-context.ts';
 import type { ComputeBuffers, ContextParams, GraphInput, LlamaOptions, Place } from './types.ts';
+import { unreadable } from './unreadable.ts';
 
 export interface LoadInput {
   model: GgufModel;
@@ -54,7 +55,8 @@ export function loadModel(
   const buffers = modelBuffers({ model, placement, gpus: freeBytes.length, options, rules });
   const cached = cacheBytes(caches, rules);
   const output = outputBuffer({ model, hparams, context, placement, rules });
-  const refused = placement.refusal ?? refusal ?? abortOf({ model, hparams, placement, rules });
+  const refused =
+    placement.refusal ?? refusal ?? unreadable(model, hparams, rules) ?? abortOf({ model, hparams, placement, rules });
   const graph = { model, hparams, context, placement, caches, rules, ...(measuring ? { measuring } : {}) };
   const reserved = refused ?? reserve(graph);
   const compute = typeof reserved === 'string' ? nothing : reserved;

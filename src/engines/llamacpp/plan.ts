@@ -5,6 +5,7 @@ import { printedMiB } from '../../numbers.ts';
 import { type Buffers, bufferKinds, type Plan, type SpeedEstimate, type SpeedFigure } from '../../plan/types.ts';
 import { GiB } from '../../units.ts';
 import { memoryPerGpu, offloadAnswers, requirementOf } from './answers.ts';
+import { hparamsIn } from './build-hparams.ts';
 import { companionsOf, loadTogether } from './companions.ts';
 import { devicePlans } from './devices.ts';
 import type { LlamaHparams } from './hparams.ts';
@@ -13,7 +14,7 @@ import type { LlamaLoad } from './load.ts';
 import { allLines } from './messages.ts';
 import { contextOverhead } from './output.ts';
 import { fitOf } from './plan-fit.ts';
-import { readHparams } from './read-hparams.ts';
+
 import type { LlamaRequest } from './request.ts';
 import { headroom, shortfall } from './shortfall.ts';
 import { estimateSpeed, type SpeedRules } from './speed.ts';
@@ -35,7 +36,7 @@ export interface LlamaPlanDepth {
 }
 
 export function planLlama(request: LlamaRequest, { answers = false }: LlamaPlanDepth = {}): LlamaPlanned {
-  const hparams = readHparams(request.model);
+  const hparams = hparamsIn(request.model, request.rules);
   const free = freeBytes(request);
   const input = { model: request.model, hparams, rules: request.rules, freeBytes: free };
   const companions = companionsOf(request);
