@@ -16,7 +16,7 @@ const shown: Readonly<Record<string, string>> = {
   output: 'vram plan --model llama-7b --gpu rtx4090',
   llama: 'vram plan --engine llama.cpp -m qwen3-30b-a3b -q q4_k_m -c 32768 -ngl 99 --n-cpu-moe 20 -g rtx4080',
   quantize:
-    "vram quantize -m qwen3-8b -g rtx4060ti-16gb --context 8192 --concurrency 4 --scheme 'fp8*,awq,w4a16,bf16,q[4-8]_k*' --max-quality-loss 2%",
+    "vram quantize -m qwen3-8b -g rtx4060ti-16gb --context 8192 --concurrency 4 --scheme 'fp8-dynamic,awq,w4a16,bf16,q4_k_m,q5_k_m,q6_k,q8_0' --max-quality-loss 2%",
   simulate:
     'vram simulate --model llama-3.1-8b --gpu rtx4090 --max-model-len 16k --workload chat --rate 3/s --limit 1000',
   'figure-2': 'examples/paged-attention-figure-2.sh',
