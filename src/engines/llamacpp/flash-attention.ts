@@ -28,6 +28,8 @@ interface FlashRules {
   'context.flashTypes': FlashTypes;
   'context.flashStrays': readonly string[];
   'context.sinksOffloaded': readonly string[];
+  /** Latent attention has a cache of V as well. */
+  'kv.mlaV': boolean;
 }
 
 /** The mode that the context starts with: a build's default, and what the model forbids. */
@@ -54,11 +56,11 @@ export function hasFlashKernel(layer: number, hparams: LlamaHparams, types: Cach
   const value = hparams.valueLength[layer] ?? 0;
   const group = Math.floor((hparams.heads[layer] ?? 0) / Math.max(1, hparams.kvHeads[layer] ?? 0));
   if (!takesHeads(law['context.flashHeads'], { key, value, group })) return false;
-  // Without a cache K and V are cast to f16, as a float32 cache is; latent attention reads V out of K.
+  // Without a cache K and V are cast to f16, as a float32 cache is; latent attention mostly reads V out of K.
   const cached = memoryKind(hparams, rules) !== 'none';
   const seen = (type: GgmlType): GgmlType => (cached && type !== 'f32' ? type : 'f16');
   const typeK = seen(types.typeK);
-  const typeV = hparams.mla ? typeK : seen(types.typeV);
+  const typeV = hparams.mla && !law['kv.mlaV'] ? typeK : seen(types.typeV);
   return takesTypes(law['context.flashTypes'], { typeK, typeV });
 }
 

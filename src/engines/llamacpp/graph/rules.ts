@@ -35,6 +35,8 @@ export interface GraphRules extends CudaRules {
   maxSplitInputs: number;
   /** A split that one operation gave more inputs has room for twice as many from then on. */
   splitInputsGrow: boolean;
+  /** The CPU takes operations of data in a GPU's memory, which is then copied to it. */
+  cpuReadsDevices: boolean;
   /** Operations of host weights move to a GPU whatever the options say: there was none. */
   alwaysOffloads: boolean;
   /** The graph also has an input for embeddings given instead of tokens. */

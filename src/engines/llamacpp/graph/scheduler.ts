@@ -60,7 +60,8 @@ class Scheduler {
   }
 
   private supports(backend: number, t: GraphTensor): boolean {
-    return backend === this.cpu || cudaSupports(t, backend, this.input.rules);
+    if (backend !== this.cpu) return cudaSupports(t, backend, this.input.rules);
+    return isViewOp(t.op) || this.input.rules.cpuReadsDevices || !t.src.some(({ place }) => typeof place === 'number');
   }
 
   /** The backend of data that lies somewhere already, if it can run the operation there. */
