@@ -1,5 +1,6 @@
 // One case of what released llama.cpp builds allocate against the library: every buffer to the byte (or to the printed MiB where it
 // is a view of the file), every -fit decision, every refusal.
+import { readFileSync } from 'node:fs';
 import { planLlama } from '../../src/engines/llamacpp/plan.ts';
 import type { LlamaRequest } from '../../src/engines/llamacpp/request.ts';
 import { resolveLlamaRef } from '../../src/load/engine.ts';
@@ -141,23 +142,22 @@ function rangesOf(blocks: readonly number[]): string {
 }
 
 const ordered = new WeakMap<GgufModel, GgufModel>();
-const first = [
-  'token_embd.weight',
-  'output_norm.weight',
-  'output_norm.bias',
-  'output.weight',
-  'rope_freqs.weight',
-  'per_layer_token_embd.weight',
-];
+const order = JSON.parse(
+  readFileSync(new URL('../../test/ground-truth/llamacpp-file-order.json', import.meta.url), 'utf8'),
+) as { outside: string[]; blocks: Record<string, string[]> };
 
-/** The files of these cases begin with the embedding and the output, then come the blocks: views of a file reach over what lies between. */
-function inFileOrder(model: GgufModel): GgufModel {
+/** Views of a file reach over what lies between its tensors: they are put in the order in which the cases' files have them. */
+export function inFileOrder(model: GgufModel): GgufModel {
   let file = ordered.get(model);
   if (!file) {
-    const rank = (name: string): number =>
-      first.includes(name) ? first.indexOf(name) : name.startsWith('blk.') ? 99 : 9;
-    const tensors = [...model.tensors].sort((a, b) => rank(a.name) - rank(b.name));
-    file = { ...model, tensors };
+    const suffixes = order.blocks[model.architecture] ?? [];
+    const place = (list: readonly string[], name: string): number =>
+      list.includes(name) ? list.indexOf(name) : list.length;
+    const rank = (name: string): number => {
+      const block = /^blk\.(\d+)\.(.*)$/.exec(name);
+      return block ? 1000 * (Number(block[1]) + 1) + place(suffixes, block[2]!) : place(order.outside, name);
+    };
+    file = { ...model, tensors: [...model.tensors].sort((a, b) => rank(a.name) - rank(b.name)) };
     ordered.set(model, file);
   }
   return file;
