@@ -14,7 +14,7 @@ import type { PlanRequest } from '../plan/request.ts';
 import type { GpuListOutput } from '../render/gpus.ts';
 import type { GgufModel } from '../spec/gguf.ts';
 import type { GpuSpec } from '../spec/gpu.ts';
-import type { LlamaOptions } from '../spec/llama-options.ts';
+import { type LlamaOptions, llamaOptionTable } from '../spec/llama-options.ts';
 import { defaultParallel, type EngineOptions } from '../spec/options.ts';
 import { checkListOptions } from './gpu-list.ts';
 import { assumedModel, checkChoices, freeMemory, schemeFor } from './plan-checks.ts';
@@ -75,6 +75,20 @@ function forLlama(args: PlanArguments): boolean {
   return /^(?:I?Q\d|TQ\d)_?\w*$/i.test(given.quantization ?? '');
 }
 
+/** llama-server's options, which vLLM does not have. */
+function llamaOnly(llama: LlamaOptions): Diagnostic[] {
+  const given = llamaOptionTable.filter(({ key }) => llama[key] !== undefined).map(({ long }) => long.at(-1)!);
+  if (given.length === 0) return [];
+  return [
+    {
+      severity: 'warning',
+      code: 'VRAM418',
+      message: `options of llama.cpp, without effect on vLLM: ${[...new Set(given)].join(', ')}`,
+      hint: 'plan llama.cpp with --engine llama.cpp',
+    },
+  ];
+}
+
 /** What the words of a command line stand for; without --gpu there are no devices. */
 export interface ResolvedArguments {
   base: Omit<PlanRequest, 'gpus'>;
@@ -91,7 +105,7 @@ export async function resolveArguments(args: PlanArguments, io: Io): Promise<Res
   const diagnostics: Diagnostic[] = [];
   const command = await readExisting(args, io, diagnostics);
   const engine = resolveEngineRef(args.engine ?? (command?.version ? `vllm@${command.version}` : undefined));
-  diagnostics.push(...engine.diagnostics);
+  diagnostics.push(...engine.diagnostics, ...llamaOnly(args.llama ?? {}));
   const existing = optionsOf(command, diagnostics, args.alsoRead);
   const given = { ...existing, ...args.given };
   const modelRef = args.model ?? command?.model;

@@ -64,6 +64,17 @@ describe('vram plan --engine llama.cpp', () => {
     expect(result.offload.mostGpuLayers).toBeGreaterThan(20);
   });
 
+  it('warns of options that the other engine has', async () => {
+    const ofLlama = await json('plan', '-m', 'qwen2.5-0.5b', '-g', 'l4', '--engine', 'vllm', '-ngl', '3');
+    const ofVllm = await json(...base, '-c', '4096', '--tensor-parallel-size', '2');
+    expect(ofLlama.diagnostics).toContainEqual(
+      expect.objectContaining({ code: 'VRAM418', message: expect.stringContaining('--n-gpu-layers') }),
+    );
+    expect(ofVllm.diagnostics).toContainEqual(
+      expect.objectContaining({ code: 'VRAM418', message: expect.stringContaining('--tensor-parallel-size') }),
+    );
+  });
+
   it('reads an existing line', async () => {
     const line = 'llama-server -m /models/Meta-Llama-3.1-8B-Instruct-Q4_K_M.gguf -c 16384 -ngl 99 --frobnicate 3';
     const { result, diagnostics } = await json('plan', '-g', 'rtx3060', '--from-command', line);
