@@ -9,6 +9,12 @@ import './build-presets.ts';
 const root = fileURLToPath(new URL('..', import.meta.url));
 const lazyPackages = ['yaml', 'zod', 'echarts'];
 
+/** Modules that are imported on demand from `in`, and become a file beside the others. */
+const separate = [
+  { in: /src\/commands\/plan-request\.ts$/, bundle: 'plan-llama' },
+  { in: /src\/load\/model\.ts$/, bundle: 'read-gguf' },
+];
+
 /** cli.ts imports ./commands/x.ts on demand; in the bundle that is the file x.cjs beside it, with its code cache. */
 const commandBundles: Plugin = {
   name: 'command-bundles',
@@ -19,12 +25,14 @@ const commandBundles: Plugin = {
         ${readFileSync(path, 'utf8').replace(/import\('\.\/commands\/([\w-]+)\.ts'\)/g, "command('$1.cjs')")}`,
       loader: 'ts',
     }));
-    // llama.cpp's plans are a bundle of their own: a plan for vLLM does not read it.
-    builder.onLoad({ filter: /src\/commands\/plan-request\.ts$/ }, ({ path }) => ({
-      contents: `import { loadBundle } from '../bundle.ts';
-        ${readFileSync(path, 'utf8').replace("import('./plan-llama.ts')", "loadBundle(new URL('./plan-llama.cjs', import.meta.url))")}`,
-      loader: 'ts',
-    }));
+    // Bundles of their own, for what not every plan reads: llama.cpp's plans, GGUF files.
+    for (const { in: file, bundle } of separate) {
+      builder.onLoad({ filter: file }, ({ path }) => ({
+        contents: `import { loadBundle } from '../bundle.ts';
+          ${readFileSync(path, 'utf8').replace(`import('./${bundle}.ts')`, `loadBundle(new URL('./${bundle}.cjs', import.meta.url)) as never`)}`,
+        loader: 'ts',
+      }));
+    }
     // commander starts other programs only for subcommands in files of their own; loading what that takes costs milliseconds.
     builder.onLoad({ filter: /commander\/lib\/command\.js$/ }, ({ path }) => ({
       contents: readFileSync(path, 'utf8')
@@ -59,10 +67,11 @@ const commands = [
   'root',
   'progress',
 ].map((name) => `${root}src/commands/${name}.ts`);
+const others = [`${root}src/load/read-gguf.ts`];
 // Built beside the old bundles and moved over them, so that a program started meanwhile finds one or the other.
 const next = `${root}dist/next-${process.pid}`;
 await build({
-  entryPoints: [`${root}src/cli.ts`, `${root}src/index.ts`, ...commands],
+  entryPoints: [`${root}src/cli.ts`, `${root}src/index.ts`, ...commands, ...others],
   entryNames: '[name]',
   outdir: next,
   outExtension: { '.js': '.cjs' },

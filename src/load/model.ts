@@ -92,7 +92,7 @@ async function fromPath(path: string, context: LoadContext): Promise<ResolvedMod
 
 /** The file itself for llama.cpp; for the rest of the program the model it was made from, as far as its header tells. */
 async function fromGguf(path: string, context: LoadContext): Promise<ResolvedModel> {
-  const [{ readGguf }, { specFromGguf }] = await Promise.all([import('./gguf.ts'), import('./gguf-spec.ts')]);
+  const { readGguf, specFromGguf } = await import('./read-gguf.ts');
   const { model, diagnostics } = readGguf(path, context);
   const { spec, diagnostics: ofSpec } = specFromGguf(model, basename(path));
   return { spec, gguf: model, diagnostics: [...diagnostics, ...ofSpec], from: 'gguf' };
