@@ -217,6 +217,7 @@ export const configKeys: readonly string[] = [
   'rotaryEmbInterleaved',
   'rotaryPct',
   'routedExpertHiddenSize',
+  'routedScalingFactor',
   'scoringFunc',
   'selectLayer',
   'seqLength',

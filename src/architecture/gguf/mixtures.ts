@@ -19,9 +19,9 @@ const experts = (context: Context): Metadata =>
 const latent = { 'self_attn.kv_b_proj.weight': absorbedKvB };
 const indexerKeys = ['attention.indexer.head_count', 'attention.indexer.key_length', 'attention.indexer.top_k'];
 
-/** The scale of the router's weights and whether they are normed add operations to the graph. */
-const deepseekRouting = (scale: number, norm: boolean): Metadata => ({
-  expert_weights_scale: scale,
+/** The scale of the router's weights and whether they are normed add operations to the graph; `scale` where none is stated. */
+const deepseekRouting = (context: Context, scale: number, norm: boolean): Metadata => ({
+  expert_weights_scale: numberOf(context, 'routedScalingFactor', scale),
   expert_weights_norm: norm,
 });
 
@@ -30,7 +30,9 @@ const deepseek2: Conversion = {
   transforms: latent,
   metadata: (context) => ({
     ...mlaMetadata(context),
-    ...(context.spec.modelType === 'deepseek_v2' ? deepseekRouting(1, false) : deepseekRouting(2.5, true)),
+    ...(context.spec.modelType === 'deepseek_v2'
+      ? deepseekRouting(context, 1, false)
+      : deepseekRouting(context, 2.5, true)),
   }),
 };
 
@@ -38,7 +40,11 @@ const deepseek32: Conversion = {
   architecture: 'deepseek32',
   transforms: latent,
   drafts: 'kept',
-  metadata: (context) => ({ ...mlaMetadata(context), ...copy(context, ...indexerKeys), ...deepseekRouting(2.5, true) }),
+  metadata: (context) => ({
+    ...mlaMetadata(context),
+    ...copy(context, ...indexerKeys),
+    ...deepseekRouting(context, 2.5, true),
+  }),
 };
 
 const glmDsa: Conversion = {
@@ -49,7 +55,7 @@ const glmDsa: Conversion = {
     return {
       ...mlaMetadata(context),
       ...copy(context, ...indexerKeys),
-      ...deepseekRouting(2.5, true),
+      ...deepseekRouting(context, 2.5, true),
       ...(Array.isArray(types) && { 'attention.indexer.types': types.map((type) => type === 'full') }),
     };
   },
@@ -61,7 +67,7 @@ const glm4Moe: Conversion = {
   drafts: 'kept',
   metadata: (context) => ({
     ...experts(context),
-    ...deepseekRouting(1, true),
+    ...deepseekRouting(context, 1, true),
     expert_gating_func: 2,
     'rope.dimension_count': Math.trunc(
       numberOf(context, 'headDim') * (context.config.rope?.partialRotaryFactor ?? 0.5),
@@ -158,7 +164,7 @@ function kimiMetadata(context: Context): Metadata {
     'attention.head_count_kv': perBlock(context, (i) => (full.includes(i + 1) ? 1 : 0)),
     'ssm.conv_kernel': Number(linear.shortConvKernelSize ?? 4),
     'kda.head_dim': Number(linear.headDim ?? 128),
-    ...deepseekRouting(2.446, true),
+    ...deepseekRouting(context, 2.446, true),
     expert_gating_func: 2,
   };
 }

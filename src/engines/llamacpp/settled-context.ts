@@ -1,5 +1,6 @@
 // The context with -fa auto decided. Mostly the kernels that the build has decide; where attention may be scheduled away from its
 // layer, the graph that the build itself makes to find out is scheduled here too. Law: src/llama-context.cpp (resolve_fused_ops).
+import type { GgmlType } from '../../spec/ggml-types.ts';
 import type { GgufModel } from '../../spec/gguf.ts';
 import { GraphAbort } from './aborts.ts';
 import { type ContextInput, type ContextResult, contextParams } from './context.ts';
@@ -12,7 +13,7 @@ type Asked = ContextInput & { placement: LlamaPlacement };
 
 export function settledContext(asked: Asked, model: GgufModel): ContextResult {
   const result = contextParams(asked);
-  if (result.autoFlash === undefined || !isDoubtful(asked)) return result;
+  if (result.autoFlash === undefined || !isDoubtful(asked, model)) return result;
   const { hparams, placement, rules } = asked;
   const tried = contextParams({ ...asked, autoFlash: true });
   const { context } = tried;
@@ -29,7 +30,9 @@ export function settledContext(asked: Asked, model: GgufModel): ContextResult {
 }
 
 /** Tensors or caches lie elsewhere than their layers, or layers read caches of other devices. */
-function isDoubtful({ options, hparams, placement }: Asked): boolean {
+function isDoubtful({ options, hparams, placement, rules }: Asked, { tensors }: GgufModel): boolean {
+  const unmultiplied = rules.notMultiplied as readonly GgmlType[];
+  if (tensors.some(({ type }) => unmultiplied.includes(type))) return true;
   if (options.noKvOffload || (options.overrideTensor?.length ?? 0) > 0) return true;
   return hparams.kvFromStart < hparams.layers && !placement.full;
 }

@@ -31,6 +31,7 @@ import { olderBuilders } from './older.ts';
 import { phiBuilders } from './phi.ts';
 import { poolEmbeddings } from './pooling.ts';
 import { qwen35Builders } from './qwen35.ts';
+import { checkRoom } from './room.ts';
 import { graphRules } from './rules.ts';
 import { rwkvBuilders } from './rwkv.ts';
 import { type Schedule, schedule } from './scheduler.ts';
@@ -152,6 +153,7 @@ function wholeBatches({ context, hparams, rules }: GraphInput): Batch[] {
 function reserve(build: Build, builder: GraphBuilder): Reserved {
   builder(build);
   poolEmbeddings(build);
+  checkRoom(build);
   const { input } = build;
   const { devices } = input.placement;
   const nodes = build.nodes.length;
