@@ -163,6 +163,10 @@ export function inFileOrder(model: GgufModel): GgufModel {
   return file;
 }
 
+function freeBytes(mib: number | readonly number[], gpus: number): number[] {
+  return Array.from({ length: gpus }, (_, i) => (typeof mib === 'number' ? mib : mib[i]!) * MiB);
+}
+
 function requestOf(line: LlamaOracleCase): LlamaRequest {
   const engine = resolveLlamaRef(`llama.cpp@${line.build}`);
   const { options, rest } = readLlamaWords(line.flags.split(/\s+/));
@@ -175,7 +179,7 @@ function requestOf(line: LlamaOracleCase): LlamaRequest {
     model,
     scheme: line.scheme,
     gpus: Array.from({ length: line.gpus }, () => gpu),
-    ...(line.freeMiB === undefined ? {} : { freeBytes: Array.from({ length: line.gpus }, () => line.freeMiB! * MiB) }),
+    ...(line.freeMiB === undefined ? {} : { freeBytes: freeBytes(line.freeMiB, line.gpus) }),
     version: engine.version,
     build: engine.build,
     rules: engine.rules,

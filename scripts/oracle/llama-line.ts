@@ -23,7 +23,8 @@ export interface LlamaOracleCase {
   splits?: string;
   copies?: number;
   error?: string;
-  freeMiB?: number;
+  /** Free on every GPU, or on each. */
+  freeMiB?: number | readonly number[];
   fit?: { status: string; nCtx: number; ngl: number | null; ts?: string; cpuMoeBlocks?: unknown; partial?: unknown };
 }
 

@@ -139,6 +139,7 @@ const minimaxM3: Conversion = {
       ...minimaxM2.metadata?.(context),
       feed_forward_length: numberOf(context, 'denseIntermediateSize'),
       expert_shared_count: numberOf(context, 'sharedExperts', 0),
+      ...deepseekRouting(context, 2, true),
       leading_dense_block_count: Math.max(dense, 0),
       'attention.indexer.head_count': sparse.sparseNumIndexHeads ?? 0,
       'attention.indexer.key_length': sparse.sparseIndexDim ?? 0,

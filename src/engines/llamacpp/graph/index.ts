@@ -3,6 +3,7 @@
 import type { ComputeBuffers, GraphInput } from '../types.ts';
 import { allocate } from './allocator.ts';
 import { bertBuilders } from './bert.ts';
+import { blockSparseBuilders } from './block-sparse.ts';
 import { type Batch, Build, type GraphBuilder } from './build.ts';
 import { cohereBuilders } from './cohere.ts';
 import { deciBuilders } from './deci.ts';
@@ -63,6 +64,7 @@ export const architectures: Readonly<Record<string, GraphBuilder>> = {
   ...moeBuilders,
   ...gatedBuilders,
   ...sparseBuilders,
+  ...blockSparseBuilders,
   ...olderBuilders,
   ...graniteBuilders,
   ...deepseek4Builders,

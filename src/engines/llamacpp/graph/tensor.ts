@@ -22,6 +22,7 @@ export type Op =
   | 'sum_rows'
   | 'mean'
   | 'argmax'
+  | 'arange'
   | 'repeat'
   | 'concat'
   | 'norm'
