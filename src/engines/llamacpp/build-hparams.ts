@@ -8,6 +8,8 @@ import type { LlamaRules } from './rules.ts';
 interface ReadingRules {
   /** Architectures whose sliding window is not read: every block attends to all. */
   'hparams.slidingUnread': readonly string[];
+  /** ... where the file has blocks of multi-token prediction: the blocks are counted before those are taken off. */
+  'hparams.slidingUnreadWithDrafts': readonly string[];
   /** Architectures whose rope.dimension_sections are not read: a position is one number. */
   'hparams.sectionsUnread': readonly string[];
 }
@@ -16,9 +18,10 @@ export function hparamsIn(model: GgufModel, rules: LlamaRules): LlamaHparams {
   const hparams = readHparams(model);
   const law = rules as unknown as ReadingRules;
   const { architecture } = hparams;
+  const drafts = hparams.nextnLayers > 0 && law['hparams.slidingUnreadWithDrafts'].includes(architecture);
   return {
     ...hparams,
-    ...(law['hparams.slidingUnread'].includes(architecture) && {
+    ...((drafts || law['hparams.slidingUnread'].includes(architecture)) && {
       sliding: hparams.sliding.map(() => false),
       window: 0,
     }),
