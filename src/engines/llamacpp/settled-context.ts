@@ -3,6 +3,7 @@
 import type { GgmlType } from '../../spec/ggml-types.ts';
 import type { GgufModel } from '../../spec/gguf.ts';
 import { GraphAbort } from './aborts.ts';
+import { architectureRefusal } from './architectures.ts';
 import { type ContextInput, type ContextResult, contextParams } from './context.ts';
 import { flashStays } from './graph/auto-flash.ts';
 import { cacheSpecs } from './kv.ts';
@@ -13,8 +14,10 @@ type Asked = ContextInput & { placement: LlamaPlacement };
 
 export function settledContext(asked: Asked, model: GgufModel): ContextResult {
   const result = contextParams(asked);
-  if (result.autoFlash === undefined || !isDoubtful(asked, model)) return result;
   const { hparams, placement, rules } = asked;
+  if (result.autoFlash === undefined || !isDoubtful(asked, model)) return result;
+  // A build has neither graph nor caches for an architecture it does not know.
+  if (architectureRefusal(hparams.architecture, rules).refusal) return result;
   const tried = contextParams({ ...asked, autoFlash: true });
   const { context } = tried;
   const caches = cacheSpecs({ hparams, context, placement, rules });

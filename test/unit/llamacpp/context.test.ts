@@ -123,6 +123,7 @@ describe('refusals', () => {
     ['v0.5.0', 'qwen3-8b q4_k_m', '-c 8192 -ngl 99 -sm row', 'device CUDA0 does not support split buffers'],
     ['b8390', 'gemma-4-e2b q4_0', '-c 8192 -ngl 0', "unknown model architecture: 'gemma4'"],
     ['b6673', 'qwen3.5-27b q4_k_m', '-c 8192 -ngl 0', "unknown model architecture: 'qwen35'"],
+    ['b10068', 'minimax-m3 q4_k_m', '-c 807 -ngl 99 -ot token_embd=CUDA0', "unknown model architecture: 'minimax-m3'"],
   ])('%s, %s, %s', (build, model, flags, words) => {
     expect(load({ build, model, flags }).refusal).toContain(words);
   });
