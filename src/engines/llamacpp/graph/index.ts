@@ -1,5 +1,6 @@
 // Compute buffers of a run, to the byte: builds the graphs that llama.cpp reserves, lets the scheduler split them and the graph
 // allocator place them; each buffer is as large as the largest of them needs. Law: src/llama-context.cpp (sched_reserve).
+import { GraphAbort } from '../aborts.ts';
 import type { ComputeBuffers, GraphInput } from '../types.ts';
 import { allocate } from './allocator.ts';
 import { bertBuilders } from './bert.ts';
@@ -26,6 +27,7 @@ import { kimiBuilders } from './kimi-linear.ts';
 import { latentBuilders } from './latent.ts';
 import { lfm2Builders } from './lfm2.ts';
 import { mambaBuilders } from './mamba.ts';
+import { lightningBuilders } from './minimax-01.ts';
 import { moeBuilders } from './moe.ts';
 import { draftingBuilders } from './nextn.ts';
 import { olderBuilders } from './older.ts';
@@ -65,6 +67,7 @@ export const architectures: Readonly<Record<string, GraphBuilder>> = {
   ...gatedBuilders,
   ...sparseBuilders,
   ...blockSparseBuilders,
+  ...lightningBuilders,
   ...olderBuilders,
   ...graniteBuilders,
   ...deepseek4Builders,
@@ -149,6 +152,10 @@ function wholeBatches({ context, hparams, rules }: GraphInput): Batch[] {
   const listed = rules['recurrent.reservesWhole'] as readonly string[];
   if (context.nSeqMax === 1 || !listed.includes(hparams.architecture)) return [];
   const tokens = Math.min(context.nCtx, context.nUbatch);
+  // Attention still gives every stream of the cache an equal part of them.
+  if (!context.kvUnified && tokens % context.nSeqMax !== 0) {
+    throw new GraphAbort('GGML_ASSERT(ggml_can_repeat(b, a)) failed');
+  }
   return [{ tokens, sequences: 1, outputs: Math.min(tokens, context.nOutputsMax) }];
 }
 
