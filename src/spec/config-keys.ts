@@ -4,6 +4,8 @@
 /** Top level of config. */
 export const configKeys: readonly string[] = [
   'activationFunction',
+  'activationSituBeta',
+  'activationSituLinearBeta',
   'addBiasLinear',
   'addFullAttentionSinkBias',
   'addQkvBias',

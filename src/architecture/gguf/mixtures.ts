@@ -192,6 +192,12 @@ const residualScores = {
   ],
 };
 
+/** The decay's lower bound, which makes it a sigmoid. */
+function gateBound({ config }: Context): Metadata {
+  const { gateLowerBound } = (config.linearAttnConfig ?? {}) as Record<string, unknown>;
+  return typeof gateLowerBound === 'number' ? { 'kda.gate_lower_bound': gateLowerBound } : {};
+}
+
 /** Kimi K3's decay has one dimension, Kimi-Linear's is padded. */
 const plainDecay = {
   'self_attn.A_log': (group: { shape: readonly number[] }) => [{ name: 'ssm_a', ne: [Math.max(...group.shape)] }],
@@ -215,6 +221,10 @@ const kimiK3: Conversion = {
   },
   metadata: (context) => ({
     ...kimiMetadata(context),
+    ...deepseekRouting(context, 1, true),
+    ...gateBound(context),
+    'activation.situ_beta': numberOf(context, 'activationSituBeta', 4),
+    'activation.situ_linear_beta': numberOf(context, 'activationSituLinearBeta', 25),
     expert_latent_length: numberOf(context, 'routedExpertHiddenSize', 0),
     'attn_res.block_size': numberOf(context, 'attnResBlockSize', 0),
   }),

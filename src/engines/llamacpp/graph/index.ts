@@ -23,6 +23,7 @@ import { gptOssBuilders } from './gpt-oss.ts';
 import { graniteBuilders } from './granite.ts';
 import { hybridBuilders } from './hybrid.ts';
 import { jambaBuilders } from './jamba.ts';
+import { kimiK3Builders } from './kimi-k3.ts';
 import { kimiBuilders } from './kimi-linear.ts';
 import { latentBuilders } from './latent.ts';
 import { lfm2Builders } from './lfm2.ts';
@@ -57,6 +58,7 @@ export const architectures: Readonly<Record<string, GraphBuilder>> = {
   ...jambaBuilders,
   ...rwkvBuilders,
   ...kimiBuilders,
+  ...kimiK3Builders,
   ...encoderBuilders,
   ...qwen35Builders,
   ...bertBuilders,
