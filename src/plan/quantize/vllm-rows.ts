@@ -7,7 +7,7 @@ import type { PlanRequest } from '../request.ts';
 import type { Plan } from '../types.ts';
 import { type Outcome, refusedOutcome } from './outcome.ts';
 import { type EngineAt, type EngineSupport, engineSupport } from './support.ts';
-import type { KvCapacity, QuantizeRow } from './types.ts';
+import type { KvCapacity } from './types.ts';
 
 export interface VllmSide {
   /** The deployment in 16 bit, with devices, options and the requirement. */

@@ -82,7 +82,12 @@ function projections({ b, layer }: DeltaAt, x: GraphTensor): GraphTensor[] {
 }
 
 /** causal_conv1d: Q, K and V have parts of one tail. */
-export function convolved({ b, layer, inputs }: DeltaAt, tails: GraphTensor, x: GraphTensor, part: number): GraphTensor {
+export function convolved(
+  { b, layer, inputs }: DeltaAt,
+  tails: GraphTensor,
+  x: GraphTensor,
+  part: number,
+): GraphTensor {
   const { tokens, sequences } = b.batch;
   const [size, heads, each] = [b.hp.kda!.headDim, b.hp.heads[0]!, sequenceTokens(b)];
   const [width, length] = [size * heads, b.hp.ssm!.conv - 1];
