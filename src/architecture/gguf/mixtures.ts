@@ -249,6 +249,7 @@ const deepseek4: Conversion = {
       'attention.output_lora_rank': numberOf(context, 'oLoraRank'),
       ...(Array.isArray(ratios) && { 'attention.compress_ratios': ratios.map(Number) }),
       'hyper_connection.count': numberOf(context, 'hcMult'),
+      'hyper_connection.sinkhorn_iterations': numberOf(context, 'hcSinkhornIters', 20),
       hash_layer_count: numberOf(context, 'numHashLayers', 0),
       embedding_length_out: context.config.hiddenSize * numberOf(context, 'hcMult'),
     };

@@ -4,7 +4,7 @@
 import { type GgmlType, ggmlTypes, isQuantized } from '../../spec/ggml-types.ts';
 import { alignUp, divCeil } from '../../units.ts';
 import { architectureRefusal } from './architectures.ts';
-import { autoFlash, type CacheTypes, flashMode } from './flash-attention.ts';
+import { autoFlash, type CacheTypes, flashMode, keepsKeysOnly } from './flash-attention.ts';
 import type { LlamaHparams } from './hparams.ts';
 import { attentionLayers, type MemoryKind, memoryKind } from './layers.ts';
 import type { LlamaRules } from './rules.ts';
@@ -167,7 +167,7 @@ function cacheRefusal(
   if (options.splitMode === 'tensor' && flash.mode === 'off') {
     return 'SPLIT_MODE_TENSOR requires flash_attn to be enabled';
   }
-  if (hparams.mla && typeK !== typeV && law['context.mlaOneType']) {
+  if (keepsKeysOnly(hparams) && typeK !== typeV && law['context.mlaOneType']) {
     return `model does not support different K (${typeK}) and V (${typeV}) cache types`;
   }
   if (isQuantized(typeV) && !flash.on) {

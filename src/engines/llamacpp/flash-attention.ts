@@ -49,6 +49,10 @@ export interface CacheTypes {
   typeV: GgmlType;
 }
 
+/** Values are read out of the keys: latent attention, and DeepSeek-V4's. */
+export const keepsKeysOnly = ({ mla, compressRatios }: LlamaHparams): boolean =>
+  mla !== undefined || compressRatios !== undefined;
+
 /** Whether the CUDA backend computes this layer's attention with these cache types. */
 export function hasFlashKernel(layer: number, hparams: LlamaHparams, types: CacheTypes, rules: LlamaRules): boolean {
   const law = rules as unknown as FlashRules;
@@ -60,7 +64,7 @@ export function hasFlashKernel(layer: number, hparams: LlamaHparams, types: Cach
   const cached = memoryKind(hparams, rules) !== 'none';
   const seen = (type: GgmlType): GgmlType => (cached && type !== 'f32' ? type : 'f16');
   const typeK = seen(types.typeK);
-  const typeV = hparams.mla && !law['kv.mlaV'] ? typeK : seen(types.typeV);
+  const typeV = keepsKeysOnly(hparams) && !law['kv.mlaV'] ? typeK : seen(types.typeV);
   return takesTypes(law['context.flashTypes'], { typeK, typeV });
 }
 

@@ -17,6 +17,7 @@ interface PlacementRules extends StateRules {
   'placement.firstBlockTensors': readonly string[];
   'placement.outputTensors': Readonly<Record<string, readonly string[]>>;
   'placement.hostTensors': readonly string[];
+  'placement.addedTables': readonly string[];
   'placement.overrides': boolean;
   'placement.draftTensorsSkipped': 'all' | readonly string[];
   'placement.draftTensorsKept': readonly string[];
@@ -203,8 +204,14 @@ function tensorPlacer({
   // Rows that no GPU looks up and matrices that none multiplies by stay on the host.
   const lookedUp = ({ name, type }: GgufTensor): boolean =>
     name !== 'per_layer_token_embd.weight' || !law.rowLookups || law.rowLookups.includes(type);
+  const added = law['placement.addedTables'].map((pattern) => new RegExp(pattern));
+  const isAdded = ({ name, type }: GgufTensor): boolean =>
+    type === 'f32' || type === 'f16' || !added.some((pattern) => pattern.test(name));
   const runs = (tensor: GgufTensor): boolean =>
-    lookedUp(tensor) && !law.notMultiplied.includes(tensor.type) && hasStateKernel(tensor, hparams, law);
+    lookedUp(tensor) &&
+    isAdded(tensor) &&
+    !law.notMultiplied.includes(tensor.type) &&
+    hasStateKernel(tensor, hparams, law);
   const place = (tensor: GgufTensor): readonly Place[] => {
     const usual = own(tensor.name);
     if (usual.length === 0) return usual;

@@ -15,16 +15,42 @@ import {
   turned,
 } from './compressor.ts';
 import { routed, shared } from './experts.ts';
-import { enterBlock, lastRow, leaveBlock, startRows } from './hyper-connections.ts';
+import { fusedOperations } from './fused-trials.ts';
+import { type Connecting, enterBlock, lastRow, leaveBlock, startRows } from './hyper-connections.ts';
 import { type At, runningLayers, stated } from './serial.ts';
-import { onlyChosen, perStream } from './sparse.ts';
+import { onlyChosen, perStream, scoresOf } from './sparse.ts';
 import type { GraphTensor } from './tensor.ts';
 
 interface Compressing extends KeyInputs {
   states: StateInputs;
 }
 
+/** What is one operation. */
+interface Fused {
+  indexer: boolean;
+  connecting: Connecting;
+}
+
+function fusedParts(b: Build): Fused {
+  const indexed = b.cacheSpec('indexer')!.layers.map(({ layer }) => layer);
+  // A block has one around attention and one around its network.
+  const twice = Array.from({ length: 2 * runningLayers(b) }, (_, i) => i >> 1);
+  const indexing =
+    b.input.rules['sparse.fuses'] === 'always' ? [] : [{ op: 'lightning_indexer' as const, layers: indexed }];
+  const used = fusedOperations(b, deepseek4, [
+    ...indexing,
+    { op: 'dsv4_hc_pre', layers: twice },
+    { op: 'dsv4_hc_comb', layers: twice },
+    { op: 'dsv4_hc_post', layers: twice },
+  ]);
+  return {
+    indexer: used.get('lightning_indexer') ?? true,
+    connecting: { pre: used.get('dsv4_hc_pre')!, comb: used.get('dsv4_hc_comb')!, post: used.get('dsv4_hc_post')! },
+  };
+}
+
 interface Dsv4Inputs {
+  fused: Fused;
   window: KeyInputs;
   sparse: Compressing;
   heavy: Compressing;
@@ -34,7 +60,7 @@ interface Dsv4Inputs {
 const sparseRatio = 4;
 const heavyRatio = 128;
 
-function inputsOf(b: Build): Dsv4Inputs {
+function inputsOf(b: Build, fused: Fused): Dsv4Inputs {
   const head = b.hp.keyLength[0]!;
   const full = b.input.caches.filter(({ kind }) => kind === 'full');
   const mask = b.context.flashAttn ? 'f16' : 'f32';
@@ -44,13 +70,14 @@ function inputsOf(b: Build): Dsv4Inputs {
   };
   const overlapping = { ratio: sparseRatio, overlaps: true };
   return {
+    fused,
     window: keyInputs(b, { cache: b.cacheSpec('sliding')!, head, mask, ratio: 1 }),
     sparse: compressing({ cache: full[0]!, head, mask, ...overlapping }),
     heavy: compressing({ cache: full[1]!, head, mask, ratio: heavyRatio }),
     indexer: compressing({
       cache: b.cacheSpec('indexer')!,
       head: b.hp.indexer!.keyLength,
-      mask: 'f16',
+      mask: fused.indexer ? 'f16' : 'f32',
       rotates: true,
       ...overlapping,
     }),
@@ -104,7 +131,7 @@ function visible(b: Build, inputs: Dsv4Inputs, layer: number, chosen?: GraphTens
   return { keys, mask: b.concat(inputs.window.mask, mask, 0) };
 }
 
-function chosenCells(at: At, x: GraphTensor, short: GraphTensor, { indexer }: Dsv4Inputs): GraphTensor {
+function chosenCells(at: At, x: GraphTensor, short: GraphTensor, { indexer, fused }: Dsv4Inputs): GraphTensor {
   const { b, layer, positions } = at;
   const { heads, keyLength, topK } = b.hp.indexer!;
   const flat = linear(b, layer, 'indexer.attn_q_b', short);
@@ -113,7 +140,8 @@ function chosenCells(at: At, x: GraphTensor, short: GraphTensor, { indexer }: Ds
   const weights = b.scale(linear(b, layer, 'indexer.proj', x));
   const cells = readCells(b, indexer, layer);
   const keys = b.view(cells, { ne: cells.ne, nb: cells.nb.slice(1) });
-  const scores = b.lightningIndexer({ ...perStream(b, { q, weights }, keys.ne[3]), k: keys, mask: indexer.mask });
+  const shown = perStream(b, { q, weights }, keys.ne[3]);
+  const scores = scoresOf(b, { ...shown, k: keys, mask: indexer.mask }, fused.indexer);
   return b.cont(b.topK(scores, Math.min(scores.ne[0], topK)));
 }
 
@@ -159,21 +187,28 @@ const connection = (b: Build, name: string, layer?: number) => {
 };
 
 const deepseek4: GraphBuilder = (b) => {
+  const fused = fusedParts(b);
+  const { connecting } = fused;
   const embeddings = inputEmbeddings(b);
   const ids = embeddings.src[1]!;
   const positions = inputPositions(b);
   const outputs = inputOutputIds(b);
-  const inputs = inputsOf(b);
+  const inputs = inputsOf(b, fused);
   b.expand(inputs.window.mask);
   const count = stated(b, 'hyper_connection.count');
   let x = startRows(b, embeddings, count);
   for (let layer = 0; layer < runningLayers(b); layer++) {
     const at = { b, layer, positions };
-    const first = enterBlock(b, x, connection(b, 'hc_attn', layer));
+    const first = enterBlock(b, x, connection(b, 'hc_attn', layer), connecting);
     const attended = attention(at, layerNorm(b, first.input, layer, 'attn_norm'), inputs);
-    const second = enterBlock(b, leaveBlock(b, attended, first), connection(b, 'hc_ffn', layer));
+    const second = enterBlock(
+      b,
+      leaveBlock(b, attended, first, connecting),
+      connection(b, 'hc_ffn', layer),
+      connecting,
+    );
     if (b.input.rules['dsv4.expandsMixing']) for (const t of [second.residual, second.post, second.comb]) b.expand(t);
-    x = leaveBlock(b, network(at, layerNorm(b, second.input, layer, 'ffn_norm'), ids), second);
+    x = leaveBlock(b, network(at, layerNorm(b, second.input, layer, 'ffn_norm'), ids), second, connecting);
     if (b.input.rules['dsv4.pinsLayers']) b.pinToLayer(x, layer);
   }
   const [embd, , tokens] = x.ne;

@@ -3,9 +3,9 @@
 import { assert } from '../../../assert.ts';
 import { layerNorm, linear } from './blocks.ts';
 import type { Build, GraphBuilder } from './build.ts';
-import { scoresTokens } from './cuda.ts';
 import { absorbedOf, latentDecoder, latentLayers } from './deepseek.ts';
 import { gatingOf, leadingDense } from './experts.ts';
+import { fusedOperations } from './fused-trials.ts';
 import { type At, serialDecoder } from './serial.ts';
 import type { GraphTensor } from './tensor.ts';
 
@@ -36,9 +36,9 @@ function indexerInputs(b: Build): IndexerInputs {
   const { tokens, sequences } = b.batch;
   const streams = b.context.kvUnified ? 1 : sequences;
   const { cells } = cache;
-  const onCpu = cache.layers.every(({ layer }) => b.layerPlace(layer) === 'cpu');
-  const everywhere = onCpu || scoresTokens(indexer.heads, indexer.keyLength);
-  const fused = everywhere || lawOf(b)['sparse.fuses'] === 'always';
+  const layers = cache.layers.map(({ layer }) => layer);
+  const tried = () => fusedOperations(b, sparse, [{ op: 'lightning_indexer', layers }]).get('lightning_indexer')!;
+  const fused = lawOf(b)['sparse.fuses'] === 'always' || tried();
   return {
     places: b.inputTensor('i64', tokens),
     mask: b.inputTensor(fused ? 'f16' : 'f32', cells, tokens / streams, 1, streams),
@@ -115,11 +115,20 @@ function indexerScores(
   const shown = perStream(b, given, keys.ne[3]);
   const { q } = shown;
   const weights = b.scale(shown.weights);
-  if (fused) return b.lightningIndexer({ q, k: keys, weights, mask });
-  const products = b.mulMat(b.permute(keys, 0, 2, 1, 3), b.permute(q, 0, 2, 1, 3));
+  return scoresOf(b, { q, k: keys, weights, mask }, fused);
+}
+
+/** Scores of all cached keys for every query, as one operation or as several. */
+export function scoresOf(
+  b: Build,
+  x: { q: GraphTensor; k: GraphTensor; weights: GraphTensor; mask: GraphTensor },
+  fused: boolean,
+): GraphTensor {
+  if (fused) return b.lightningIndexer(x);
+  const products = b.mulMat(b.permute(x.k, 0, 2, 1, 3), b.permute(x.q, 0, 2, 1, 3));
   const positive = b.unary('relu', b.cont(b.permute(products, 2, 1, 0, 3)));
-  const sums = b.sumRows(b.mul(positive, weights));
-  return b.add(b.cont(b.permute(sums, 2, 1, 0, 3)), mask);
+  const sums = b.sumRows(b.mul(positive, x.weights));
+  return b.add(b.cont(b.permute(sums, 2, 1, 0, 3)), x.mask);
 }
 
 /** The mask that lets through what it did of the chosen tokens. */
