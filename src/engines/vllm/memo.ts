@@ -109,9 +109,43 @@ function optionsKey(
   resolved: ResolvedOptions,
   readsBatch: boolean,
 ): string {
+  return `${identity(spec)}/${identity(scheme)}/${identity(draft?.spec)}/${release}/${optionsText(resolved, readsBatch)}`;
+}
+
+/** Sweeps ask for the same options again and again: the last ones are compared before they are written out anew. */
+const last: Record<'batch' | 'rest', { options: ResolvedOptions; text: string } | undefined> = {
+  batch: undefined,
+  rest: undefined,
+};
+
+function optionsText(resolved: ResolvedOptions, readsBatch: boolean): string {
+  const slot = readsBatch ? 'batch' : 'rest';
+  const before = last[slot];
+  if (before && isSame(before.options, resolved, readsBatch)) return before.text;
   const { captureSizes, cudagraphMode, gpuMemoryUtilization, kvCacheMemoryBytes, autoMaxModelLen, ...options } =
     resolved;
   const { maxNumSeqs, maxNumBatchedTokens, ...others } = options;
-  const subject = `${identity(spec)}/${identity(scheme)}/${identity(draft?.spec)}/${release}`;
-  return `${subject}/${JSON.stringify(readsBatch ? options : others)}`;
+  const text = JSON.stringify(readsBatch ? options : others);
+  last[slot] = { options: resolved, text };
+  return text;
+}
+
+const unread: ReadonlySet<string> = new Set([
+  'captureSizes',
+  'cudagraphMode',
+  'gpuMemoryUtilization',
+  'kvCacheMemoryBytes',
+  'autoMaxModelLen',
+]);
+const batch: ReadonlySet<string> = new Set(['maxNumSeqs', 'maxNumBatchedTokens']);
+
+function isSame(a: ResolvedOptions, b: ResolvedOptions, readsBatch: boolean): boolean {
+  let keys = 0;
+  for (const key in b) {
+    keys++;
+    if (a[key as keyof ResolvedOptions] === b[key as keyof ResolvedOptions] || unread.has(key)) continue;
+    if (readsBatch || !batch.has(key)) return false;
+  }
+  for (const _ in a) keys--;
+  return keys === 0;
 }

@@ -85,7 +85,7 @@ export function planVllm(request: PlanRequest, registry: readonly RegistryEntry[
   return { plan, resolved, architecture, kv, startupLog: log, explainKv: explain, sequencesAt, diagnostics };
 }
 
-/** Weights and memory of every rank, stage by stage; ranks of one stage are alike unless experts divide unevenly. */
+/** Weights and memory of every rank, stage by stage; ranks of one stage on one kind of GPU are alike unless experts divide unevenly. */
 function planRanks(
   request: PlanRequest,
   architecture: Architecture,
@@ -98,6 +98,11 @@ function planRanks(
     for (let tensorRank = 0; tensorRank < tp; tensorRank++) {
       const rank = stage * tp + tensorRank;
       const gpu = request.gpus[rank] ?? request.gpus[0]!;
+      const before = tensorRank > 0 ? ranks[rank - 1] : undefined;
+      if (before && before.gpu === gpu && isAlike(request, resolved, tensorRank)) {
+        ranks.push({ ...before, rank });
+        continue;
+      }
       const place = { tensorRank, stage };
       const planned = weightsOf({ request, architecture, resolved, gpu, place });
       if ('error' in planned) error ??= planned.error;
@@ -117,6 +122,12 @@ function planRanks(
     }
   }
   return error === undefined ? { ranks } : { ranks, error };
+}
+
+/** Whether this rank of a stage is like the one before it: no experts dealt out, the same memory free, no driver rank (V0). */
+function isAlike({ freeMemoryBytes }: PlanRequest, resolved: ResolvedOptions, tensorRank: number): boolean {
+  const sameFree = freeMemoryBytes === undefined || freeMemoryBytes.length === 1;
+  return !resolved.enableExpertParallel && sameFree && (resolved.engine === 'v1' || tensorRank > 1);
 }
 
 function kvInput(
