@@ -41,7 +41,7 @@ const speed = z.strictObject({
   tokensPerSecond: z.number().nonnegative(),
   lowTokensPerSecond: z.number().nonnegative(),
   highTokensPerSecond: z.number().nonnegative(),
-  bound: z.enum(['memory', 'compute', 'PCIe', 'host', 'overhead']),
+  bound: z.enum(['memory', 'compute', 'network', 'PCIe', 'host', 'overhead']),
 });
 
 const kvGroup = z.strictObject({ kind: z.string(), layers: count, blockSize: count, pageBytes: bytes, count });

@@ -15,7 +15,7 @@ const ratio = z.number().nonnegative();
 const latency = z.strictObject({ mean: seconds, p50: seconds, p90: seconds, p99: seconds });
 
 const bound = z
-  .enum(['compute', 'bandwidth', 'overhead'])
+  .enum(['compute', 'bandwidth', 'network', 'PCIe', 'overhead'])
   .nullable()
   .describe('what such steps spent most of their time on; null: there was none');
 

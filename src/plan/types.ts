@@ -223,8 +223,8 @@ export interface SpeedFigure {
   tokensPerSecond: number;
   lowTokensPerSecond: number;
   highTokensPerSecond: number;
-  /** What it waits for. */
-  bound: 'memory' | 'compute' | 'PCIe' | 'host' | 'overhead';
+  /** What it waits for; network: messages between GPUs, whatever carries them. */
+  bound: 'memory' | 'compute' | 'network' | 'PCIe' | 'host' | 'overhead';
 }
 
 /** Which combinations of context and concurrency the KV cache holds: fits[context][concurrency]. */

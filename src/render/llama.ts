@@ -138,6 +138,7 @@ export function speedLines({ speed }: Plan, paint: Paint, width: number): string
 const boundNames: Readonly<Record<SpeedFigure['bound'], string>> = {
   memory: 'GPU memory',
   compute: 'compute',
+  network: 'messages between GPUs',
   PCIe: 'PCIe',
   host: 'host memory',
   overhead: 'kernel launches',

@@ -2,7 +2,7 @@
 // prints. Every step is a module of its own; this file only carries the figures from one to the next.
 import type { Diagnostic } from '../../diagnostics.ts';
 import { printedMiB } from '../../numbers.ts';
-import { type Buffers, bufferKinds, type Plan, type SpeedEstimate, type SpeedFigure } from '../../plan/types.ts';
+import { type Buffers, bufferKinds, type Plan, type SpeedEstimate } from '../../plan/types.ts';
 import { GiB } from '../../units.ts';
 import { memoryPerGpu, offloadAnswers, requirementOf } from './answers.ts';
 import { hparamsIn } from './build-hparams.ts';
@@ -14,11 +14,9 @@ import type { LlamaLoad } from './load.ts';
 import { allLines } from './messages.ts';
 import { contextOverhead } from './output.ts';
 import { fitOf } from './plan-fit.ts';
-
+import { llamaSpeed } from './plan-speed.ts';
 import type { LlamaRequest } from './request.ts';
 import { headroom, shortfall } from './shortfall.ts';
-import { estimateSpeed, type SpeedRules } from './speed.ts';
-import { workOfLoad } from './speed-work.ts';
 import type { LlamaOptions } from './types.ts';
 
 export interface LlamaPlanned {
@@ -89,38 +87,12 @@ export function planLlama(request: LlamaRequest, { answers = false }: LlamaPlanD
 
 /** Prompts of the length of a physical batch or of what fits in the context. */
 function speedOf(request: LlamaRequest, hparams: LlamaHparams, load: LlamaLoad): { speed?: SpeedEstimate } {
-  const { context, placement } = load;
+  const { context } = load;
   const seen = Math.min(request.context ?? context.nCtxSeq, context.nCtxSeq);
   const sequences = Math.min(request.concurrency ?? 1, context.nSeqMax);
   const promptTokens = Math.min(seen, defaultPrompt);
-  const found = estimateSpeed({
-    work: workOfLoad({ model: request.model, hparams, load }, seen),
-    gpus: request.gpus,
-    rules: request.rules.speed as SpeedRules,
-    sequences,
-    promptTokens,
-    ubatch: context.nUbatch,
-    opOffload: context.opOffload,
-    pipeline: placement.full && placement.devices > 1,
-  });
-  if (!found) return {};
-  const figure = ({ tokensPerSecond, low, high, bound }: typeof found.decode): SpeedFigure => ({
-    tokensPerSecond,
-    lowTokensPerSecond: low,
-    highTokensPerSecond: high,
-    bound,
-  });
-  const assumptions = [...found.assumptions, ...(load.draft ? ['tokens one by one, none of them drafted'] : [])];
-  return {
-    speed: {
-      decode: figure(found.decode),
-      prefill: figure(found.prefill),
-      sequences,
-      context: seen,
-      promptTokens,
-      assumptions,
-    },
-  };
+  const speed = llamaSpeed({ request, hparams, load }, { seen, sequences, promptTokens });
+  return speed ? { speed } : {};
 }
 
 const defaultPrompt = 2048;

@@ -9,10 +9,7 @@ export interface PhaseBounds {
 }
 
 export class BoundTally {
-  private readonly seconds = {
-    prefill: { compute: 0, bandwidth: 0, overhead: 0 },
-    decode: { compute: 0, bandwidth: 0, overhead: 0 },
-  };
+  private readonly seconds = { prefill: zeros(), decode: zeros() };
 
   add(work: Readonly<StepWork>, { bound, total }: StepBreakdown): void {
     this.seconds[work.prefillSequences > 0 ? 'prefill' : 'decode'][bound] += total;
@@ -21,6 +18,10 @@ export class BoundTally {
   result(): PhaseBounds {
     return { prefill: largest(this.seconds.prefill), decode: largest(this.seconds.decode) };
   }
+}
+
+function zeros(): Record<StepBound, number> {
+  return { compute: 0, bandwidth: 0, network: 0, PCIe: 0, overhead: 0 };
 }
 
 function largest(seconds: Readonly<Record<StepBound, number>>): StepBound | null {

@@ -9,7 +9,7 @@ import { type StepLaw, stepBreakdown } from './step.ts';
 import type { StepBreakdown, StepTime, StepTimeInput } from './types.ts';
 
 export { BoundTally, type PhaseBounds } from './bounds.ts';
-export type { StepBreakdown, StepTime, StepTimeOptions } from './types.ts';
+export type { StepBound, StepBreakdown, StepTime, StepTimeOptions } from './types.ts';
 
 /** Undefined where the GPU's bandwidth is not known: then a step's duration has to be given. */
 export function createStepTime(input: StepTimeInput): StepTime | undefined {
@@ -17,7 +17,7 @@ export function createStepTime(input: StepTimeInput): StepTime | undefined {
   const coefficients = coefficientsOf(gpu, options, scheme);
   if (!coefficients) return undefined;
   const { dtype, kvCacheDtype, tensorParallelSize, pipelineParallelSize, dataParallelSize } = options;
-  const forward = forwardWork({ spec, architecture, scheme, dtype, kvCacheDtype, tensorParallelSize });
+  const forward = input.forward ?? forwardWork({ spec, architecture, scheme, dtype, kvCacheDtype, tensorParallelSize });
   const hasGraphs = !options.enforceEager && options.cudagraphMode !== 'NONE';
   const largestGraph = hasGraphs ? Math.max(0, ...options.captureSizes) : 0;
   const law: StepLaw = { forward, options, coefficients, largestGraph, drafter: drafterOf(input, forward) };
@@ -56,14 +56,19 @@ function slowestRank(law: StepLaw, ranks: readonly StepWork[], padded: (tokens: 
 
 /** CUDA graphs exist for some batch sizes: a step up to the largest runs at the next one. */
 function paddedSizes(captured: readonly number[], largest: number): (tokens: number) => number {
-  const sizes = [...captured].sort((a, b) => a - b);
-  const next = new Int32Array(largest + 1);
-  let at = 0;
-  for (let tokens = 1; tokens <= largest; tokens++) {
-    while (sizes[at]! < tokens) at++;
-    next[tokens] = sizes[at]!;
-  }
-  return (tokens) => (tokens <= largest ? next[tokens]! : tokens);
+  const isSorted = captured.every((size, i) => i === 0 || size >= captured[i - 1]!);
+  const sizes = isSorted ? captured : [...captured].sort((a, b) => a - b);
+  return (tokens) => {
+    if (tokens > largest || tokens <= 0) return tokens;
+    let low = 0;
+    let high = sizes.length - 1;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (sizes[middle]! < tokens) low = middle + 1;
+      else high = middle;
+    }
+    return sizes[low]!;
+  };
 }
 
 /**

@@ -6,7 +6,7 @@ import { emptyWork } from '../step-work.ts';
 import type { StepWork } from '../types.ts';
 import type { Drafter } from './drafter.ts';
 import { contextOf } from './spans.ts';
-import type { Coefficients, StepBreakdown, StepTimeOptions } from './types.ts';
+import { type Coefficients, type StepBound, type StepBreakdown, type StepTimeOptions, stepBounds } from './types.ts';
 
 export interface StepLaw {
   forward: ForwardWork;
@@ -39,10 +39,9 @@ export function stepBreakdown(
   const draft = draftSeconds(law, work);
   const device = dense + experts + attention + head + elementwise + communication + latency + draft;
   const host = share * launchSeconds(law, work, tokens);
-  const transfer = (work.transferTokens * forward.kvBytesPerToken) / c.hostRate;
+  const transfer = (work.transferTokens * forward.kvBytesPerToken + (options.cpuOffloadBytes ?? 0)) / c.hostRate;
   const agreement = batchTokens > tokens ? c.rankSyncSeconds : 0;
   const overhead = c.launchSeconds + agreement + latency + Math.max(0, host - device);
-  const most = Math.max(share * roof.compute, share * roof.memory + elementwise);
   return {
     dense,
     experts,
@@ -54,8 +53,20 @@ export function stepBreakdown(
     transfer,
     overhead,
     total: transfer + c.launchSeconds + agreement + Math.max(device, host),
-    bound: overhead + communication > most ? 'overhead' : share * roof.compute === most ? 'compute' : 'bandwidth',
+    bound: boundOf({
+      compute: share * roof.compute,
+      bandwidth: share * roof.memory + elementwise,
+      network: communication,
+      PCIe: transfer,
+      overhead,
+    }),
   };
+}
+
+function boundOf(seconds: Readonly<Record<StepBound, number>>): StepBound {
+  let most: StepBound = 'compute';
+  for (const bound of stepBounds) if (seconds[bound] > seconds[most]) most = bound;
+  return most;
 }
 
 /** Sums over the parts of a step, to say what it is bound by. */

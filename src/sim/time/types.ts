@@ -1,11 +1,14 @@
 // The shapes of the step-time model: what it is told about a server, and what it answers.
+import type { ForwardWork } from '../../accounting/work.ts';
 import type { Architecture } from '../../architecture/types.ts';
 import type { GpuSpec } from '../../spec/gpu.ts';
 import type { Dtype, JsonObject, ModelSpec } from '../../spec/model.ts';
 import type { QuantizationScheme } from '../../spec/quantization.ts';
 import type { StepWork } from '../types.ts';
 
-export type StepBound = 'compute' | 'bandwidth' | 'overhead';
+export const stepBounds = ['compute', 'bandwidth', 'network', 'PCIe', 'overhead'] as const;
+/** network: messages between ranks, whatever carries them; PCIe: between host and device. */
+export type StepBound = (typeof stepBounds)[number];
 
 export interface StepTime {
   /** Duration of one step; where ranks step together, of the slowest. */
@@ -30,6 +33,7 @@ export interface StepBreakdown {
   communication: number;
   /** Proposing draft tokens. */
   draft: number;
+  /** Blocks and offloaded weights that come from the host. */
   transfer: number;
   overhead: number;
   total: number;
@@ -41,6 +45,8 @@ export interface StepTimeInput {
   architecture: Architecture;
   gpu: GpuSpec;
   scheme?: QuantizationScheme | undefined;
+  /** What forwardWork says of these inputs, where it is known already. */
+  forward?: ForwardWork;
   /** The separate draft model of speculative decoding. */
   draft?: { spec: ModelSpec; scheme?: QuantizationScheme | undefined };
   /** Resolved options of the engine; every default filled in. */
@@ -58,6 +64,8 @@ export interface StepTimeOptions {
   cudagraphMode: 'NONE' | 'PIECEWISE' | 'FULL_AND_PIECEWISE' | 'FULL' | 'FULL_DECODE_ONLY';
   captureSizes: readonly number[];
   asyncScheduling: boolean;
+  /** Weights of each rank that stay on the host and are read over PCIe in every pass (--cpu-offload-gb). */
+  cpuOffloadBytes?: number;
   /** Draft tokens per step and how they are made, as in --speculative-config. */
   speculativeTokens?: number;
   speculativeConfig?: JsonObject | undefined;
