@@ -1,0 +1,69 @@
+// Several GPUs against the engine: every published start-up with tensor, pipeline or expert parallelism, and every case of vLLM's
+// own classes on more than one rank, held to the bounds that a plan on one GPU is held to. Which cases those are is read off their
+// command lines and layouts; their number is stated, so that none can drop out.
+import { readFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { type StartupCase, type StartupScore, scoreStartups, statistics } from '../../scripts/lib/startups.ts';
+import { judgeLine } from '../../scripts/oracle/judge.ts';
+import type { OracleLine } from '../../scripts/oracle/line.ts';
+import { runPlan } from '../helpers/run.ts';
+
+const read = (name: string): string => readFileSync(new URL(name, import.meta.url), 'utf8');
+
+const parallelFlags = /^--(?:tp|pp|tensor-parallel-size|pipeline-parallel-size|enable-expert-parallel)$/;
+const startups = (JSON.parse(read('./vllm-startups.json')) as { cases: StartupCase[] }).cases.filter(({ args }) =>
+  args.some((argument, i) => parallelFlags.test(argument) && args[i + 1] !== '1'),
+);
+
+const lines = read('./vllm-oracle.jsonl')
+  .split('\n')
+  .filter((line) => line.trim() !== '')
+  .map((line) => JSON.parse(line) as OracleLine)
+  .filter(({ tp, pp, dp = 1, ep }) => tp > 1 || pp > 1 || dp > 1 || ep);
+
+describe('published start-ups on several GPUs', () => {
+  let score: StartupScore;
+  const of = (quantity: string) => statistics(score.judgements.filter((j) => j.quantity === quantity));
+
+  it('are 27, all planned, with the verdict that the engine came to', async () => {
+    expect(startups).toHaveLength(27);
+    score = await scoreStartups(startups, async (args) => {
+      const { exitCode, output, errors } = await runPlan(args.slice(1));
+      return { exitCode, plan: output?.result, message: errors };
+    });
+    expect(score.refused).toEqual([]);
+    expect(score.wrongVerdicts).toEqual([]);
+  }, 60_000);
+
+  it('weights: median error at most 0.05 %, 90th percentile at most 0.5 %', () => {
+    const { median, p90 } = of('weights');
+    expect(median).toBeLessThanOrEqual(0.0005);
+    expect(p90).toBeLessThanOrEqual(0.005);
+  });
+
+  it('KV bytes: median error at most 0.15 %, 90th percentile at most 6 %', () => {
+    const { median, p90 } = of('kv');
+    expect(median).toBeLessThanOrEqual(0.0015);
+    expect(p90).toBeLessThanOrEqual(0.06);
+  });
+
+  it('bytes to tokens: inside what the printed decimals allow, in every case', () => {
+    const outside = score.judgements.filter((j) => j.quantity === 'bytesToTokens' && Math.abs(j.error) > j.allowed!);
+    expect(outside.map((j) => `${j.case.id}: ${j.predicted} for ${j.observed}`)).toEqual([]);
+  });
+});
+
+describe("vLLM's own classes on several ranks", () => {
+  it('are 734 cases: 687 with tensor, 57 with pipeline, 80 with expert, 10 with data parallelism', () => {
+    const count = (which: (line: OracleLine) => boolean): number => lines.filter(which).length;
+    expect([lines.length, count(({ tp }) => tp > 1), count(({ pp }) => pp > 1)]).toEqual([734, 687, 57]);
+    expect([count(({ ep }) => ep), count(({ dp = 1 }) => dp > 1)]).toEqual([80, 10]);
+  });
+
+  it('agree in every figure: bytes of weights, blocks, tokens, sequences, refusals', () => {
+    const failed = lines.flatMap((line) =>
+      judgeLine(line, { weights: true, kv: true }).failures.map((failure) => `${line.id}: ${failure}`),
+    );
+    expect(failed).toEqual([]);
+  }, 120_000);
+});
