@@ -17,15 +17,18 @@ import { readReleases } from '../src/engines/vllm/releases.ts';
 import { gpuKey, modelKey } from '../src/load/names.ts';
 import type { ModelTypeFacts, PresetIndex, VariantBook } from '../src/load/presets.ts';
 import { parseYaml } from '../src/load/yaml.ts';
+import { deploymentWords } from '../src/plan/deployment/words.ts';
 import type { QualityBook, QualityTable } from '../src/plan/quality/book.ts';
 import type { WorkloadPreset } from '../src/sim/workload/preset.ts';
 import { workloadPresetSchema } from '../src/sim/workload/preset-schema.ts';
 import { configKeys } from '../src/spec/config-keys.ts';
+import type { DeploymentPreset } from '../src/spec/deployment.ts';
 import { engineOptionTable, vllmName } from '../src/spec/engine-options.ts';
 import type { GpuSpec } from '../src/spec/gpu.ts';
 import type { ModelSpec } from '../src/spec/model.ts';
+import type { NodeSpec } from '../src/spec/node.ts';
 import { expandModel } from '../src/spec/runs.ts';
-import { gpuSchema, modelSchema, variantBookSchema } from '../src/spec/schema.ts';
+import { deploymentSchema, gpuSchema, modelSchema, nodeSchema, variantBookSchema } from '../src/spec/schema.ts';
 
 const root = new URL('..', import.meta.url).pathname;
 const out = join(root, 'dist/presets');
@@ -34,7 +37,7 @@ const variantFile = 'presets/model-variants.yaml';
 
 mkdirSync(out, { recursive: true });
 buildModels();
-buildGpus();
+buildNodes(buildGpus());
 writeJson('quantizations.json', yamlFiles('presets/quantizations').flatMap(schemesIn));
 const book = rules('presets/engines/vllm', releasesAscend);
 writeJson('vllm-rules.json', book);
@@ -54,6 +57,7 @@ writeJson(
   'workloads.json',
   yamlFiles('presets/workloads').flatMap((path) => checked<WorkloadPreset>(path, workloadPresetSchema) ?? []),
 );
+writeJson('deployments.json', deployments());
 if (problems.length > 0) {
   for (const { path, message, hint } of problems) {
     console.error(`${path}: ${message}${hint ? ` (${hint})` : ''}`);
@@ -127,6 +131,24 @@ interface QualityFile {
   sources: { source: string; note?: string; tables: QualityTable[] }[];
 }
 
+/** Options must be known to the engine, what is corrected must exist. */
+function deployments(): DeploymentPreset[] {
+  const all = yamlFiles('presets/deployments').flatMap(
+    (path) => checked<DeploymentPreset>(path, deploymentSchema) ?? [],
+  );
+  for (const preset of all) {
+    const { id, corrects } = preset;
+    if (corrects !== undefined && !all.some((other) => other.id === corrects))
+      problem(id, `corrects: no deployment ${corrects}`);
+    try {
+      deploymentWords(preset, 'plan');
+    } catch (error) {
+      problem(id, (error as Error).message);
+    }
+  }
+  return all;
+}
+
 /** Bases and schemes must exist, settings must be known keys, ids must not be a preset's. */
 function checkVariants(book: VariantBook, models: readonly ModelSpec[], names: Names): void {
   const ids = new Set(models.map((model) => model.id));
@@ -146,7 +168,8 @@ function checkVariants(book: VariantBook, models: readonly ModelSpec[], names: N
   }
 }
 
-function buildGpus(): void {
+/** The GPUs and every name of theirs. */
+function buildGpus(): { gpus: readonly GpuSpec[]; names: Names } {
   const gpus = yamlFiles('presets/gpus').flatMap((path) => checked<GpuSpec>(path, gpuSchema) ?? []);
   const names: Names = {};
   gpus.forEach((gpu, at) => {
@@ -162,6 +185,21 @@ function buildGpus(): void {
     }
   }
   writeIndexed('gpus', gpus, names);
+  return { gpus, names };
+}
+
+/** A node stands where a GPU does on the command line, so their names must differ. */
+function buildNodes({ gpus, names: gpuNames }: ReturnType<typeof buildGpus>): void {
+  const nodes = yamlFiles('presets/nodes').flatMap((path) => checked<NodeSpec>(path, nodeSchema) ?? []);
+  const names: Names = {};
+  nodes.forEach((node, at) => {
+    if (!gpus.some(({ id }) => id === node.gpu)) problem(node.id, `no GPU preset ${node.gpu}`);
+    for (const name of [node.id, ...(node.aliases ?? [])]) {
+      if (gpuNames[gpuKey(name)] !== undefined) problem(node.id, `${name} is also a GPU's name`);
+      addName(names, gpuKey(name), at, node.id);
+    }
+  });
+  writeIndexed('nodes', nodes, names);
 }
 
 /** Per model_type the class that most presets have, and the sizes that all of them state. */

@@ -13,6 +13,7 @@ const lazyPackages = ['yaml', 'zod', 'echarts'];
 const separate = [
   { in: /src\/commands\/plan-request\.ts$/, bundle: 'plan-llama' },
   { in: /src\/load\/model\.ts$/, bundle: 'read-gguf' },
+  { in: /src\/commands\/(?:plan|simulate)\.ts$/, bundle: 'deployment' },
 ];
 
 /** cli.ts imports ./commands/x.ts on demand; in the bundle that is the file x.cjs beside it, with its code cache. */
@@ -57,6 +58,7 @@ const commandBundles: Plugin = {
 const commands = [
   'plan',
   'plan-llama',
+  'deployment',
   'simulate',
   'simulate-worker',
   'quantize',

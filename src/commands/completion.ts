@@ -14,6 +14,7 @@ const planOptions = [
   '--model',
   '--gpu',
   '--gpu-memory',
+  '--deployment',
   '--engine',
   '--context',
   '--concurrency',
@@ -62,12 +63,12 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
     .option('--names <kind>', 'print the names of a kind (used by the scripts)');
   if (!(await parseCommand(command, argv))) return 0;
   const { names } = command.opts<{ names?: string }>();
-  if (names === 'models' || names === 'gpus') {
+  if (names === 'models' || names === 'gpus' || names === 'nodes') {
     io.out(`${presetIds(names).join('\n')}\n`);
     return 0;
   }
-  if (names === 'workloads' || names === 'policies') {
-    const words = names === 'policies' ? policies : loadPresets('workloads').map(({ id }) => id);
+  if (names === 'workloads' || names === 'policies' || names === 'deployments') {
+    const words = names === 'policies' ? policies : loadPresets(names).map(({ id }) => id);
     io.out(`${words.join('\n')}\n`);
     return 0;
   }
@@ -87,7 +88,7 @@ function optionWords(): string[] {
 
 /** What a list of schemes has no use for. */
 function quantizeWords(): string[] {
-  const plans = new Set(['--matrix', '--require', '--from-command']);
+  const plans = new Set(['--matrix', '--require', '--from-command', '--deployment']);
   return [...quantizeOnly, ...optionWords().filter((name) => !plans.has(name))];
 }
 
@@ -112,6 +113,7 @@ function scriptFor(shell: string | undefined): string | undefined {
     -m|--model) COMPREPLY=($(compgen -W "$(vram completion --names models)" -- "$cur")); return ;;
     -g|--gpu) COMPREPLY=($(compgen -W "$(vram completion --names gpus)" -- "$cur")); return ;;
     -w|--workload) COMPREPLY=($(compgen -W "$(vram completion --names workloads)" -- "$cur"; compgen -f -- "$cur")); return ;;
+    --deployment) COMPREPLY=($(compgen -W "$(vram completion --names deployments)" -- "$cur"; compgen -f -- "$cur")); return ;;
     --policy) COMPREPLY=($(compgen -W "$(vram completion --names policies)" -- "$cur")); return ;;
   esac
   if [ "$COMP_CWORD" -eq 1 ]; then COMPREPLY=($(compgen -W "${commands.join(' ')}" -- "$cur")); return; fi
@@ -130,6 +132,7 @@ _vram() {
     -m|--model) compadd -- \${(f)"$(vram completion --names models)"}; return ;;
     -g|--gpu) compadd -- \${(f)"$(vram completion --names gpus)"}; return ;;
     -w|--workload) compadd -- \${(f)"$(vram completion --names workloads)"}; _files; return ;;
+    --deployment) compadd -- \${(f)"$(vram completion --names deployments)"}; _files; return ;;
     --policy) compadd -- \${(f)"$(vram completion --names policies)"}; return ;;
   esac
   if (( CURRENT == 2 )); then compadd -- ${commands.join(' ')}; return; fi
@@ -148,6 +151,7 @@ compdef _vram vram
         "complete -c vram -s m -l model -x -a '(vram completion --names models)'",
         "complete -c vram -s g -l gpu -x -a '(vram completion --names gpus)'",
         "complete -c vram -s w -l workload -n '__fish_seen_subcommand_from simulate' -a '(vram completion --names workloads)'",
+        "complete -c vram -l deployment -a '(vram completion --names deployments)'",
         "complete -c vram -l policy -n '__fish_seen_subcommand_from simulate' -x -a '(vram completion --names policies)'",
         ...optionWords()
           .filter(isPlain)
@@ -167,5 +171,5 @@ compdef _vram vram
 
 /** Options whose values are files or free words. */
 function isPlain(name: string): boolean {
-  return !['--model', '--gpu', '--workload', '--policy'].includes(name);
+  return !['--model', '--gpu', '--workload', '--policy', '--deployment'].includes(name);
 }

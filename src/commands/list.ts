@@ -10,7 +10,7 @@ import { grid } from '../render/grid.ts';
 import { distributionMean, parseDistribution } from '../sim/workload/distribution.ts';
 import { makeCommand, parseCommand } from './command.ts';
 
-export const kinds = ['models', 'gpus', 'engines', 'quantizations', 'workloads'] as const;
+export const kinds = ['models', 'gpus', 'nodes', 'engines', 'quantizations', 'workloads', 'deployments'] as const;
 export type Kind = (typeof kinds)[number];
 
 export async function run(argv: readonly string[], io: Io): Promise<number> {
@@ -81,6 +81,16 @@ const columns: Readonly<Record<Kind, Columns>> = {
       String(name),
     ],
   },
+  nodes: {
+    head: ['node', 'GPUs', 'NVLink', '$/hour'],
+    align: ['left', 'left', 'right', 'right'],
+    row: ({ id, count, gpu, nvlinkDomain, pricePerHour }) => [
+      String(id),
+      `${count}x ${gpu}`,
+      Number(nvlinkDomain) > 1 ? String(nvlinkDomain) : 'none',
+      pricePerHour === null ? '' : Number(pricePerHour).toFixed(2),
+    ],
+  },
   engines: { head: ['engine'], align: ['left'], row: ({ id }) => [String(id)] },
   quantizations: {
     head: ['scheme', 'bits', 'name'],
@@ -102,6 +112,11 @@ const columns: Readonly<Record<Kind, Columns>> = {
       String(name),
     ],
   },
+  deployments: {
+    head: ['deployment', 'fits', 'model', 'GPU', 'name'],
+    align: ['left', 'left', 'left', 'left', 'left'],
+    row: ({ id, fits, model, gpu, name }) => [id, fits, model, gpu, name].map(String),
+  },
 };
 
 function entriesOf(kind: Kind): Entry[] {
@@ -122,6 +137,16 @@ function entriesOf(kind: Kind): Entry[] {
         cudaTotalBytes,
         driverTotalBytes,
         computeCapability: computeCapability ?? null,
+      }));
+    case 'nodes':
+      return loadPresets('nodes').map(({ id, name, provider, gpu, count, nvlinkDomain, prices }) => ({
+        id,
+        name,
+        provider,
+        gpu,
+        count,
+        nvlinkDomain,
+        pricePerHour: prices?.find(({ kind }) => kind === 'on-demand')?.perHour ?? null,
       }));
     case 'engines':
       return [
@@ -147,6 +172,16 @@ function entriesOf(kind: Kind): Entry[] {
         rate: Number(rate ?? 0) || null,
         meanInputTokens: meanOf(input),
         meanOutputTokens: meanOf(output),
+      }));
+    case 'deployments':
+      return loadPresets('deployments').map(({ id, name, model, gpu, engine, fits, corrects }) => ({
+        id,
+        name,
+        model,
+        gpu,
+        engine: engine ?? 'vllm',
+        fits: fits ? 'yes' : 'no',
+        corrects: corrects ?? null,
       }));
   }
 }

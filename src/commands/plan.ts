@@ -19,14 +19,30 @@ const examples = [
   'vram plan -g a10g --from-command "vllm serve Qwen/Qwen3-8B --enforce-eager"',
   'vram plan --engine llama.cpp -m llama-3.1-8b -q q4_k_m -c 8192 -g rtx3060',
   "vram plan -m llama-3.1-8b -g l4 --json --require 'kvCache.maxConcurrency>=4'",
+  'vram plan --deployment llama-2-7b-chat-awq',
 ];
 
 export async function run(argv: readonly string[], io: Io): Promise<number> {
   const separator = argv.indexOf('--');
   const own = withLongNames(separator < 0 ? argv : argv.slice(0, separator));
-  const command = planCommand(io);
+  let command = planCommand(io);
   if (!(await parseCommand(command, own))) return 0;
+  const named = command.opts<{ deployment?: string; fromCommand?: string }>();
+  const deployment =
+    named.deployment === undefined
+      ? undefined
+      : await (await import('./deployment.ts')).openDeployment(
+          named.deployment,
+          'plan',
+          separator >= 0 || named.fromCommand !== undefined,
+          io,
+        );
+  if (deployment) {
+    command = planCommand(io);
+    await parseCommand(command, [...deployment.words, ...own]);
+  }
   const args = readArguments(command);
+  if (deployment?.environment) args.given.env = deployment.environment;
   if (separator >= 0) args.commandWords = argv.slice(separator + 1);
   const requirements = args.require.map(parseRequirement);
   const format = formNamed(args.format, formats);
@@ -39,8 +55,10 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
     return list.result.gpus.some((row) => row.fits) ? 0 : 1;
   }
   const { output } = planned;
+  const beside = deployment?.tell(output, format, style) ?? '';
   const outcomes = requirements.map((requirement) => checkRequirement(requirement, output.result));
-  await writeOutput(await renderPlan(output, { format, outcomes, style, explain: args.explain }), args.output, io);
+  const text = await renderPlan(output, { format, outcomes, style, explain: args.explain });
+  await writeOutput(text + beside, args.output, io);
   if (!planCarriesDiagnostics.has(format)) tellDiagnostics(output.diagnostics, io);
   tellFailedRequirements(outcomes, io);
   const { verdict, workload } = output.result;
@@ -60,6 +78,10 @@ function planCommand(io: Io): Command {
     .option('--gpu-memory <size>', 'total that CUDA reports, e.g. 79.18GiB')
     .option('--free-memory <sizes>', 'free on each GPU at the start, e.g. 22GiB,23GiB')
     .option('--engine <id[@version]>', 'vllm (newest known release), vllm@0.19.0, llama.cpp, llama.cpp@b10361, ollama')
+    .option(
+      '--deployment <id|file>',
+      'a complete configuration (vram list deployments); other options override its own',
+    )
     .option('--context <tokens>', 'requirement: sequences of this length')
     .option('--concurrency <n>', 'requirement: so many of them at once')
     .option(

@@ -6,7 +6,7 @@ import { quantizeOutputSchema } from '../plan/quantize-schema.ts';
 import { planOutputSchema } from '../plan/schema.ts';
 import { simulateOutputSchema } from '../plan/simulate-schema.ts';
 import { workloadSchema } from '../sim/workload/preset-schema.ts';
-import { gpuSchema, modelSchema } from '../spec/schema.ts';
+import { deploymentSchema, gpuSchema, modelSchema, nodeSchema } from '../spec/schema.ts';
 import { makeCommand, parseCommand } from './command.ts';
 
 const schemas: Readonly<Record<string, z.ZodType>> = {
@@ -15,7 +15,9 @@ const schemas: Readonly<Record<string, z.ZodType>> = {
   quantize: quantizeOutputSchema,
   model: modelSchema,
   gpu: gpuSchema,
+  node: nodeSchema,
   workload: workloadSchema,
+  deployment: deploymentSchema,
 };
 
 export async function run(argv: readonly string[], io: Io): Promise<number> {

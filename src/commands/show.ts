@@ -6,9 +6,10 @@ import { type TensorRow, tensorRows } from '../architecture/listing.ts';
 import { inputError } from '../diagnostics.ts';
 import { readReleases } from '../engines/vllm/releases.ts';
 import type { Io } from '../io.ts';
+import { findDeployment } from '../load/deployment.ts';
 import { type ResolvedModel, resolveGpus, resolveModel } from '../load/index.ts';
 import { nearestNames } from '../load/names.ts';
-import { loadPresets } from '../load/presets.ts';
+import { findPreset, loadPresets } from '../load/presets.ts';
 import { gib, thousands } from '../numbers.ts';
 import { grid } from '../render/grid.ts';
 import { visible } from '../render/text.ts';
@@ -32,10 +33,11 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
       'vram show model mixtral-8x7b --tensors',
       'vram show model model.gguf --tensors',
       'vram show engine vllm@0.19.0',
+      'vram show deployment llama-2-7b-chat-awq',
     ],
     io,
   )
-    .argument('<kind>', 'model, gpu, engine, quantization, workload')
+    .argument('<kind>', 'model, gpu, node, engine, quantization, workload, deployment')
     .argument('<ref>', 'id, alias, Hugging Face id or file')
     .option('--tensors', 'list the tensors of a model')
     .option('--json', 'as JSON');
@@ -114,6 +116,8 @@ async function entryOf(kind: ReturnType<typeof kindOf>, ref: string, io: Io): Pr
       return (await resolveModel(ref, { env: io.env })).spec;
     case 'gpus':
       return (await resolveGpus(ref, { env: io.env })).gpus[0];
+    case 'nodes':
+      return nodeEntry(ref);
     case 'engines':
       return engineEntry(ref);
     case 'quantizations': {
@@ -123,7 +127,19 @@ async function entryOf(kind: ReturnType<typeof kindOf>, ref: string, io: Io): Pr
     }
     case 'workloads':
       return workloadEntry(ref);
+    case 'deployments':
+      return findDeployment(ref);
   }
+}
+
+function nodeEntry(ref: string): unknown {
+  const node = findPreset('nodes', ref);
+  if (node) return node;
+  const names = loadPresets('nodes').flatMap(({ id, aliases = [] }) => [id, ...aliases]);
+  const near = nearestNames(ref, names, 1)[0];
+  throw inputError('VRAM177', `there is no node ${JSON.stringify(ref)}`, {
+    hint: near ? `did you mean ${near}?` : 'vram list nodes shows them',
+  });
 }
 
 function workloadEntry(ref: string): unknown {

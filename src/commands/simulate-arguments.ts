@@ -61,6 +61,7 @@ export function simulateCommand(io: Io): Command {
     .option('--gpu-memory <size>', 'total that CUDA reports, e.g. 79.18GiB')
     .option('--free-memory <sizes>', 'free on each GPU at the start, e.g. 22GiB,23GiB')
     .option('--engine <id[@version]>', 'vllm (newest known release), vllm@0.19.0')
+    .option('--deployment <id|file>', 'a complete configuration (vram list deployments)')
     .option('--context <tokens>', 'requirement of the plan: sequences of this length')
     .option('--from-command <line>', 'read the options of a vllm serve line')
     .option('--assume-architecture <family>', 'plan an unknown architecture as this family')

@@ -17,10 +17,25 @@ import { simulateRunConfig } from './simulate-run-config.ts';
 
 export async function run(argv: readonly string[], io: Io): Promise<number> {
   const separator = argv.indexOf('--');
-  const command = simulateCommand(io);
+  let command = simulateCommand(io);
   const repeated = repeatedOptions(command);
   if (!(await parseCommand(command, separator < 0 ? argv : argv.slice(0, separator)))) return 0;
+  const named = command.opts<{ deployment?: string; fromCommand?: string }>();
+  const deployment =
+    named.deployment === undefined
+      ? undefined
+      : await (await import('./deployment.ts')).openDeployment(
+          named.deployment,
+          'simulate',
+          separator >= 0 || named.fromCommand !== undefined,
+          io,
+        );
+  if (deployment) {
+    command = simulateCommand(io);
+    await parseCommand(command, [...deployment.words, ...(separator < 0 ? argv : argv.slice(0, separator))]);
+  }
   const args = readSimulateArguments(command, repeated);
+  if (deployment?.environment) args.given.env = deployment.environment;
   if (separator >= 0) args.commandWords = argv.slice(separator + 1);
   const requirements = args.require.map(parseRequirement);
   const form = formNamed(args.format, simulateForms);

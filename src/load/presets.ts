@@ -12,8 +12,10 @@ import type { QualityBook } from '../plan/quality/book.ts';
 import type { KvCacheScheme } from '../plan/quantize/kv-schemes.ts';
 import type { HardwareLaws } from '../plan/quantize/support.ts';
 import type { WorkloadPreset } from '../sim/workload/preset.ts';
+import type { DeploymentPreset } from '../spec/deployment.ts';
 import type { GpuSpec } from '../spec/gpu.ts';
 import type { Json, ModelSpec } from '../spec/model.ts';
+import type { NodeSpec } from '../spec/node.ts';
 import type { QuantizationScheme } from '../spec/quantization.ts';
 import { gpuKey, modelKey } from './names.ts';
 
@@ -47,12 +49,14 @@ export interface VariantBook {
 export interface PresetEntries {
   models: ModelSpec;
   gpus: GpuSpec;
+  nodes: NodeSpec;
 }
 export type PresetKind = keyof PresetEntries;
 
 interface PresetFiles {
   models: ModelSpec[];
   gpus: GpuSpec[];
+  nodes: NodeSpec[];
   quantizations: QuantizationScheme[];
   'vllm-rules': RuleBook;
   'llamacpp-rules': LlamaRuleBook;
@@ -66,6 +70,7 @@ interface PresetFiles {
   'hardware-formats': { laws: HardwareLaws };
   'kv-cache-schemes': { schemes: KvCacheScheme[] };
   workloads: WorkloadPreset[];
+  deployments: DeploymentPreset[];
 }
 
 /** What scripts/build-presets.ts writes: key of a name -> positions of the entries in `entries`. */
@@ -96,7 +101,7 @@ export function loadLlamaRules(build: number): LlamaRules {
 /** The entries that carry this name (id, alias, printed name, Hugging Face id, in any case): usually one, none, or a few. */
 export function findPresets<Kind extends PresetKind>(kind: Kind, name: string): PresetEntries[Kind][] {
   const { names } = presetIndex(kind);
-  const key = kind === 'gpus' ? gpuKey(name) : modelKey(name);
+  const key = kind === 'models' ? modelKey(name) : gpuKey(name);
   const hit = Object.hasOwn(names, key) ? names[key] : undefined;
   if (hit === undefined) return [];
   return (typeof hit === 'number' ? [hit] : hit).map((at) => readEntry(kind, at));

@@ -148,6 +148,27 @@ const plan = z.strictObject({
       environment: z.array(z.string()),
     })
     .optional(),
+  deployment: z
+    .strictObject({
+      id: z.string(),
+      name: z.string(),
+      intent: z.string(),
+      corrects: z.string().nullable().describe('the deployment that this one corrects'),
+      changes: z.array(z.string()),
+      claims: z.array(
+        z.strictObject({
+          what: z.string(),
+          claimed: z.string(),
+          planned: z.string().nullable().describe('null: nothing in a plan tells it'),
+          verdict: z.enum(['right', 'wrong', 'unverifiable']),
+          because: z.string(),
+        }),
+      ),
+      sources: z.array(z.string()),
+      notes: z.array(z.string()),
+    })
+    .describe('of a plan made with --deployment')
+    .optional(),
 });
 
 export const inputSchema = z.strictObject({

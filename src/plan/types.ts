@@ -1,6 +1,7 @@
 // The answer of `vram plan`, engine-neutral: what fits, where the memory goes, what the engine prints. This is the `result`
 // of the JSON contract; renderers format it and never compute.
 import type { Bytes, Tokens } from '../units.ts';
+import type { DeploymentReport } from './deployment/claims.ts';
 
 export const confidences = ['exact', 'derived', 'estimated'] as const;
 export type Confidence = (typeof confidences)[number];
@@ -135,6 +136,8 @@ export interface Plan {
   offload?: OffloadAnswers;
   speed?: SpeedEstimate;
   ollama?: OllamaDecision;
+  /** Of a plan made with --deployment. */
+  deployment?: DeploymentReport;
 }
 
 export const bufferKinds = ['model', 'kv', 'rs', 'compute', 'output'] as const;

@@ -3,8 +3,10 @@
 // config.json from a checkpoint goes through the loose form, because its keys are not ours to refuse.
 import * as z from 'zod';
 import { audioKeys, configKeys, ropeKeys, visionKeys } from './config-keys.ts';
+import { claimedValues, claimFigures } from './deployment.ts';
 import { vendors } from './gpu.ts';
 import { dtypes, type Json } from './model.ts';
+import { priceKinds } from './node.ts';
 import { expandRuns } from './runs.ts';
 
 const text = z
@@ -113,6 +115,7 @@ const bytes = count(1e15);
 const rate = z.number().positive().max(1e18);
 const share = z.number().positive().max(1);
 const seconds = z.number().min(0).max(10);
+const price = z.number().min(0).max(1e6);
 
 export const gpuSchema = z.strictObject({
   id,
@@ -152,10 +155,19 @@ export const gpuSchema = z.strictObject({
     })
     .optional(),
   nvlinkBytesPerSecond: rate.optional(),
+  nvlinkDomain: count(100_000).optional(),
   pcie: name.optional(),
   integrated: z.boolean().optional(),
   maxGpusPerNode: count(1_000_000).optional(),
-  pricePerHour: z.strictObject({ min: z.number().min(0), max: z.number().min(0), source: text }).optional(),
+  pricePerHour: z
+    .strictObject({
+      min: price,
+      max: price,
+      offers: z.record(name, price).optional(),
+      date: date.optional(),
+      source: text,
+    })
+    .optional(),
   sliceOf: name.optional(),
   stepTime: z
     .strictObject({
@@ -170,6 +182,25 @@ export const gpuSchema = z.strictObject({
       expertEfficiency: share.optional(),
       elementwiseMemoryShare: share.optional(),
     })
+    .optional(),
+  sources: notes.optional(),
+  notes: notes.optional(),
+});
+
+export const nodeSchema = z.strictObject({
+  id,
+  name,
+  aliases: z.array(name).max(100).optional(),
+  provider: name,
+  gpu: name,
+  count: count(100_000),
+  nvlinkDomain: count(100_000),
+  vcpus: count(1_000_000).optional(),
+  hostMemoryBytes: bytes.optional(),
+  networkBytesPerSecond: rate.optional(),
+  prices: z
+    .array(z.strictObject({ kind: z.enum(priceKinds), perHour: price, date, source: text }))
+    .max(100)
     .optional(),
   sources: notes.optional(),
   notes: notes.optional(),
@@ -193,4 +224,41 @@ export const variantBookSchema = z.strictObject({
       note: text.optional(),
     }),
   ),
+});
+
+const claim = z
+  .strictObject({
+    what: name.describe('what the original states a figure of'),
+    claimed: name.describe('as the original writes it: 28 GB, 64, yes'),
+    of: z.enum(claimFigures).optional().describe('the figure of the plan that it is held against'),
+    context: count(1e9).optional(),
+    sequences: count(1e6).optional(),
+    because: text.min(1).describe('why it is wrong, or cannot be checked'),
+  })
+  .refine(({ claimed, of }) => of === undefined || claimedValues(claimed, of).length > 0, {
+    path: ['claimed'],
+    error: 'cannot be read as such a figure (28 GB, 128 KiB, 64, yes, no)',
+  });
+
+export const deploymentSchema = z.strictObject({
+  id,
+  name,
+  description: text.min(1),
+  intent: text.min(1).describe('what it is for'),
+  model: name.describe('as --model takes it'),
+  gpu: name.describe('as --gpu takes it'),
+  engine: name.optional().describe('as --engine takes it'),
+  quantization: name.optional(),
+  options: z
+    .record(z.string().regex(/^[a-z][a-z0-9-]*$/, 'an option is written as the engine spells it, without dashes'), json)
+    .optional()
+    .describe("the engine's own option names without the leading dashes"),
+  requirement: z.strictObject({ context: count(1e9).optional(), concurrency: count(1e6).optional() }).optional(),
+  environment: z.record(z.string().regex(/^[A-Z_][A-Z0-9_]*$/, 'not a name of a variable'), text).optional(),
+  fits: z.boolean().describe('whether it starts and holds its requirement'),
+  corrects: id.optional().describe('the deployment that this one corrects'),
+  changes: notes.optional().describe('what was changed, and why'),
+  claims: z.array(claim).max(50).optional(),
+  sources: notes.min(1),
+  notes: notes.optional(),
 });
