@@ -1,17 +1,20 @@
-// Resolves --gpu: a preset by any of its names, several of them ("2x rtx4090", "rtx4090,rtx3090"), a YAML spec, or what this
-// machine has ("auto"). Memory totals come from the preset unless the machine or --gpu-memory says better.
+// Resolves --gpu: a preset by any of its names, several of them ("2x rtx4090", "rtx4090,rtx3090"), a node that stands for all its
+// GPUs ("p5.48xlarge"), a YAML spec, or what this machine has ("auto"). Memory totals come from the preset unless the machine or --gpu-memory says better.
 import { existsSync } from 'node:fs';
 import { type Diagnostic, InputError, inputError } from '../diagnostics.ts';
 import type { GpuSpec } from '../spec/gpu.ts';
+import type { NodeSpec } from '../spec/node.ts';
 import type { Bytes } from '../units.ts';
 import { absolute, type LoadContext, readText } from './context.ts';
 import { gpuKey, nearestNames, printable } from './names.ts';
-import { findPresets, loadPresets } from './presets.ts';
+import { findPreset, findPresets, loadPreset, loadPresets } from './presets.ts';
 import { parseSizes } from './size.ts';
 
 export interface ResolvedGpus {
   /** One entry per GPU, in order. */
   gpus: GpuSpec[];
+  /** The nodes that they are in, where some were named: in order, their GPUs side by side in `gpus`. */
+  nodes?: NodeSpec[];
   /** What the driver says is free on each, when this machine was asked. */
   freeBytes?: Bytes[];
   from: 'preset' | 'spec' | 'machine';
@@ -33,9 +36,11 @@ export async function resolveGpus(ref: string, context: LoadContext = {}): Promi
   const out: ResolvedGpus = { gpus: [], from: 'preset', diagnostics: [] };
   for (const part of splitParts(text, context)) {
     const { count, name } = isThere(part, context) ? { count: 1, name: part } : counted(part);
-    const { gpu, diagnostics, file } = await resolveOne(name, context);
-    if (out.gpus.length + count > maxGpus) throw badCount(part, `more than ${maxGpus} GPUs`);
-    for (let i = 0; i < count; i++) out.gpus.push(gpu);
+    const { gpu, node, diagnostics, file } = await resolveOne(name, context);
+    const all = count * (node?.count ?? 1);
+    if (out.gpus.length + all > maxGpus) throw badCount(part, `more than ${maxGpus} GPUs`);
+    for (let i = 0; i < all; i++) out.gpus.push(gpu);
+    if (node) out.nodes = [...(out.nodes ?? []), ...Array.from({ length: count }, () => node)];
     out.diagnostics.push(...diagnostics);
     if (file) out.from = 'spec';
   }
@@ -89,6 +94,7 @@ function isFile(name: string): boolean {
 
 interface One {
   gpu: GpuSpec;
+  node?: NodeSpec;
   file?: boolean;
   diagnostics: Diagnostic[];
 }
@@ -98,8 +104,10 @@ async function resolveOne(name: string, context: LoadContext): Promise<One> {
   if (isFile(name)) return { gpu: await gpuFromFile(name, context), file: true, diagnostics: [] };
   const found = findPresets('gpus', name);
   const gpu = found[0];
-  if (!gpu) throw unknownGpu(name);
-  return { gpu, diagnostics: ambiguity(name, found) };
+  if (gpu) return { gpu, diagnostics: ambiguity(name, found) };
+  const node = findPreset('nodes', name);
+  if (!node) throw unknownGpu(name);
+  return { gpu: loadPreset('gpus', node.gpu), node, diagnostics: [] };
 }
 
 async function gpuFromFile(path: string, context: LoadContext): Promise<GpuSpec> {
@@ -120,7 +128,8 @@ function ambiguity(name: string, found: readonly GpuSpec[]): Diagnostic[] {
 }
 
 function unknownGpu(name: string): InputError {
-  const names = loadPresets('gpus').flatMap((gpu) => [gpu.id, ...(gpu.aliases ?? [])]);
+  const entries = [...loadPresets('gpus'), ...loadPresets('nodes')];
+  const names = entries.flatMap(({ id, aliases = [] }) => [id, ...aliases]);
   const near = nearestNames(name, names).concat(nearestNames(gpuKey(name), names));
   const close = [...new Set(near)].slice(0, 3);
   const hint =

@@ -30,16 +30,30 @@ export interface GpuSpec {
   flops?: { fp16?: number; bf16?: number; fp8?: number; fp4?: number; int8?: number };
   formats?: { fp16?: boolean; bf16?: boolean; fp8?: boolean; int8?: boolean; fp4?: boolean };
   nvlinkBytesPerSecond?: number;
+  /** GPUs that reach each other over it in usual machines: 2 where bridges join pairs; absent: all of a node. */
+  nvlinkDomain?: number;
   pcie?: string;
   integrated?: boolean;
   maxGpusPerNode?: number;
-  pricePerHour?: { min: number; max: number; source: string };
+  pricePerHour?: GpuPrice;
   /** For a MIG slice: the preset it is cut from. */
   sliceOf?: string;
   /** What steps of a forward pass were seen to cost on this device; what is absent follows from the data sheet. */
   stepTime?: StepTimeCoefficients;
   sources?: string[];
   notes?: string[];
+}
+
+/** US dollars for an hour of one GPU, on demand. */
+export interface GpuPrice {
+  /** The cheapest and the dearest that was seen, marketplaces included. */
+  min: number;
+  max: number;
+  /** On-demand list prices by provider; where a node is rented whole, its price divided by its GPUs. */
+  offers?: Record<string, number>;
+  /** When the sources had them. */
+  date?: string;
+  source: string;
 }
 
 /** Coefficients of the step-time law, each one a property of the device or of its kernels. */
