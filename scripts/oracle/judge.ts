@@ -131,6 +131,7 @@ function optionsOf(line: OracleLine, pool: OraclePool | undefined): EngineOption
     enableExpertParallel: line.ep,
     enforceEager: true,
     ...(line.quantization ? { quantization: line.quantization } : {}),
+    ...(line.env ? { env: line.env } : {}),
     ...Object.fromEntries(Object.entries(line.flags ?? {}).map(([name, value]) => option(name, value))),
     ...(pool ? { maxModelLen: pool.maxModelLen, kvCacheMemoryBytes: pool.availableBytes } : {}),
   };

@@ -14,6 +14,8 @@ export interface OracleLine {
   /** Scheme id; null: as the checkpoint says. */
   quantization: string | null;
   flags?: Record<string, unknown>;
+  /** Environment that the release ran with. */
+  env?: Record<string, string>;
   resolved?: { architecture: string };
   rank?: number | null;
   stage?: number | null;
