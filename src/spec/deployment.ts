@@ -11,7 +11,6 @@ export const claimFigures = [
   'activations',
   'used-per-gpu',
   'sequences',
-  'layers-per-stage',
   'fits',
 ] as const;
 export type ClaimFigure = (typeof claimFigures)[number];
@@ -70,6 +69,6 @@ export function claimedValues(claimed: string, of: ClaimFigure): (number | boole
   const match = /^(\d[\d,]*(?:\.\d+)?)(?: (\w+))?$/.exec(claimed.trim());
   if (!match) return [];
   const number = Number(match[1]!.replaceAll(',', ''));
-  if (of === 'sequences' || of === 'layers-per-stage') return match[2] === undefined ? [number] : [];
+  if (of === 'sequences') return match[2] === undefined ? [number] : [];
   return (units[match[2] ?? ''] ?? []).map((unit) => number * unit);
 }

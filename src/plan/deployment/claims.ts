@@ -61,7 +61,7 @@ function judge(claim: ClaimPreset, output: Pick<PlanOutput, 'input' | 'result'>)
 function agrees(of: ClaimFigure, claimed: number | boolean, planned: number | boolean): boolean {
   if (typeof claimed === 'boolean' || typeof planned === 'boolean') return claimed === planned;
   if (of === 'sequences') return planned >= claimed;
-  if (of === 'kv-per-token' || of === 'layers-per-stage') return claimed === planned;
+  if (of === 'kv-per-token') return claimed === planned;
   return Math.abs(claimed - planned) <= tolerance * planned;
 }
 
@@ -74,10 +74,15 @@ function figureOf(
   const { kvCache, workload, verdict } = result;
   const devices = result.devices.filter(({ gpu }) => gpu !== 'host');
   const { tp, pp } = input.parallel;
+  // Of several replicas one; llama.cpp keeps some of its tensors on the host.
+  const holders = [
+    ...devices.slice(0, result.buffers ? devices.length : tp * pp),
+    ...result.devices.filter(({ gpu }) => gpu === 'host'),
+  ];
   const most = (figure: (device: DevicePlan) => number): number => Math.max(...devices.map(figure));
   switch (of) {
     case 'weights':
-      return sum(devices.slice(0, tp * pp).map(({ weights }) => weights.tensorBytes)) || undefined;
+      return sum(holders.map(({ weights }) => weights.tensorBytes)) || undefined;
     case 'weights-per-gpu':
       return most(({ weights }) => weights.tensorBytes) || undefined;
     case 'kv-per-token':
@@ -94,8 +99,6 @@ function figureOf(
     }
     case 'sequences':
       return context === undefined || context === workload?.context ? workload?.maxConcurrencyAtContext : undefined;
-    case 'layers-per-stage':
-      return kvCache.groups.length === 1 ? kvCache.groups[0]!.layers * kvCache.groups[0]!.count : undefined;
     case 'fits':
       return verdict.fits && workload?.fits !== false;
   }
@@ -107,7 +110,7 @@ function bytesOf({ items }: DevicePlan, id: string): number {
 
 function textOf(of: ClaimFigure, planned: number | boolean, { result }: Pick<PlanOutput, 'result'>): string {
   if (typeof planned === 'boolean') return planned ? 'yes' : `no: ${result.verdict.reason ?? 'not the requirement'}`;
-  if (of === 'sequences' || of === 'layers-per-stage') return thousands(planned);
+  if (of === 'sequences') return thousands(planned);
   if (of === 'kv-per-token') return `${thousands(planned)} bytes (${planned / KiB} KiB)`;
   return planned < 0.1 * GiB ? `${(planned / MiB).toFixed(1)} MiB` : gib(planned);
 }
