@@ -6,7 +6,7 @@ import type { Io } from '../io.ts';
 import { engineIdOf, resolveEngineRef } from '../load/engine.ts';
 import { plannedFlags, vllmRegistry } from '../load/flags.ts';
 import { resolveGpus, withGpuMemory } from '../load/gpu.ts';
-import { resolveModel } from '../load/model.ts';
+import { type ResolvedModel, resolveModel } from '../load/model.ts';
 import { loadPresets } from '../load/presets.ts';
 import { completePlan } from '../plan/complete.ts';
 import type { PlanOutput } from '../plan/output.ts';
@@ -15,6 +15,7 @@ import type { GpuListOutput } from '../render/gpus.ts';
 import type { GgufModel } from '../spec/gguf.ts';
 import type { GpuSpec } from '../spec/gpu.ts';
 import { type LlamaOptions, llamaOptionTable } from '../spec/llama-options.ts';
+import type { NodeSpec } from '../spec/node.ts';
 import { defaultParallel, type EngineOptions } from '../spec/options.ts';
 import { checkListOptions } from './gpu-list.ts';
 import { assumedModel, checkChoices, freeMemory, schemeFor } from './plan-checks.ts';
@@ -25,6 +26,8 @@ import { servedModel } from './served.ts';
 
 export interface PlanArguments {
   model?: string;
+  /** The model that `model` names, where the caller plans it many times. */
+  resolvedModel?: ResolvedModel;
   gpu?: string;
   gpuMemory?: string;
   freeMemory?: string;
@@ -115,7 +118,9 @@ export async function resolveArguments(args: PlanArguments, io: Io): Promise<Res
       path: '--model',
     });
   checkChoices(given, plannedFlags());
-  const model = await withProgress(io, modelRef, () => resolveModel(modelRef, { env: io.env }));
+  const model = args.resolvedModel
+    ? { ...args.resolvedModel }
+    : await withProgress(io, modelRef, () => resolveModel(modelRef, { env: io.env }));
   diagnostics.push(...model.diagnostics);
   if (model.gguf) diagnostics.push(await sixteenBit(model.gguf));
   if (args.assumeArchitecture !== undefined)
@@ -156,6 +161,7 @@ export async function resolveArguments(args: PlanArguments, io: Io): Promise<Res
   const request: PlanRequest = {
     ...base,
     gpus: devices.gpus,
+    ...(devices.nodes ? { nodes: devices.nodes } : {}),
     ...(devices.free ? { freeMemoryBytes: devices.free } : {}),
   };
   checkDeviceCount(request, devices.count);
@@ -190,12 +196,13 @@ async function devicesOf(
   ref: string,
   io: Io,
   command: ReadCommand | undefined,
-): Promise<{ gpus: GpuSpec[]; count: number; free?: number[]; diagnostics: Diagnostic[] }> {
+): Promise<{ gpus: GpuSpec[]; nodes?: NodeSpec[]; count: number; free?: number[]; diagnostics: Diagnostic[] }> {
   const resolved = await resolveGpus(ref, { env: io.env });
   const gpus = args.gpuMemory === undefined ? resolved.gpus : withGpuMemory(resolved.gpus, args.gpuMemory);
   const count = gpus.length > 1 ? gpus.length : (command?.gpuCount ?? 1);
   const free = args.freeMemory === undefined ? resolved.freeBytes : freeMemory(args.freeMemory, gpus, count);
-  return { gpus, count, ...(free ? { free } : {}), diagnostics: resolved.diagnostics };
+  const { nodes, diagnostics } = resolved;
+  return { gpus, ...(nodes ? { nodes } : {}), count, ...(free ? { free } : {}), diagnostics };
 }
 
 /** "2x rtx4090" with tp 4 cannot run; one GPU named alone stands for as many as the layout needs. */

@@ -13,7 +13,7 @@ import type { EngineOptions } from '../spec/options.ts';
 import type { QuantizationScheme } from '../spec/quantization.ts';
 import { flagWords } from './flag-words.ts';
 import { planMatrix } from './matrix.ts';
-import { envelope, type PlanInputEcho, type PlanOutput } from './output.ts';
+import { envelope, nodesEcho, type PlanInputEcho, type PlanOutput } from './output.ts';
 import { pitfalls } from './pitfalls.ts';
 import type { QualityBook } from './quality/book.ts';
 import type { PlanRequest } from './request.ts';
@@ -157,6 +157,7 @@ function echo(
       driverTotalBytes: gpu.driverTotalBytes,
       cudaTotalBytes: gpu.cudaTotalBytes,
       computeCapability: gpu.computeCapability ?? null,
+      ...nodesEcho(request.nodes),
     },
     engine: {
       id: 'vllm',

@@ -1,6 +1,7 @@
 // The JSON envelope of the contract, the same for every command, and what a plan tells of its input. No timestamps; the same input
 // gives byte-identical output.
 import type { Diagnostic } from '../diagnostics.ts';
+import type { NodeSpec } from '../spec/node.ts';
 import { version } from '../version.ts';
 import type { Plan } from './types.ts';
 
@@ -26,6 +27,8 @@ export interface PlanInputEcho {
     driverTotalBytes: number;
     cudaTotalBytes: number;
     computeCapability: string | null;
+    /** The nodes that the GPUs are in, where some were named. */
+    nodes?: { id: string; name: string; gpus: number; nvlinkDomain: number }[];
   };
   engine: { id: string; name: string; version: string; release: string; options: Record<string, unknown> };
   parallel: { tp: number; pp: number; dp: number; ep: number };
@@ -57,4 +60,10 @@ export function envelope<Command extends string, Input, Result>(
     result,
     diagnostics: [...diagnostics],
   };
+}
+
+/** What the echo of the input says of nodes. */
+export function nodesEcho(nodes: readonly NodeSpec[] | undefined): Pick<PlanInputEcho['gpu'], 'nodes'> {
+  if (!nodes) return {};
+  return { nodes: nodes.map(({ id, name, count, nvlinkDomain }) => ({ id, name, gpus: count, nvlinkDomain })) };
 }

@@ -2,6 +2,7 @@
 import type { Profile } from '../engines/vllm/profile.ts';
 import type { GpuSpec } from '../spec/gpu.ts';
 import type { ModelSpec } from '../spec/model.ts';
+import type { NodeSpec } from '../spec/node.ts';
 import type { EngineOptions } from '../spec/options.ts';
 import type { QuantizationScheme } from '../spec/quantization.ts';
 
@@ -11,6 +12,8 @@ export interface PlanRequest {
   scheme?: QuantizationScheme;
   /** The devices, in rank order; a single one stands for as many as the layout needs. */
   gpus: readonly GpuSpec[];
+  /** The machines that they are in, where named: links between ranks and the price follow from them. */
+  nodes?: readonly NodeSpec[];
   /** As asked for, and the release whose rules apply. */
   version: string;
   release: string;

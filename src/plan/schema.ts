@@ -191,6 +191,10 @@ export const inputSchema = z.strictObject({
     driverTotalBytes: bytes,
     cudaTotalBytes: bytes,
     computeCapability: z.string().nullable(),
+    nodes: z
+      .array(z.strictObject({ id: z.string(), name: z.string(), gpus: count.min(1), nvlinkDomain: count.min(1) }))
+      .describe('the machines that the GPUs are in, where some were named')
+      .optional(),
   }),
   engine: z.strictObject({
     id: z.string(),

@@ -2,6 +2,7 @@
 // step times. What turns a command line and a plan into it is not known here.
 import type { GpuSpec } from '../spec/gpu.ts';
 import type { ModelSpec } from '../spec/model.ts';
+import type { NodeSpec } from '../spec/node.ts';
 import type { QuantizationScheme } from '../spec/quantization.ts';
 import type { PagedConfig, PagedRules } from './paged/config.ts';
 import type { Policy } from './policies.ts';
@@ -15,6 +16,7 @@ export type StepTimeSetup =
       kind: 'model';
       spec: ModelSpec;
       gpu: GpuSpec;
+      node?: NodeSpec | undefined;
       scheme?: QuantizationScheme;
       draft?: { spec: ModelSpec; scheme?: QuantizationScheme };
       options: StepTimeOptions;

@@ -22,6 +22,7 @@ export function stepTimeOf({ resolved, architecture }: VllmPlanned, request: Pla
     forward,
     scheme,
     gpu: gpus[0]!,
+    node: request.nodes?.[0],
     options: resolved.speculativeTokens > 0 ? { ...resolved, speculativeTokens: 0 } : resolved,
   });
 }

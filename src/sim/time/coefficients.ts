@@ -2,10 +2,11 @@
 // efficiencies that hold, within about 15 %, on the cards whose kernels were timed one by one: A100, H100, A40 (microsoft/vidur
 // data/profiling/compute), RTX 4090, RTX PRO 6000 (casys-kaist/LLMServingSim profiler/perf).
 
-import { pcieBytesPerSecond } from '../../accounting/link.ts';
+import { groupLink, pcieBytesPerSecond } from '../../accounting/link.ts';
 import type { GpuSpec } from '../../spec/gpu.ts';
+import type { NodeSpec } from '../../spec/node.ts';
 import type { QuantizationScheme } from '../../spec/quantization.ts';
-import type { Coefficients, StepTimeOptions } from './types.ts';
+import type { Coefficients, LinkCoefficients, StepTimeOptions } from './types.ts';
 
 /**
  * Undefined where the device's bandwidth is not known. Defaults, each from timed kernels: large matrix products .70 (A100) to 1.0 (RTX
@@ -18,6 +19,7 @@ export function coefficientsOf(
   gpu: GpuSpec,
   options: StepTimeOptions,
   scheme: QuantizationScheme | undefined,
+  node?: NodeSpec,
 ): Coefficients | undefined {
   const bandwidth = gpu.bandwidthBytesPerSecond;
   const dense = denseFlops(gpu, options);
@@ -38,7 +40,7 @@ export function coefficientsOf(
     layerSeconds: known?.layerSeconds ?? 0.00002,
     eagerLayerSeconds: 0.0001,
     piecewiseLayerSeconds: 0.00005,
-    ...linkOf(gpu),
+    ...linksOf(gpu, options, node),
     rankSyncSeconds: 0.0003,
     hostRate: 0.8 * pcieBytesPerSecond(gpu),
   };
@@ -119,13 +121,15 @@ function mixedTileRows({ computeCapability, vendor }: GpuSpec): number {
   return vendor === 'nvidia' && /^(8|12)\./.test(computeCapability ?? '') ? 64 : 0;
 }
 
-/**
- * NVLink figures are of both directions together; all-reduces of 2 to 8 A100 or H100 reach .58 to .94 of one (microsoft/vidur
- * data/profiling/network), and small ones take the engine's own kernel about 10 us. Over PCIe NCCL takes 25 us at least and reaches, as it
- * is set up by default, .35 of the nominal rate on RTX PRO 6000 (voipmonitor/rtx6kpro hardware/pcie-bandwidth.md: 22 GB/s; 41 tuned) and .40
- * on RTX 4090; A100 with peer-to-peer reach .76.
- */
-function linkOf(gpu: GpuSpec): Pick<Coefficients, 'linkSeconds' | 'linkRate'> {
-  if (gpu.nvlinkBytesPerSecond) return { linkSeconds: 1e-5, linkRate: (gpu.nvlinkBytesPerSecond / 2) * 0.7 };
-  return { linkSeconds: 2.5e-5, linkRate: pcieBytesPerSecond(gpu) * 0.35 };
+/** What carries the messages of the layout: tensor-parallel groups side by side, then data-parallel ones, then stages. */
+function linksOf(
+  gpu: GpuSpec,
+  { tensorParallelSize: tp, pipelineParallelSize: pp, dataParallelSize: dp }: StepTimeOptions,
+  node: NodeSpec | undefined,
+): Pick<Coefficients, 'tensorLink' | 'expertLink' | 'stageLink'> {
+  const of = (ranks: number): LinkCoefficients => {
+    const { latencySeconds, bytesPerSecond } = groupLink({ gpu, node, ranks });
+    return { seconds: latencySeconds, rate: bytesPerSecond };
+  };
+  return { tensorLink: of(tp), expertLink: of(tp * dp), stageLink: of(tp * pp) };
 }

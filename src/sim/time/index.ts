@@ -14,7 +14,7 @@ export type { StepBound, StepBreakdown, StepTime, StepTimeOptions } from './type
 /** Undefined where the GPU's bandwidth is not known: then a step's duration has to be given. */
 export function createStepTime(input: StepTimeInput): StepTime | undefined {
   const { spec, architecture, gpu, scheme, options } = input;
-  const coefficients = coefficientsOf(gpu, options, scheme);
+  const coefficients = coefficientsOf(gpu, options, scheme, input.node);
   if (!coefficients) return undefined;
   const { dtype, kvCacheDtype, tensorParallelSize, pipelineParallelSize, dataParallelSize } = options;
   const forward = input.forward ?? forwardWork({ spec, architecture, scheme, dtype, kvCacheDtype, tensorParallelSize });

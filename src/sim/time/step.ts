@@ -177,13 +177,13 @@ function communicationSeconds(
   let seconds = 0;
   if (tp > 1) {
     const bytes = (2 * (tp - 1) * tokens * forward.hiddenBytes) / tp;
-    seconds += 2 * forward.layers * (c.linkSeconds + bytes / c.linkRate);
+    seconds += 2 * forward.layers * (c.tensorLink.seconds + bytes / c.tensorLink.rate);
   }
   if (dp > 1 && forward.expertLayers > 0) {
     const bytes = batchTokens * (1 - 1 / dp) * forward.hiddenBytes;
-    seconds += 2 * forward.expertLayers * (c.linkSeconds + bytes / c.linkRate);
+    seconds += 2 * forward.expertLayers * (c.expertLink.seconds + bytes / c.expertLink.rate);
   }
-  if (pp > 1) seconds += pp * (c.linkSeconds + (tokens * forward.hiddenBytes) / c.linkRate);
+  if (pp > 1) seconds += pp * (c.stageLink.seconds + (tokens * forward.hiddenBytes) / c.stageLink.rate);
   return seconds;
 }
 

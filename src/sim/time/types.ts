@@ -3,6 +3,7 @@ import type { ForwardWork } from '../../accounting/work.ts';
 import type { Architecture } from '../../architecture/types.ts';
 import type { GpuSpec } from '../../spec/gpu.ts';
 import type { Dtype, JsonObject, ModelSpec } from '../../spec/model.ts';
+import type { NodeSpec } from '../../spec/node.ts';
 import type { QuantizationScheme } from '../../spec/quantization.ts';
 import type { StepWork } from '../types.ts';
 
@@ -44,6 +45,8 @@ export interface StepTimeInput {
   spec: Pick<ModelSpec, 'config'>;
   architecture: Architecture;
   gpu: GpuSpec;
+  /** The machine it is in, where that is known: how far NVLink reaches, what the network carries. */
+  node?: NodeSpec | undefined;
   scheme?: QuantizationScheme | undefined;
   /** What forwardWork says of these inputs, where it is known already. */
   forward?: ForwardWork;
@@ -71,6 +74,12 @@ export interface StepTimeOptions {
   speculativeConfig?: JsonObject | undefined;
 }
 
+/** Seconds per message, and bytes per second each way. */
+export interface LinkCoefficients {
+  seconds: number;
+  rate: number;
+}
+
 /** The law's coefficients for one device and server, with all defaults filled in. Bytes and FLOPs per second are effective rates. */
 export interface Coefficients {
   /** Matrix products: memory rate, 16-bit and quantized-format compute rates. */
@@ -88,9 +97,10 @@ export interface Coefficients {
   /** Time of the host to launch one layer kernel by kernel, and around captured pieces. */
   eagerLayerSeconds: number;
   piecewiseLayerSeconds: number;
-  /** Between ranks: seconds per message, and bytes per second each way. */
-  linkSeconds: number;
-  linkRate: number;
+  /** Between the ranks of a tensor-parallel group, between those that share experts, from stage to stage. */
+  tensorLink: LinkCoefficients;
+  expertLink: LinkCoefficients;
+  stageLink: LinkCoefficients;
   /** Agreement of the data-parallel ranks on the shape of a step. */
   rankSyncSeconds: number;
   /** Between host and device. */
