@@ -4,6 +4,7 @@ import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { build, type Plugin } from 'esbuild';
+import './build-client.ts';
 import './build-presets.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));

@@ -1,6 +1,8 @@
-// The tests read the compiled presets, as the program does.
+// The tests read the compiled presets and the script of the comparison's page, as the program does.
 import { execFileSync } from 'node:child_process';
 
 export default function setup(): void {
-  execFileSync(process.execPath, ['--import', 'tsx', 'scripts/build-presets.ts'], { stdio: 'inherit' });
+  for (const script of ['build-presets', 'build-client']) {
+    execFileSync(process.execPath, ['--import', 'tsx', `scripts/${script}.ts`], { stdio: 'inherit' });
+  }
 }
