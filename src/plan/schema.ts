@@ -2,6 +2,8 @@
 // ground-truth plan against it. types.ts and output.ts are the same shape for the compiler.
 import { z } from 'zod';
 import { severities } from '../diagnostics.ts';
+import { layoutGoals } from './parallel/types.ts';
+import { placementRoles } from './placement/types.ts';
 import { bufferKinds, confidences, itemIds } from './types.ts';
 
 const bytes = z.int().nonnegative().describe('bytes');
@@ -46,6 +48,97 @@ const speed = z.strictObject({
 
 const kvGroup = z.strictObject({ kind: z.string(), layers: count, blockSize: count, pageBytes: bytes, count });
 
+const communication = z
+  .strictObject({
+    bytesPerToken: bytes,
+    replicaBytesPerToken: bytes,
+    tensorBytes: bytes,
+    pipelineBytes: bytes,
+    expertBytes: bytes,
+    contextBytes: bytes,
+  })
+  .describe('what a rank sends for a generated token, on the stage that sends most; counted as ring collectives');
+
+const layouts = z.strictObject({
+  gpus: count,
+  goal: z.enum(layoutGoals),
+  chosen: z.string().nullable().describe('the layout of this plan; null: none fits'),
+  context: count,
+  shape: z.strictObject({ concurrency: count, promptTokens: count, outputTokens: count }),
+  ranked: z.array(
+    z.strictObject({
+      layout: z.string(),
+      tp: count,
+      pp: count,
+      dp: count,
+      dcp: count,
+      ep: z.boolean(),
+      gpus: count,
+      kvTokens: count,
+      sequences: count,
+      headroomBytes: z.int(),
+      communication,
+      ttftSeconds: z.number().nullable(),
+      tpotSeconds: z.number().nullable(),
+      requestSeconds: z.number().nullable(),
+      decodeTokensPerSecond: z.number().nullable(),
+    }),
+  ),
+  rejected: z.array(
+    z.strictObject({
+      layout: z.string(),
+      kind: z.enum(['engine', 'memory', 'requirement']),
+      reason: z.string(),
+      shortfallBytes: bytes.optional(),
+    }),
+  ),
+  byCapacity: z.array(z.string()),
+  byLatency: z.array(z.string()),
+  byCommunication: z.array(z.string()),
+});
+
+const shareFields = { first: z.number().nonnegative(), count: z.number().nonnegative(), of: count };
+const blockRanges = z.array(z.tuple([count, count]));
+const roleBytes = z.partialRecord(z.enum(placementRoles), bytes);
+
+const placement = z.strictObject({
+  ranks: z
+    .array(
+      z.strictObject({
+        rank: count,
+        gpu: z.string(),
+        stage: count,
+        tensorRank: count,
+        layers: z.strictObject(shareFields),
+        heads: z.strictObject(shareFields).nullable(),
+        kvHeads: z.strictObject({ ...shareFields, copies: z.number().min(1) }).nullable(),
+        contextShare: z.strictObject({ index: count, of: count }).nullable(),
+        vocabulary: z
+          .strictObject({ ...shareFields, padding: count, embedding: z.boolean(), head: z.boolean() })
+          .nullable(),
+        experts: z.strictObject({ ...shareFields, cut: count }).nullable(),
+        bytes: roleBytes.describe('sums to tensorBytes'),
+        tensorBytes: bytes,
+      }),
+    )
+    .describe('vLLM: the ranks of one replica')
+    .optional(),
+  devices: z
+    .array(
+      z.strictObject({
+        device: z.string(),
+        blocks: blockRanges,
+        output: z.boolean(),
+        overrides: z.array(z.strictObject({ tensors: z.string(), blocks: blockRanges })),
+        tensors: count,
+        bytes: roleBytes,
+        tensorBytes: bytes,
+      }),
+    )
+    .describe('llama.cpp')
+    .optional(),
+});
+
 const plan = z.strictObject({
   verdict: z.strictObject({
     fits: z.boolean(),
@@ -83,7 +176,15 @@ const plan = z.strictObject({
   startupLog: z.array(z.string()),
   flags: z.array(flag),
   command: z.string(),
-  suggestions: z.array(z.strictObject({ change: z.string(), effect: z.string(), flags: z.array(flag) })),
+  suggestions: z.array(
+    z.strictObject({
+      change: z.string(),
+      effect: z.string(),
+      flags: z.array(flag),
+      environment: z.record(z.string(), z.string()).describe('variables that the command needs').optional(),
+      command: z.string().optional(),
+    }),
+  ),
   matrix: z
     .strictObject({
       contexts: z.array(count),
@@ -92,6 +193,8 @@ const plan = z.strictObject({
       maxConcurrency: z.array(count),
     })
     .optional(),
+  layouts: layouts.describe('--auto-parallel: every layout of the GPUs, planned').optional(),
+  placement: placement.describe('--placement: what sits where').optional(),
   buffers: buffers.describe('llama.cpp: MiB as it prints them').optional(),
   buffersBytes: buffers.describe('llama.cpp: exact bytes').optional(),
   draft: z

@@ -2,6 +2,8 @@
 // of the JSON contract; renderers format it and never compute.
 import type { Bytes, Tokens } from '../units.ts';
 import type { DeploymentReport } from './deployment/claims.ts';
+import type { LayoutsPlan } from './parallel/types.ts';
+import type { PlacementPlan } from './placement/types.ts';
 
 export const confidences = ['exact', 'derived', 'estimated'] as const;
 export type Confidence = (typeof confidences)[number];
@@ -112,6 +114,10 @@ export interface Suggestion {
   change: string;
   effect: string;
   flags: FlagSuggestion[];
+  /** Variables that the command needs in its environment. */
+  environment?: Record<string, string>;
+  /** The whole command, where flags alone do not make it. */
+  command?: string;
 }
 
 export interface Plan {
@@ -124,6 +130,10 @@ export interface Plan {
   command: string;
   suggestions: Suggestion[];
   matrix?: PlanMatrix;
+  /** --auto-parallel: every layout of the GPUs, planned. */
+  layouts?: LayoutsPlan;
+  /** --placement: what sits on which rank or device. */
+  placement?: PlacementPlan;
   /** llama.cpp: its buffers as it prints them, in MiB, and in exact bytes. */
   buffers?: Buffers;
   buffersBytes?: Buffers;
