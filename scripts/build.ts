@@ -12,9 +12,10 @@ const lazyPackages = ['yaml', 'zod', 'echarts'];
 
 /** Modules that are imported on demand from `in`, and become a file beside the others. */
 const separate = [
-  { in: /src\/commands\/plan-request\.ts$/, bundle: 'plan-llama' },
-  { in: /src\/load\/model\.ts$/, bundle: 'read-gguf' },
-  { in: /src\/commands\/(?:plan|simulate)\.ts$/, bundle: 'deployment' },
+  { in: /src\/commands\/plan-request\.ts$/, bundles: ['plan-llama', 'plan-parallel'] },
+  { in: /src\/commands\/plan-render\.ts$/, bundles: ['plan-parallel'] },
+  { in: /src\/load\/model\.ts$/, bundles: ['read-gguf'] },
+  { in: /src\/commands\/(?:plan|simulate)\.ts$/, bundles: ['deployment'] },
 ];
 
 /** cli.ts imports ./commands/x.ts on demand; in the bundle that is the file x.cjs beside it, with its code cache. */
@@ -28,10 +29,11 @@ const commandBundles: Plugin = {
       loader: 'ts',
     }));
     // Bundles of their own, for what not every plan reads: llama.cpp's plans, GGUF files.
-    for (const { in: file, bundle } of separate) {
+    for (const { in: file, bundles } of separate) {
+      const from = new RegExp(String.raw`import\('\./(${bundles.join('|')})\.ts'\)`, 'g');
       builder.onLoad({ filter: file }, ({ path }) => ({
         contents: `import { loadBundle } from '../bundle.ts';
-          ${readFileSync(path, 'utf8').replace(`import('./${bundle}.ts')`, `loadBundle(new URL('./${bundle}.cjs', import.meta.url)) as never`)}`,
+          ${readFileSync(path, 'utf8').replace(from, "loadBundle(new URL('./$1.cjs', import.meta.url)) as never")}`,
         loader: 'ts',
       }));
     }
@@ -59,9 +61,12 @@ const commandBundles: Plugin = {
 const commands = [
   'plan',
   'plan-llama',
+  'plan-parallel',
   'deployment',
   'simulate',
   'simulate-worker',
+  'compare',
+  'compare-worker',
   'quantize',
   'list',
   'show',

@@ -9,6 +9,7 @@ import { diagnosticLines } from './render/diagnostics.ts';
 const loaders: Readonly<Record<string, () => Promise<CommandModule>>> = {
   plan: () => import('./commands/plan.ts'),
   simulate: () => import('./commands/simulate.ts'),
+  compare: () => import('./commands/compare.ts'),
   quantize: () => import('./commands/quantize.ts'),
   list: () => import('./commands/list.ts'),
   show: () => import('./commands/show.ts'),
@@ -67,6 +68,7 @@ function processIo(argv: readonly string[]): Io {
   return {
     out: (text) => void process.stdout.write(text),
     err: (text) => void process.stderr.write(text),
+    drained: () => drained(process.stdout),
     env: process.env,
     columns: Math.min(Math.max(process.stdout.columns ?? 80, 40), 120),
     colour: wantsColour(process.stdout, argv),
@@ -76,6 +78,14 @@ function processIo(argv: readonly string[]): Io {
     progress: async (text) =>
       process.stderr.isTTY ? (await import('./commands/progress.ts')).progress(text, process.stderr) : () => undefined,
   };
+}
+
+/** A closed pipe takes everything, to nowhere. */
+function drained(stream: NodeJS.WriteStream): Promise<void> {
+  if (!stream.writableNeedDrain || stream.destroyed) return Promise.resolve();
+  return new Promise((resolve) => {
+    for (const event of ['drain', 'close', 'error']) stream.once(event, () => resolve());
+  });
 }
 
 /** NO_COLOR and --no-color win, then FORCE_COLOR, then whether the stream is a capable terminal. */

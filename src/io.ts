@@ -3,6 +3,8 @@
 export interface Io {
   out(text: string): void;
   err(text: string): void;
+  /** Until standard output takes more: for answers that are written as they come. */
+  drained?(): Promise<void>;
   env: Readonly<Record<string, string | undefined>>;
   /** Width of the terminal, 80 when there is none. */
   columns: number;

@@ -6,15 +6,20 @@ import { type EngineOptionEntry, engineOptionTable, negatable, takesValue } from
 import type { EngineOptions } from '../spec/options.ts';
 import type { PlanArguments } from './plan-request.ts';
 
-export function addEngineOptions(command: Command): void {
-  for (const entry of engineOptionTable) addEngineOption(command, entry, entry.group);
+/** Options that a command declares and reads itself. */
+type OwnOptions = ReadonlySet<keyof EngineOptions>;
+const noOwn: OwnOptions = new Set();
+
+export function addEngineOptions(command: Command, own: OwnOptions = noOwn): void {
+  for (const entry of engineOptionTable) if (!own.has(entry.key)) addEngineOption(command, entry, entry.group);
 }
 
 /** What was given of them; a default of commander's own counts as not given. */
-function readEngineOptions(command: Command): Partial<EngineOptions> {
+export function readEngineOptions(command: Command, own: OwnOptions = noOwn): Partial<EngineOptions> {
   const raw = command.opts<Record<string, unknown>>();
   const given: Partial<EngineOptions> = {};
   for (const entry of engineOptionTable) {
+    if (own.has(entry.key)) continue;
     for (const name of entry.flags.match(/--[a-z][a-z-]*/g) ?? []) {
       const attribute = name.slice(2).replace(/-([a-z])/g, (_, c: string) => c.toUpperCase());
       const value = raw[attribute];

@@ -7,11 +7,13 @@ import type { Io } from '../io.ts';
 import { engineIdOf, resolveLlamaRef, resolveOllamaRef } from '../load/engine.ts';
 import { llamaFlags } from '../load/flags.ts';
 import { resolveGpus, withGpuMemory } from '../load/gpu.ts';
+import type { ResolvedModel } from '../load/model.ts';
 import { readOllamaEnvironment } from '../load/ollama-environment.ts';
 import { loadPresets } from '../load/presets.ts';
 import { completeLlama } from '../plan/llama.ts';
 import { completeOllama } from '../plan/ollama.ts';
 import { envelope } from '../plan/output.ts';
+import { llamaPlacement } from '../plan/placement/llama.ts';
 import type { Plan } from '../plan/types.ts';
 import type { GpuListOutput } from '../render/gpus.ts';
 import type { GpuSpec } from '../spec/gpu.ts';
@@ -42,7 +44,9 @@ export async function resolveLlamaArguments(given: PlanArguments, io: Io): Promi
       hint: 'add --model, e.g. --model llama-3.1-8b, or a .gguf file',
       path: '--model',
     });
-  const { resolved, mix } = await llamaModel(args.model, io, diagnostics);
+  const { resolved, mix }: { resolved: ResolvedModel; mix?: string } = args.resolvedModel
+    ? { resolved: { ...args.resolvedModel } }
+    : await llamaModel(args.model, io, diagnostics);
   diagnostics.push(...resolved.diagnostics);
   if (args.assumeArchitecture !== undefined)
     resolved.spec = assumedModel(resolved.spec, args.assumeArchitecture, diagnostics);
@@ -120,10 +124,18 @@ export async function planLlamaArguments(args: PlanArguments, io: Io): Promise<P
       output: completeOllama({ ...rest, request, served: served.model, match, environment, flags }),
     };
   }
+  if (args.autoParallel !== undefined) {
+    throw inputError('VRAM149', '--auto-parallel is for vLLM; llama.cpp splits a model by -ts and -sm', {
+      hint: 'use --engine vllm, or --placement to see the split',
+      path: '--auto-parallel',
+    });
+  }
   if (args.env && args.env.length > 0) {
     throw inputError('VRAM146', '--env is for Ollama', { hint: 'use --engine ollama', path: '--env' });
   }
-  return { kind: 'plan', output: completeLlama({ ...asked, flags, request }) };
+  const output = completeLlama({ ...asked, flags, request });
+  if (args.placement) output.result.placement = { devices: llamaPlacement(request.model, planLlama(request)) };
+  return { kind: 'plan', output };
 }
 
 /** Which GPUs hold it, each by itself: with everything on the GPU where no offload is stated. */

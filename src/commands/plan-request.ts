@@ -2,6 +2,8 @@
 // several plans (suggestions, matrix) and the flags to run it with.
 import { type Diagnostic, inputError } from '../diagnostics.ts';
 import type { ReadCommand } from '../engines/vllm/from-command.ts';
+import { architectureOf } from '../engines/vllm/memo.ts';
+import { planVllm } from '../engines/vllm/plan.ts';
 import type { Io } from '../io.ts';
 import { engineIdOf, resolveEngineRef } from '../load/engine.ts';
 import { plannedFlags, vllmRegistry } from '../load/flags.ts';
@@ -40,6 +42,9 @@ export interface PlanArguments {
   alsoRead?: readonly string[];
   require: string[];
   matrix: boolean;
+  /** Goal of --auto-parallel; true: none was written. */
+  autoParallel?: string | true;
+  placement?: boolean;
   explain: boolean;
   assumeArchitecture?: string;
   format?: string;
@@ -62,7 +67,30 @@ export async function planArguments(args: PlanArguments, io: Io): Promise<Planne
     const list = { base, engineName, gpus: loadPresets('gpus'), diagnostics };
     return { kind: 'gpus', output: gpuList(list) };
   }
-  return { kind: 'plan', output: completeRequest(asked, asked.devices, args.matrix) };
+  if (args.autoParallel === undefined && !args.placement)
+    return { kind: 'plan', output: completeRequest(asked, asked.devices, args.matrix) };
+  return { kind: 'plan', output: await completeParallel(asked, asked.devices, args) };
+}
+
+/** With the best layout in place of the one asked for, and with what sits where. */
+async function completeParallel(
+  asked: ResolvedArguments,
+  devices: NonNullable<ResolvedArguments['devices']>,
+  { autoParallel, placement, matrix }: PlanArguments,
+): Promise<PlanOutput> {
+  const { chooseLayout, placementPlan } = await import('./plan-parallel.ts');
+  const plan = (request: PlanRequest) => planVllm(request, vllmRegistry());
+  const { request, count } = devices;
+  const { given } = asked;
+  const choice =
+    autoParallel === undefined
+      ? undefined
+      : chooseLayout({ request, count, given, goal: autoParallel, flags: plannedFlags(), plan });
+  const chosen = choice ?? { request, given };
+  const output = completeRequest({ ...asked, given: chosen.given }, { request: chosen.request, count }, matrix);
+  if (choice) output.result.layouts = choice.layouts;
+  if (placement) output.result.placement = placementPlan(chosen.request, plan, architectureOf);
+  return output;
 }
 
 /** Whether llama.cpp plans: asked for, started by an existing line, or the only engine with such a file, mix or option. */

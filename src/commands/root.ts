@@ -8,6 +8,7 @@ import { makeCommand, parseCommand } from './command.ts';
 const commands: readonly (readonly [name: string, description: string])[] = [
   ['plan', 'Does this model fit on this hardware, and with which flags?'],
   ['simulate', 'What happens to the KV cache under a workload, block by block?'],
+  ['compare', 'Models, GPUs, schemes, layouts and engines side by side, with price and speed'],
   ['quantize', 'Which quantization schemes fit, and what do they cost in quality?'],
   ['list', 'What ships: models, gpus, engines, quantizations'],
   ['show', 'One preset as YAML with its sources, or the tensors of a model'],
@@ -24,6 +25,7 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
       'vram plan -m Qwen/Qwen3-32B-FP8 -g "2x l40s" --context 16k --concurrency 8',
       'vram plan -g a10g --from-command "vllm serve Qwen/Qwen3-8B --enforce-eager"',
       'vram simulate -m llama-3.1-8b -g l4 --workload sharegpt --rate 2/s',
+      'vram compare -m llama-3.1-8b,qwen3-8b -g rtx4090,l40s -q none,fp8,awq',
       'vram list gpus',
     ],
     io,

@@ -1,6 +1,6 @@
 // Writes a file whole or not at all: to a neighbour first, then renamed over the target. What a link points to is written, not the
 // link; a device or a pipe is written as it is, since a rename would put a file in its place.
-import { realpathSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { closeSync, openSync, realpathSync, renameSync, rmSync, statSync, writeFileSync, writeSync } from 'node:fs';
 
 export function writeWhole(file: string, text: string): void {
   const { path, temporary } = writeTarget(file);
@@ -15,6 +15,26 @@ export function writeWhole(file: string, text: string): void {
     rmSync(temporary, { force: true });
     throw error;
   }
+}
+
+/** A file that is written piece by piece, and there whole once it is closed. */
+export function openWhole(file: string): { write(text: string): void; close(): void; abandon(): void } {
+  const { path, temporary } = writeTarget(file);
+  const descriptor = openSync(temporary ?? path, temporary === undefined ? 'w' : 'wx');
+  return {
+    write(text) {
+      const bytes = Buffer.from(text);
+      for (let at = 0; at < bytes.length; ) at += writeSync(descriptor, bytes, at);
+    },
+    close() {
+      closeSync(descriptor);
+      if (temporary !== undefined) renameSync(temporary, path);
+    },
+    abandon() {
+      closeSync(descriptor);
+      if (temporary !== undefined) rmSync(temporary, { force: true });
+    },
+  };
 }
 
 /** Where to write what is to become `file`; without a temporary name it is written in place. */

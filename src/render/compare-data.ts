@@ -41,7 +41,7 @@ export function pageData(output: CompareOutput): PageData {
   };
 }
 
-/** "llama-3.1-70b, qwen2.5-72b on rtx4090, l40s". */
+/** "llama-3.1-70b, qwen2.5-72b on rtx4090, l40s", or "12 models on 30 kinds of GPU". */
 function titleOf({ result: { rows } }: CompareOutput): string {
   return `${several(
     rows.map(({ model }) => model),

@@ -105,11 +105,11 @@ function weightsReadBatch(architecture: Architecture, { kvCacheDtype, speculativ
 
 /** Every option but those that move with the memory of a GPU and that the rules do not read. */
 function optionsKey(
-  { spec, release, scheme, draft }: PlanRequest,
+  { spec, profile, scheme, draft }: PlanRequest,
   resolved: ResolvedOptions,
   readsBatch: boolean,
 ): string {
-  return `${identity(spec)}/${identity(scheme)}/${identity(draft?.spec)}/${release}/${optionsText(resolved, readsBatch)}`;
+  return `${identity(spec)}/${identity(scheme)}/${identity(draft?.spec)}/${profile.version}/${optionsText(resolved, readsBatch)}`;
 }
 
 /** Sweeps ask for the same options again and again: the last ones are compared before they are written out anew. */

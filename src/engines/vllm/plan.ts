@@ -30,6 +30,7 @@ export interface VllmPlanned {
   resolved: ResolvedOptions;
   architecture: Architecture;
   kv: KvPlan;
+  ranks: readonly Rank[];
   /** Where the figures of the cache come from; left out of `plan` likewise. */
   explainKv(): FigureExplanation[];
   /** The lines the engine is expected to print; left out of `plan` because sweeps do not read them. */
@@ -39,7 +40,17 @@ export interface VllmPlanned {
   diagnostics: Diagnostic[];
 }
 
-export function planVllm(request: PlanRequest, registry: readonly RegistryEntry[]): VllmPlanned {
+/** What a sweep over thousands of plans can do without. */
+export interface PlanDepth {
+  /** The leaves of every device's budget, in words. */
+  devices?: boolean;
+}
+
+export function planVllm(
+  request: PlanRequest,
+  registry: readonly RegistryEntry[],
+  { devices: withDevices = true }: PlanDepth = {},
+): VllmPlanned {
   const { spec, profile, options } = request;
   const architecture = architectureOf(spec);
   const defaults = resolveOptions({
@@ -58,7 +69,9 @@ export function planVllm(request: PlanRequest, registry: readonly RegistryEntry[
   const { workload, headroomBytes } = requirement(request, input, kv, ranks);
   const checks = { request, registry, defaults, weightsError, ranks, kv, resolved };
   const verdict = verdictOf(checks, headroomBytes, workload);
-  const devices = ranks.map((rank) => devicePlan(rank, kv, request, weightsError !== undefined));
+  const devices = withDevices
+    ? ranks.map((rank) => devicePlan(rank, kv, request, weightsError !== undefined))
+    : [];
   const kvCache = kvCachePlan(kv, Math.max(0, leastAvailable(loaded, options.kvCacheMemoryBytes)));
   const plan: Plan = {
     verdict,
@@ -82,7 +95,7 @@ export function planVllm(request: PlanRequest, registry: readonly RegistryEntry[
       ? [...specs.logLines, ...startupLog({ profile, resolved, ranks, kv, kvCache }), ...kv.logLines]
       : [];
   const diagnostics = [...defaults.diagnostics, ...replicaNote(resolved, architecture), ...kv.warnings.map(kvWarning)];
-  return { plan, resolved, architecture, kv, startupLog: log, explainKv: explain, sequencesAt, diagnostics };
+  return { plan, resolved, architecture, kv, ranks, startupLog: log, explainKv: explain, sequencesAt, diagnostics };
 }
 
 /** Weights and memory of every rank, stage by stage; ranks of one stage on one kind of GPU are alike unless experts divide unevenly. */

@@ -1,6 +1,8 @@
 // What `vram compare` answers: one row per combination, nested as `plan` has its figures, and the columns that name them. It knows
 // neither how rows come about nor how they are shown.
 import type { Envelope } from '../output.ts';
+import type { RowDiff } from './diff.ts';
+import type { ReleaseChange } from './rule-changes.ts';
 
 export const columnUnits = ['GiB', 'MiB', 'tokens', 'count', 'USD/h', 'USD/M', 'tokens/s', 's', '%'] as const;
 export type ColumnUnit = (typeof columnUnits)[number];
@@ -29,10 +31,22 @@ export interface CompareRow {
 }
 
 export interface CompareResult {
+  /** Combinations planned, those that fit, those that meet the filter. */
+  combinations: { planned: number; fitting: number; kept: number };
   columns: CompareColumn[];
+  /** In the order asked for, at most --top of them. */
   rows: CompareRow[];
   /** The rows that no other row beats in all of `columns`, by index. */
   pareto: { columns: string[]; rows: number[] } | null;
+  /** --group-by: the rows of each value, the best first. */
+  groups?: { column: string; values: { value: string | number | boolean | null; fitting: number; rows: number[] }[] };
+  /** --diff: against the first combination or a baseline file. */
+  diff?: { baseline: string; rows: RowDiff[]; releases: ReleaseDiff[] };
+}
+
+/** What an upgrade moves for one combination, and which rule moves it. */
+export interface ReleaseDiff extends ReleaseChange {
+  id: string;
 }
 
 export type CompareOutput = Envelope<'compare', Record<string, unknown>, CompareResult>;

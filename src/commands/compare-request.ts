@@ -1,0 +1,262 @@
+// From the words of a comparison to its rows: lists resolved, every combination planned, rows filtered, ordered, grouped, compared. Rows
+// that only pass through (CSV without an order) are written as they come; everything else is kept as cells.
+import { type Diagnostic, inputError } from '../diagnostics.ts';
+import type { Io } from '../io.ts';
+import { type Cells, cellOf, rowOf } from '../plan/compare/cells.ts';
+import { type Column, columns } from '../plan/compare/columns.ts';
+import { Baseline, baselineOf, type RowDiff } from '../plan/compare/diff.ts';
+import { parseFilter } from '../plan/compare/filter.ts';
+import { columnNamed } from '../plan/compare/names.ts';
+import { parseOrder, type RowOrder, TopRows, usualOrder } from '../plan/compare/order.ts';
+import type { CompareColumn, CompareOutput, CompareResult } from '../plan/compare/output.ts';
+import { ParetoFront, parsePareto } from '../plan/compare/pareto.ts';
+import { envelope } from '../plan/output.ts';
+import { csvHead } from '../render/compare-csv.ts';
+import { parseCount } from '../spec/count.ts';
+import type { CompareArguments } from './compare-arguments.ts';
+import { readBaseline } from './compare-baseline.ts';
+import type { CompareLine, CompareSetup } from './compare-evaluate.ts';
+import { type Chunk, runCompareJobs } from './compare-jobs.ts';
+import { counts, engineEntries, gpuEntries, modelRefs, schemesFor, words } from './compare-lists.ts';
+import { priceRules } from './compare-price.ts';
+import { releaseDiffs } from './compare-releases.ts';
+
+export interface CompareAsked {
+  setup: CompareSetup;
+  lines: CompareLine[];
+  input: Record<string, unknown>;
+  diagnostics: Diagnostic[];
+}
+
+/** Combinations that one command plans at most. */
+const mostCombinations = 5_000_000;
+
+export async function resolveCompare(args: CompareArguments, io: Io): Promise<CompareAsked> {
+  if (args.model === undefined) throw missing('model', 'llama-3.1-8b,qwen3-8b');
+  if (args.gpu === undefined) throw missing('gpu', 'rtx4090,l40s,h100-sxm, or all');
+  const models = await modelRefs(args.model, io);
+  const gpus = await gpuEntries(args.gpu, io);
+  const engines = engineEntries(args.engine);
+  const schemes = schemesFor(args.quantization);
+  const caches = args.kvCacheDtype === undefined ? [undefined] : words(args.kvCacheDtype, '--kv-cache-dtype');
+  const contexts = optionalCounts(args.context, '--context');
+  const concurrencies = optionalCounts(args.concurrency, '--concurrency');
+  const layouts = layoutsOf(args);
+  const lines: CompareLine[] = [];
+  for (const model of models)
+    for (const engine of engines)
+      for (const quantization of schemes.of(engine.id))
+        for (const kvCacheDtype of caches)
+          for (const layout of engine.id === 'vllm' ? layouts : llamaLayouts(layouts))
+            for (const context of contexts)
+              for (const concurrency of concurrencies)
+                lines.push({ model, engine, quantization, kvCacheDtype, ...layout, context, concurrency });
+  const total = lines.length * gpus.length;
+  if (total > mostCombinations)
+    throw inputError('VRAM708', `${total.toLocaleString('en-US')} combinations are too many`, {
+      hint: `at most ${mostCombinations.toLocaleString('en-US')}: name fewer models, GPUs, schemes or layouts`,
+    });
+  const { given, llama } = args;
+  const diagnostics = leftOut(engines, schemes);
+  const shared = { require: [], matrix: false, explain: false, given, llama };
+  return {
+    setup: { args: shared, gpus, prices: await priceRules(args, io, diagnostics), outputTokens: args.outputTokens },
+    lines,
+    input: {
+      models,
+      gpus: gpus.map(({ label }) => label),
+      engines: engines.map(({ label }) => label),
+      quantizations: schemes.all.map((id) => id ?? null),
+      kvCacheDtypes: caches.map((type) => type ?? null),
+      layouts,
+      contexts: contexts.map((value) => value ?? null),
+      concurrencies: concurrencies.map((value) => value ?? null),
+      outputTokens: args.outputTokens ?? null,
+      options: { ...given, ...llama },
+      filter: args.filter ?? null,
+      sort: args.sort ?? null,
+    },
+    diagnostics,
+  };
+}
+
+function missing(what: string, example: string): Error {
+  return inputError('VRAM709', `no ${what} is given`, {
+    hint: `add --${what}, e.g. --${what} ${example}`,
+    path: `--${what}`,
+  });
+}
+
+function optionalCounts(text: string | undefined, option: string): (number | undefined)[] {
+  return text === undefined ? [undefined] : words(text, option).map((word) => parseCount(word, option));
+}
+
+type Layout = Pick<CompareLine, 'tp' | 'pp' | 'dp'>;
+
+function layoutsOf({ tp, pp, dp }: CompareArguments): Layout[] {
+  const layouts: Layout[] = [];
+  for (const replicas of counts(dp, '--dp'))
+    for (const stages of counts(pp, '--pp'))
+      for (const size of counts(tp, '--tp')) layouts.push({ tp: size, pp: stages, dp: replicas });
+  return layouts;
+}
+
+/** llama.cpp knows how many GPUs it has, and nothing of layouts. */
+function llamaLayouts(layouts: readonly Layout[]): Layout[] {
+  const sizes = layouts.filter(({ dp }) => dp === 1).map(({ tp, pp }) => tp * pp);
+  return [...new Set(sizes)].map((tp) => ({ tp, pp: 1, dp: 1 }));
+}
+
+function leftOut(engines: ReturnType<typeof engineEntries>, schemes: ReturnType<typeof schemesFor>): Diagnostic[] {
+  return engines.flatMap(({ id, label }): Diagnostic[] => {
+    const own = new Set(schemes.of(id));
+    const without = schemes.all.filter((scheme) => !own.has(scheme));
+    if (without.length === 0) return [];
+    return [
+      {
+        severity: 'note',
+        code: 'VRAM710',
+        message: `left out with ${label}, which has no such checkpoints: ${without.join(', ')}`,
+        path: '--quantization',
+      },
+    ];
+  });
+}
+
+/** Rows as they come, written at once; only what is counted stays. */
+export async function streamCompare(
+  asked: CompareAsked,
+  args: CompareArguments,
+  io: Io,
+  write: (text: string) => Promise<void>,
+): Promise<CompareResult['combinations']> {
+  const combinations = { planned: 0, fitting: 0, kept: 0 };
+  await write(csvHead());
+  const take = async (chunk: Chunk): Promise<void> => {
+    count(combinations, chunk);
+    if (chunk.csv !== '') await write(chunk.csv);
+  };
+  await runCompareJobs({ ...asked, filter: args.filter, form: 'csv', io, take });
+  return combinations;
+}
+
+export async function compareRows(asked: CompareAsked, args: CompareArguments, io: Io): Promise<CompareOutput> {
+  const order = parseOrder(args.sort ?? usualOrder);
+  const front = args.pareto === undefined ? undefined : parsePareto(args.pareto);
+  const group = args.groupBy === undefined ? undefined : columnNamed(args.groupBy, '--group-by');
+  const keeper = new Keeper(args, order, front, group);
+  const combinations = { planned: 0, fitting: 0, kept: 0 };
+  let first: Cells | undefined;
+  const all: Cells[] = [];
+  const take = async (chunk: Chunk): Promise<void> => {
+    count(combinations, chunk);
+    first ??= chunk.rows[0];
+    if (args.diff !== undefined) all.push(...chunk.rows);
+    for (const cells of chunk.rows) keeper.add(cells);
+  };
+  if (args.filter !== undefined) parseFilter(args.filter);
+  await runCompareJobs({ ...asked, filter: args.filter, form: 'cells', io, take });
+  combinations.kept = keeper.seen;
+  const cells = keeper.rows();
+  const result: CompareResult = {
+    combinations,
+    columns: columns.map(toPlain),
+    rows: cells.map(rowOf),
+    pareto: front ? { columns: front.map(({ key }) => key), rows: keeper.frontOf(cells) } : null,
+    ...(group ? { groups: keeper.groups(cells, group) } : {}),
+    ...(args.diff === undefined ? {} : { diff: await diffOf(args, asked, cells, first, io) }),
+  };
+  return envelope('compare', asked.input, result, asked.diagnostics) as CompareOutput;
+}
+
+function toPlain({ key, title, unit, better, estimate, description }: Column): CompareColumn {
+  return { key, title, unit, better, estimate, description };
+}
+
+function count(into: CompareResult['combinations'], chunk: Chunk): void {
+  into.planned += chunk.planned;
+  into.fitting += chunk.fitting;
+}
+
+async function diffOf(
+  args: CompareArguments,
+  asked: CompareAsked,
+  cells: readonly Cells[],
+  first: Cells | undefined,
+  io: Io,
+): Promise<NonNullable<CompareResult['diff']>> {
+  const file = args.diff === true ? undefined : args.diff;
+  if (file === undefined) {
+    const base = first ? baselineOf(first) : undefined;
+    const { diffOf: difference } = await import('../plan/compare/diff.ts');
+    const rows: RowDiff[] = cells.map((row) => difference(row, base));
+    return {
+      baseline: first ? String(cellOf(first, 'id')) : '',
+      rows,
+      releases: await releaseDiffs(asked, io),
+    };
+  }
+  const baseline = new Baseline(readBaseline(file, io));
+  return { baseline: file, rows: cells.map((row) => baseline.diff(row)), releases: [] };
+}
+
+/** Keeps what is to be shown: all rows, the first of an order (of each group), or the front. */
+class Keeper {
+  private readonly tops = new Map<unknown, TopRows>();
+  private readonly counts = new Map<unknown, number>();
+  private readonly front: ParetoFront | undefined;
+  private readonly wholePage: boolean;
+  seen = 0;
+
+  constructor(
+    private readonly args: CompareArguments,
+    private readonly order: RowOrder,
+    by: readonly Column[] | undefined,
+    private readonly group: Column | undefined,
+  ) {
+    this.front = by ? new ParetoFront(by) : undefined;
+    // The page shows the front among all rows.
+    this.wholePage = args.format === 'html';
+  }
+
+  add(cells: Cells): void {
+    this.seen++;
+    this.front?.add(cells);
+    if (this.front && !this.wholePage) return;
+    const value = this.group ? cellOf(cells, this.group.key) : null;
+    if (cellOf(cells, 'fits') === true) this.counts.set(value, (this.counts.get(value) ?? 0) + 1);
+    let top = this.tops.get(value);
+    if (!top) {
+      top = new TopRows(this.order, this.args.top ?? (this.group ? 3 : Number.POSITIVE_INFINITY));
+      this.tops.set(value, top);
+    }
+    top.add(cells);
+  }
+
+  rows(): Cells[] {
+    if (this.front && !this.wholePage) {
+      const rows = [...this.front.rows()].sort(this.order);
+      return this.args.top === undefined ? rows : rows.slice(0, this.args.top);
+    }
+    const lists = [...this.tops.values()].map((top) => top.rows());
+    if (this.group) lists.sort((a, b) => this.order(a[0]!, b[0]!));
+    return lists.flat();
+  }
+
+  frontOf(rows: readonly Cells[]): number[] {
+    const front = new Set(this.front?.rows());
+    return rows.flatMap((row, at) => (front.has(row) ? [at] : []));
+  }
+
+  groups(rows: readonly Cells[], group: Column): NonNullable<CompareResult['groups']> {
+    const values = [...new Set(rows.map((row) => cellOf(row, group.key)))];
+    return {
+      column: group.key,
+      values: values.map((value) => ({
+        value,
+        fitting: this.counts.get(value) ?? 0,
+        rows: rows.flatMap((row, at) => (cellOf(row, group.key) === value ? [at] : [])),
+      })),
+    };
+  }
+}

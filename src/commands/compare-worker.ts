@@ -1,0 +1,31 @@
+// A thread that plans lines of a comparison: gets the lists once and then one job after the other, answers with its rows.
+import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
+import type { Io } from '../io.ts';
+import { chunkPlanner, type WorkerAnswer, type WorkerJob, type WorkerSetup } from './compare-jobs.ts';
+
+const silent: Omit<Io, 'env'> = {
+  out: () => undefined,
+  err: () => undefined,
+  columns: 80,
+  colour: false,
+  errColour: false,
+  errIsTerminal: false,
+  cwd: '',
+};
+
+if (parentPort) serve(parentPort, workerData as WorkerSetup);
+
+function serve(port: MessagePort, given: WorkerSetup): void {
+  const planChunk = chunkPlanner(given, { ...silent, env: given.env });
+  const answer = async ({ index, lines }: WorkerJob): Promise<WorkerAnswer> => {
+    try {
+      return { index, chunk: await planChunk(lines) };
+    } catch (error) {
+      return { index, fault: error instanceof Error ? (error.stack ?? error.message) : String(error) };
+    }
+  };
+  let before: Promise<unknown> = Promise.resolve();
+  port.on('message', (job: WorkerJob) => {
+    before = before.then(async () => port.postMessage(await answer(job)));
+  });
+}

@@ -1,0 +1,81 @@
+// `--filter "<expr>"`: conditions over the columns of a row, such as fits and cost<2 and gpu~="h100.*". The language is filtrex'; what a
+// row does not have (no price known, no speed) makes a comparison with it false instead of an error.
+import { compileExpression } from 'filtrex';
+import { inputError } from '../../diagnostics.ts';
+import { type Cells, placeOf } from './cells.ts';
+import { columnCalled, columnNamed } from './names.ts';
+
+export type RowFilter = (cells: Cells) => boolean;
+
+/** Throws InputError VRAM702 (cannot be read) or VRAM701 (no such column). */
+export function parseFilter(text: string, option = '--filter'): RowFilter {
+  const words = plain(text);
+  checkNames(words, option);
+  let run: (row: object) => unknown;
+  try {
+    run = compileExpression(words, {
+      constants: { true: true, false: false },
+      customProp: (name: string, _get: unknown, row: unknown) => columnValue(row as Cells, name),
+    });
+  } catch (error) {
+    throw inputError('VRAM702', `cannot read the filter ${JSON.stringify(text)}: ${firstLine(error)}`, {
+      hint: `e.g. ${option} 'fits and cost < 2 and gpu in ("l40s", "h100-sxm")'`,
+      path: option,
+    });
+  }
+  return (cells) => run(cells as unknown as object) === true;
+}
+
+/** What people write out of habit: && || ! = and words in single quotes. */
+function plain(text: string): string {
+  return text
+    .replace(/'([^'"]*)'/g, '"$1"')
+    .split(/("[^"]*")/)
+    .map((part) =>
+      part.startsWith('"')
+        ? part
+        : part
+            .replaceAll('&&', ' and ')
+            .replaceAll('||', ' or ')
+            .replace(/!(?![=])/g, ' not ')
+            .replace(/(?<![=<>!~])=(?![=~])/g, '=='),
+    )
+    .join('');
+}
+
+const operators = new Set(['and', 'or', 'not', 'in', 'mod', 'if', 'then', 'else', 'of', 'true', 'false']);
+const functions = new Set(['abs', 'ceil', 'floor', 'log', 'log2', 'log10', 'max', 'min', 'round', 'sqrt', 'exists']);
+
+function checkNames(words: string, option: string): void {
+  const unquoted = words.replace(/"[^"]*"/g, '');
+  for (const [name] of unquoted.matchAll(/[A-Za-z_][\w.]*/g))
+    if (!operators.has(name) && !functions.has(name)) columnNamed(name, option);
+}
+
+/** Nothing is a number that every comparison is false with, an empty text, or false. */
+function columnValue(cells: Cells, name: string): unknown {
+  const column = columnCalled(name);
+  const value = column ? cells[placeOf(column.key)] : null;
+  if (value !== null && value !== undefined) return value;
+  return column && texts.has(column.key) ? '' : column && flags.has(column.key) ? false : Number.NaN;
+}
+
+const texts: ReadonlySet<string> = new Set([
+  'id',
+  'model',
+  'gpu',
+  'engine',
+  'quantization',
+  'kvCacheDtype',
+  'speed.decodeBound',
+  'speed.prefillBound',
+  'quality.relation',
+  'quality.metric',
+  'verdict.reason',
+]);
+const flags: ReadonlySet<string> = new Set(['fits', 'verdict.fits', 'workload.fits']);
+
+function firstLine(error: unknown): string {
+  const lines = (error instanceof Error ? error.message : String(error)).split('\n');
+  return lines.slice(0, 3).join(' ').replace(/\s+/g, ' ').slice(0, 160);
+}

@@ -1,0 +1,235 @@
+// The answer of `vram compare` for a person, in 80 columns: what all rows have in common above, one line a row below, as many columns as
+// the width takes, and what does not fit with its reason. It formats and computes nothing.
+import { thousands } from '../numbers.ts';
+import { columns as allColumns } from '../plan/compare/columns.ts';
+import type { CompareOutput, CompareRow } from '../plan/compare/output.ts';
+import { cellText, valueAt } from './compare-cells.ts';
+import { diffParts } from './compare-diff.ts';
+import { grid } from './grid.ts';
+import { type Paint, paintFor } from './paint.ts';
+import type { TableStyle } from './table.ts';
+import { visible, wrap } from './text.ts';
+
+export interface CompareTableOptions {
+  style: TableStyle;
+  /** Keys of the columns asked for; else as many as the width takes. */
+  columns?: readonly string[] | undefined;
+  explain: boolean;
+}
+
+/** What names a row, in reading order. */
+const naming = [
+  'model',
+  'gpu',
+  'gpus',
+  'engine',
+  'quantization',
+  'kvCacheDtype',
+  'parallel.tp',
+  'parallel.pp',
+  'parallel.dp',
+  'workload.context',
+  'workload.concurrency',
+];
+/** What is told of a row, the most wanted first. */
+const telling = [
+  'kvCache.tokens',
+  'workload.maxConcurrencyAtContext',
+  'price.perMillionOutputTokens',
+  'speed.decodeTokensPerSecond',
+  'weights.loadedBytes',
+  'price.perHour',
+  'kvCache.bytes',
+  'speed.prefillTokensPerSecond',
+  'quality.relativeLoss',
+  'verdict.headroomBytes',
+  'speed.decodeBound',
+];
+/** As they stand in the table. */
+const order = [
+  'weights.loadedBytes',
+  'kvCache.bytes',
+  'kvCache.tokens',
+  'workload.maxConcurrencyAtContext',
+  'verdict.headroomBytes',
+  'price.perHour',
+  'price.perMillionOutputTokens',
+  'speed.decodeTokensPerSecond',
+  'speed.decodeBound',
+  'speed.prefillTokensPerSecond',
+  'quality.relativeLoss',
+];
+/** Rows that do not fit, at most, with their reasons. */
+const mostRefused = 10;
+/** Rows that fit, at most, where --top does not say. */
+const usualRows = 25;
+
+export function compareTable(output: CompareOutput, { style, columns, explain }: CompareTableOptions): string {
+  const paint = paintFor(style.colour);
+  const width = style.columns;
+  const { rows, diff, groups } = output.result;
+  const fitting = rows.filter((row) => row.fits);
+  const shared = naming.filter((key) => rows.length > 1 && isShared(rows, key));
+  const parts = [
+    heading(output, shared, paint, Math.min(width, 80)),
+    ...(groups
+      ? groupBlocks(output, shared, columns, paint, width)
+      : [fittingBlock(output, fitting, shared, columns, paint, width)]),
+    diff ? diffParts(output, paint, Math.min(width, 80)) : '',
+    groups ? '' : refusedBlock(rows, shared, paint, Math.min(width, 80)),
+    explain ? explained(paint, Math.min(width, 80)) : legend(output, Math.min(width, 80)),
+  ];
+  return `${parts.filter(Boolean).join('\n\n')}\n`;
+}
+
+function isShared(rows: readonly CompareRow[], key: string): boolean {
+  const first = valueAt(rows[0]!, key);
+  return rows.every((row) => valueAt(row, key) === first);
+}
+
+function heading({ result }: CompareOutput, shared: readonly string[], paint: Paint, width: number): string {
+  const { combinations, rows } = result;
+  const counted = `${thousands(combinations.planned)} ${combinations.planned === 1 ? 'combination' : 'combinations'}, ${thousands(combinations.fitting)} fit`;
+  const said = rows.length > 0 ? shared.map((key) => sharedText(key, valueAt(rows[0]!, key))).filter(Boolean) : [];
+  return [paint.bold(counted), said.length > 0 ? wrap(`all: ${said.join(', ')}`, width) : '']
+    .filter(Boolean)
+    .join('\n');
+}
+
+function sharedText(key: string, value: unknown): string {
+  const text = cellText({ key, unit: 'count' }, value);
+  switch (key) {
+    case 'gpus':
+      return value === 1 ? 'one GPU' : `${text} GPUs`;
+    case 'parallel.tp':
+    case 'parallel.pp':
+    case 'parallel.dp':
+      return value === 1 ? '' : `${key.slice(9)} ${text}`;
+    case 'workload.context':
+      return value === null ? '' : `${text} tokens a sequence`;
+    case 'workload.concurrency':
+      return value === null ? '' : `${text} at once`;
+    case 'kvCacheDtype':
+      return `KV cache ${text}`;
+    case 'quantization':
+      return value === 'none' ? 'weights as published' : `weights ${text}`;
+    default:
+      return text;
+  }
+}
+
+function fittingBlock(
+  output: CompareOutput,
+  fitting: readonly CompareRow[],
+  shared: readonly string[],
+  asked: readonly string[] | undefined,
+  paint: Paint,
+  width: number,
+): string {
+  if (fitting.length === 0) return paint.bad('NOTHING FITS');
+  const shown = fitting.slice(0, usualRows);
+  const more = fitting.length - shown.length;
+  const title = output.result.pareto
+    ? `Pareto front of ${output.result.pareto.columns.join(' and ')}`
+    : more > 0
+      ? `Fits, the first ${shown.length} of ${thousands(fitting.length)}`
+      : 'Fits';
+  const rest =
+    more > 0 ? `\n${paint.dim(`${thousands(more)} more: --filter, --sort, --top, --format csv or html`)}` : '';
+  return `${paint.good(title)}\n${rowsGrid(shown, shared, asked, width)}${rest}`;
+}
+
+function groupBlocks(
+  { result }: CompareOutput,
+  shared: readonly string[],
+  asked: readonly string[] | undefined,
+  paint: Paint,
+  width: number,
+): string[] {
+  const { groups, rows } = result;
+  return groups!.values.map(({ value, fitting, rows: own }) => {
+    const fits = own.map((at) => rows[at]!).filter((row) => row.fits);
+    const title = `${paint.bold(cellText({ key: groups!.column, unit: null }, value))}  ${thousands(fitting)} fit`;
+    if (fits.length === 0)
+      return `${title}${own[0] === undefined ? '' : `: ${visible(String(rows[own[0]]!.verdict.reason ?? ''))}`}`;
+    return `${title}\n${rowsGrid(fits, [...shared, groups!.column], asked, width)}`;
+  });
+}
+
+function rowsGrid(
+  rows: readonly CompareRow[],
+  shared: readonly string[],
+  asked: readonly string[] | undefined,
+  width: number,
+): string {
+  const keys = asked ?? columnsFor(rows, shared, width);
+  const shown = keys.map((key) => allColumns.find((column) => column.key === key)!);
+  const cells = rows.map((row) => shown.map((column) => cellText(column, valueAt(row, column.key))));
+  const align = shown.map(({ unit, key }) =>
+    unit === null && !/Bytes/.test(key) ? ('left' as const) : ('right' as const),
+  );
+  return grid(
+    shown.map(({ short }) => short),
+    align,
+    cells,
+  );
+}
+
+/** Naming columns that differ, then as many of the others as there is room for. */
+function columnsFor(rows: readonly CompareRow[], shared: readonly string[], width: number): string[] {
+  const names = naming.filter((key) => !shared.includes(key) && !(key === 'gpus' && redundant(rows)));
+  let left = width - names.reduce((sum, key) => sum + widthOf(rows, key) + 2, 0);
+  const told = new Set<string>();
+  for (const key of telling) {
+    if (rows.every((row) => valueAt(row, key) === null)) continue;
+    const more = widthOf(rows, key) + 2;
+    if (more > left + 2) continue;
+    told.add(key);
+    left -= more;
+  }
+  return [...names, ...order.filter((key) => told.has(key))];
+}
+
+/** The layout says how many GPUs there are. */
+function redundant(rows: readonly CompareRow[]): boolean {
+  return rows.every((row) => row.gpus === valueAt(row, 'parallel.tp'));
+}
+
+function widthOf(rows: readonly CompareRow[], key: string): number {
+  const column = allColumns.find((one) => one.key === key)!;
+  return Math.max(column.short.length, ...rows.map((row) => cellText(column, valueAt(row, key)).length));
+}
+
+function refusedBlock(rows: readonly CompareRow[], shared: readonly string[], paint: Paint, width: number): string {
+  const refused = rows.filter((row) => !row.fits);
+  if (refused.length === 0) return '';
+  const names = naming.filter((key) => !shared.includes(key) && !/workload|gpus/.test(key));
+  const lines = refused.slice(0, mostRefused).map((row) => {
+    const words = names.map((key) => nameText(key, valueAt(row, key))).filter(Boolean);
+    return wrap(`${words.join(' ')}: ${visible(row.verdict.reason ?? 'it does not fit')}`, width, 2);
+  });
+  const more = refused.length - lines.length;
+  if (more > 0) lines.push(paint.dim(`${thousands(more)} more`));
+  return `${paint.bad('Does not fit')}\n${lines.join('\n')}`;
+}
+
+function nameText(key: string, value: unknown): string {
+  const text = cellText({ key, unit: 'count' }, value);
+  return key.startsWith('parallel.') ? (value === 1 ? '' : `${key.slice(9)} ${text}`) : text;
+}
+
+function legend({ result }: CompareOutput, width: number): string {
+  if (!result.rows.some((row) => row.fits)) return '';
+  return wrap(
+    'weights, KV: GiB of the fullest and the tightest GPU. seqs: sequences at this context. $/M: USD a million output tokens under this load; dec/s, pre/s: tokens a second (estimates by roofline). loss: published, against 16 bit. Sources: --explain.',
+    width,
+  );
+}
+
+function explained(paint: Paint, width: number): string {
+  const lines = allColumns.map(
+    ({ key, title, description, estimate }) =>
+      `${paint.bold(key)}\n  ${wrap(`${title}: ${description}${estimate ? ' (estimate)' : ''}`, width - 2, 2)}`,
+  );
+  return lines.join('\n');
+}
