@@ -42,7 +42,11 @@ export async function renderPlan(
 ): Promise<string> {
   switch (format) {
     case 'table':
-      return planTable(output, style) + (explain ? `\n${explainTable(output, style)}` : '');
+      return (
+        planTable(output, style) +
+        (await parallelText(output, style)) +
+        (explain ? `\n${explainTable(output, style)}` : '')
+      );
     case 'json':
     case 'yaml':
       return dataText(format, output);
@@ -71,4 +75,12 @@ export async function renderPlan(
     case 'svg':
       return (await import('../render/chart.ts')).planSvg(output);
   }
+}
+
+async function parallelText({ result }: PlanOutput, style: TableStyle): Promise<string> {
+  const { layouts, placement } = result;
+  if (!layouts && !placement) return '';
+  const { layoutsText, placementText } = await import('./plan-parallel.ts');
+  const parts = [layouts ? layoutsText(layouts, style) : '', placement ? placementText(placement, style) : ''];
+  return parts.map((part) => (part ? `\n${part}` : '')).join('');
 }

@@ -91,6 +91,8 @@ function planCommand(io: Io): Command {
     .option('--env <name=value>', 'variable of the service, with --engine ollama (repeatable)', collect)
     .option('--require <expr>', 'assertion over the result, e.g. kvCache.maxConcurrency>=4 (repeatable)', collect)
     .option('--matrix', 'which contexts x concurrencies fit')
+    .option('--auto-parallel [goal]', 'plan every layout of the GPUs; best by capacity, latency or communication')
+    .option('--placement', 'which layers, heads, rows and experts sit on which GPU')
     .option('--explain', 'formula, source and confidence of every figure')
     .option('--assume-architecture <family>', 'plan an unknown architecture as this family (estimated)')
     .option(
@@ -105,9 +107,15 @@ function planCommand(io: Io): Command {
 }
 
 function readArguments(command: Command): PlanArguments {
-  const { concurrency } = command.opts<{ concurrency?: string }>();
+  const { concurrency, autoParallel, placement } = command.opts<{
+    concurrency?: string;
+    autoParallel?: string | true;
+    placement?: boolean;
+  }>();
   return {
     ...readPlanArguments(command),
+    ...(autoParallel === undefined ? {} : { autoParallel }),
+    placement: placement === true,
     llama: readLlamaOptions(command),
     env: command.opts<{ env?: string[] }>().env ?? [],
     concurrency: concurrency === undefined ? undefined : parseCount(concurrency, '--concurrency'),

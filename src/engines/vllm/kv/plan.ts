@@ -129,7 +129,9 @@ function tokensLine(
 
 function contextParallelError(rules: KvProfile, input: KvPlanInput, groups: readonly KvGroup[]): string | undefined {
   if ((input.decodeContextParallelSize ?? 1) === 1) return undefined;
-  const hasWindow = groups.some((group) => group.specs.some(({ kind }) => /^(?:window|window-mla|chunked)$/.test(kind)));
+  const hasWindow = groups.some((group) =>
+    group.specs.some(({ kind }) => /^(?:window|window-mla|chunked)$/.test(kind)),
+  );
   if (hasWindow) return 'AssertionError: DCP not support sliding window.';
   if (groups.length > 1 && rules['kv.contextParallelGroups'] === 'one') {
     return 'AssertionError: DCP not support hybrid attn now.';

@@ -56,7 +56,11 @@ function confidenceOf({ draft, options }: WeightsInput): RankWeights['confidence
   return options.cpuOffloadBytes || draft ? 'derived' : 'exact';
 }
 
-/** The rank's tensors with the drafter's, without those that stay in host memory. */
+/** The rank's tensors with the drafter's, without those that stay in host memory: what `tensorBytes` sums up. */
+export function deviceTensors(input: WeightsInput): DeviceTensor[] {
+  return onDevice(input).filter((tensor) => !tensor.loaderState);
+}
+
 function onDevice(input: WeightsInput): DeviceTensor[] {
   const tensors = rankTensors(input);
   const draft = draftInput(input, modulePlan(input));
@@ -145,7 +149,8 @@ function isLaidOut(module: Module, context: Parameters<typeof isQuantized>[1]): 
 
 function place(module: Module, quantized: boolean, layout: LayoutContext, tp: number): DeviceTensor[] {
   if (module.kind === 'plain') {
-    return [{ name: module.name, bytes: module.elements * module.elementBytes, part: module.part, ...layerOf(module) }];
+    const { name, part, whole } = module;
+    return [{ name, bytes: module.elements * module.elementBytes, part, whole, ...layerOf(module) }];
   }
   if (quantized && module.kind === 'linear') checkLinear(module, layout, tp);
   const format = quantized ? layout.scheme.format : 'none';
@@ -157,6 +162,7 @@ function place(module: Module, quantized: boolean, layout: LayoutContext, tp: nu
     name: `${module.name}.${suffix}`,
     bytes,
     part: module.part,
+    whole: module.kind === 'linear' && module.parallel === 'replicated',
     ...layerOf(module),
     ...(kept ? { loaderState: true } : {}),
   }));

@@ -227,6 +227,7 @@ function plain(group: TensorGroup, layer: number | undefined, plan: ModulePlan):
     role: group.role,
     elements: rows * columns * rest,
     elementBytes: group.dtype ? elementSizes[group.dtype] : plan.dtypeBytes,
+    whole: rows === (group.shape[0] ?? 1) && columns === (group.shape.length > 1 ? group.shape[1] : 1),
     ...(layer === undefined ? {} : { layer }),
   };
 }

@@ -38,6 +38,8 @@ export interface DeviceTensor {
   part: string;
   /** Decoder layer it belongs to. */
   layer?: number;
+  /** Every tensor-parallel rank of the stage holds all of it. */
+  whole?: boolean;
   /** Made while the checkpoint is read and kept by the loader's own objects: printed, but not a tensor of the model. */
   loaderState?: boolean;
 }
@@ -98,6 +100,8 @@ export interface PlainModule {
   role: TensorRole;
   elements: number;
   elementBytes: number;
+  /** Every tensor-parallel rank holds all of it. */
+  whole: boolean;
   layer?: number;
 }
 
