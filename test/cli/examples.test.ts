@@ -124,6 +124,16 @@ describe.concurrent('examples', () => {
     expect(layers[1]).toBeGreaterThan(20);
   });
 
+  it('deployments.sh says which run on a card and how much they hold', async () => {
+    const names = 'llama-2-7b-chat-awq qwen3-4b themisdb-rtx4090-13b-original';
+    const ran = await asUser(`examples/deployments.sh l4 ${names}`);
+    expect(ran.code).toBe(0);
+    const [awq, small, original] = ran.out.trim().split('\n');
+    expect(awq).toMatch(/^llama-2-7b-chat-awq: \d of 6 x 4096 tokens$/);
+    expect(small).toMatch(/^qwen3-4b: \d of 6 x 32768 tokens$/);
+    expect(original).toMatch(/^themisdb-rtx4090-13b-original: the weights alone need 24\.\d\d GiB of GPU 0$/);
+  });
+
   it('recipe.sh prints the line of llama-quantize and whether Q4_K_M fits', async () => {
     const ran = await asUser('examples/recipe.sh qwen3-8b rtx4060');
     expect(ran.code).toBe(0);
@@ -135,6 +145,7 @@ describe.concurrent('examples', () => {
     const known = [
       'capacity-check.yml',
       'compare-releases.sh',
+      'deployments.sh',
       'highest-rate.sh',
       'how-many-layers.sh',
       'my-gpu.yaml',

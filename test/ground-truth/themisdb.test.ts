@@ -115,6 +115,7 @@ describe('the 13 cases', () => {
     const { code, result } = await plan('-m llama-2-70b -g rtx4090 --concurrency 4');
     expect(code).toBe(1);
     expect(result.verdict.reason).toMatch(/^the weights alone need 128\.\d\d GiB of GPU 0$/);
+    expect(result.suggestions.map(({ change }) => change)).toContainEqual(expect.stringMatching(/^8 x NVIDIA/));
     const eight = await plan('-m llama-2-70b -g "8x rtx4090" --tp 8 --context 4096 --concurrency 4');
     expect(eight.code).toBe(0);
   });
@@ -283,7 +284,7 @@ describe('the 13 cases', () => {
     const schemes = 'fp16,bf16,w8a8,q8_0,q4_k_m,q3_k_m';
     const { rows } = await quantize(`-m llama-2-7b -g rtx4090 --scheme ${schemes}`);
     const of = (scheme: string) => rows.find((row) => row.scheme === scheme)!;
-    expect(of('fp16').storage.bytes).toBe(of('bf16').storage.bytes);
+    expect(of('fp16').weightBytesPerGpu).toBe(of('bf16').weightBytesPerGpu);
     // The original: 3 bits save 0.9125 of FP32. Plain 3 bits would save 0.90625, Q3_K_M has 3.9.
     expect(1 - 3 / 32).toBe(0.90625);
     expect(1 - of('q3_k_m').bitsPerWeight / 32).toBeCloseTo(0.878, 2);
