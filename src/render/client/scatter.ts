@@ -130,15 +130,16 @@ function optionOf(shown: Shown): EChartsCoreOption {
         lineStyle: { color: ink, width: 1.5, opacity: 0.8 },
         data: points(frontRows).sort((a, b) => a[0] - b[0]),
       },
-      ring(points(frontRows), 12, ink, 1.5),
-      ring(marked !== null && drawn.has(marked) ? points([marked]) : [], 20, dark ? '#ffd84d' : '#c28a00', 3),
+      // Above the other points, so that the pointer finds the front first.
+      ring(points(frontRows), 12, ink, 1.5, false),
+      ring(marked !== null && drawn.has(marked) ? points([marked]) : [], 20, dark ? '#ffd84d' : '#c28a00', 3, true),
     ],
   };
 }
 
-function ring(data: Point[], symbolSize: number, colour: string, borderWidth: number): object {
+function ring(data: Point[], symbolSize: number, colour: string, borderWidth: number, silent: boolean): object {
   const itemStyle = { color: 'transparent', borderColor: colour, borderWidth };
-  return { type: 'scatter', symbol: 'circle', silent: true, z: 4, symbolSize, itemStyle, data };
+  return { type: 'scatter', symbol: 'circle', silent, z: 4, symbolSize, itemStyle, data };
 }
 
 function axis(column: PageColumn, log: boolean, dark: boolean, more: object): object {
