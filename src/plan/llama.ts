@@ -9,6 +9,7 @@ import { gib } from '../numbers.ts';
 import type { LlamaOptions } from '../spec/llama-options.ts';
 import { suggestLlama } from './llama-ways-out.ts';
 import { envelope, type PlanInputEcho, type PlanOutput } from './output.ts';
+import { suggestSplit } from './unequal/llama.ts';
 
 export interface CompleteLlamaInput {
   request: LlamaRequest;
@@ -38,6 +39,7 @@ export function completeLlama(input: CompleteLlamaInput): PlanOutput {
     flags: emitted.flags,
   });
   if (!plan.verdict.fits || plan.workload?.fits === false) plan.suggestions = suggestLlama(request, planned);
+  plan.suggestions.unshift(...suggestSplit(request, planned));
   const diagnostics = [
     ...input.diagnostics,
     ...planned.diagnostics,

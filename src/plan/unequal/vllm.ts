@@ -8,6 +8,7 @@ import { smallGib, thousands } from '../../numbers.ts';
 import type { GpuSpec } from '../../spec/gpu.ts';
 import type { PlanRequest } from '../request.ts';
 import type { Suggestion } from '../types.ts';
+import { isUnequal } from './is-unequal.ts';
 import { bestShares, proportional, type Worth } from './shares.ts';
 
 export interface UnequalInput {
@@ -23,10 +24,6 @@ export interface UnequalWay {
 }
 
 const variable = 'VLLM_PP_LAYER_PARTITION';
-
-export function isUnequal(gpus: readonly GpuSpec[]): boolean {
-  return gpus.some(({ id, cudaTotalBytes }) => id !== gpus[0]!.id || cudaTotalBytes !== gpus[0]!.cudaTotalBytes);
-}
 
 /** The cut of the pipeline that holds the most tokens, where it holds more than what was asked for. */
 export function unequalWay(input: UnequalInput): UnequalWay | undefined {

@@ -7,8 +7,9 @@ import { resolveEngineRef } from '../../../src/load/engine.ts';
 import { vllmRegistry } from '../../../src/load/flags.ts';
 import { findPreset, loadPreset } from '../../../src/load/presets.ts';
 import type { PlanRequest } from '../../../src/plan/request.ts';
+import { isUnequal } from '../../../src/plan/unequal/is-unequal.ts';
 import { allDeals, bestShares, proportional } from '../../../src/plan/unequal/shares.ts';
-import { isUnequal, solvePartition, tensorParallelNote, unequalWay } from '../../../src/plan/unequal/vllm.ts';
+import { solvePartition, tensorParallelNote, unequalWay } from '../../../src/plan/unequal/vllm.ts';
 import { defaultParallel, type EngineOptions } from '../../../src/spec/options.ts';
 
 const engine = resolveEngineRef('vllm');
