@@ -80,7 +80,7 @@ describe('the front', () => {
         const data: PageData = {
           title: '',
           columns: [x, y],
-          names: rows.map(String),
+          names: rows.map((_, i) => `row ${i}`),
           states: rows.map(({ fits }) => (fits ? 'fits' : 'no')),
           reasons: rows.map(() => null),
           axes: null,
