@@ -21,9 +21,10 @@ const alwaysShown = new Set(['model', 'gpu', 'gpus', 'engine', 'quantization', '
 const firstX = ['price.perHour', 'price.perMillionOutputTokens', 'gpus'];
 const firstY = ['workload.maxConcurrencyAtContext', 'kvCache.maxConcurrency', 'kvCache.tokens'];
 
-export function pageData(output: CompareOutput): PageData {
+/** `wanted`: keys of the columns that the table shows at first. */
+export function pageData(output: CompareOutput, wanted?: readonly string[]): PageData {
   const { columns: asked, rows, pareto } = output.result;
-  const columns = asked.map((column) => pageColumn(column, rows));
+  const columns = asked.map((column) => pageColumn(column, rows, wanted));
   const onFront = new Set(pareto?.rows);
   const known = columns.some(({ key }) => key === 'pareto');
   if (pareto && !known) {
@@ -89,7 +90,7 @@ function stateOf({ verdict, workload }: CompareRow): RowState {
   return own(workload, 'fits') === false ? 'starts' : 'fits';
 }
 
-function pageColumn(column: CompareColumn, rows: readonly CompareRow[]): PageColumn {
+function pageColumn(column: CompareColumn, rows: readonly CompareRow[], wanted?: readonly string[]): PageColumn {
   const { key, title, unit, better, estimate, description } = column;
   const path = key.split('.');
   const values = rows.map((row) => toValue(path.reduce<unknown>((at, part) => own(at, part), row)));
@@ -103,7 +104,7 @@ function pageColumn(column: CompareColumn, rows: readonly CompareRow[]): PageCol
     estimate,
     kind: figures ? 'number' : few ? 'choice' : 'text',
     scale: scaleOf(column),
-    shown: isShown(key, present, rows.length),
+    shown: wanted ? wanted.includes(key) : isShown(key, present, rows.length),
     values,
   };
 }

@@ -7,10 +7,11 @@ import { assert } from '../assert.ts';
 import type { CompareOutput } from '../plan/compare/output.ts';
 import { pageData } from './compare-data.ts';
 import { items, section } from './html.ts';
-import { escapeXml, visible } from './text.ts';
+import { escapeXml } from './text.ts';
 
-export async function compareHtml(output: CompareOutput): Promise<string> {
-  const data = pageData(output);
+/** `columns`: keys of those that the table shows at first, instead of the usual ones. */
+export async function compareHtml(output: CompareOutput, columns?: readonly string[]): Promise<string> {
+  const data = pageData(output, columns);
   const script = clientFile('compare-client.js');
   const style = clientFile('compare-client.css');
   const policy = [
@@ -50,21 +51,27 @@ function scriptJson(data: unknown): string {
 /** What was asked, as far as it was said: one line per input. */
 function asked(input: Readonly<Record<string, unknown>>): string {
   const lines = Object.entries(input)
-    .map(([name, value]) => [name, inputText(value)] as const)
+    .map(([name, value]) => [wordsOf(name), inputText(value)] as const)
     .filter(([, text]) => text !== '')
     .map(([name, text]) => `<div><dt>${escapeXml(name)}</dt> <dd>${escapeXml(text)}</dd></div>`);
   return lines.length > 0 ? `<dl>${lines.join('')}</dl>` : '';
 }
 
+/** "outputTokens" -> "output tokens" */
+function wordsOf(name: string): string {
+  return name.replace(/(?<=[a-z])[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
+}
+
+/** A list by commas; of an object, its names and values: "tp 2 pp 1". */
 function inputText(value: unknown): string {
   if (value === null || value === undefined) return '';
   if (Array.isArray(value)) return value.map(inputText).filter(Boolean).join(', ');
-  if (typeof value !== 'object') return visible(String(value));
+  if (typeof value !== 'object') return String(value);
   return Object.entries(value)
     .map(([name, inner]) => [name, inputText(inner)] as const)
     .filter(([, text]) => text !== '')
     .map(([name, text]) => `${name} ${text}`)
-    .join(', ');
+    .join(' ');
 }
 
 function hashOf(text: string): string {

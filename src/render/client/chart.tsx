@@ -84,7 +84,7 @@ export function Chart(props: ChartProps) {
         {groups.map(({ name, colour }) => (
           <li key={name}>
             <span class="swatch" style={{ backgroundColor: colour }} />
-            {name === '' ? 'none' : name}
+            {name === '' ? 'no value' : name}
           </li>
         ))}
         {rows.some((row) => data.states[row] !== 'fits') && <li class="dim">hollow: does not fit</li>}

@@ -32,9 +32,15 @@ export function figureText(column: PageColumn, figure: number): string {
 }
 
 /** "price (USD/h, estimate)". */
-export function columnName({ title, unit, estimate }: PageColumn): string {
-  const notes = [unit === 'count' ? null : unit, estimate ? 'estimate' : null].filter(Boolean);
-  return notes.length > 0 ? `${title} (${notes.join(', ')})` : title;
+export function columnName(column: PageColumn): string {
+  const notes = columnNotes(column);
+  return notes === '' ? column.title : `${column.title} (${notes})`;
+}
+
+/** Unit and confidence, without what the title says itself. */
+export function columnNotes({ title, unit, estimate }: PageColumn): string {
+  const told = unit === null || unit === 'count' || title.toLowerCase().includes(unit);
+  return [told ? '' : unit, estimate ? 'estimate' : ''].filter(Boolean).join(', ');
 }
 
 export function thousands(value: number): string {

@@ -95,17 +95,20 @@ function Switch({ label, id, on, set, disabled = false }: SwitchProps) {
   );
 }
 
+const naturally = new Intl.Collator('en', { numeric: true }).compare;
+
 interface ColumnFilterProps {
   column: PageColumn;
   wish: Wish;
   setWish: (wish: Wish) => void;
 }
 
+/** Nothing for a column that is the same in every row. */
 function ColumnFilter({ column, wish, setWish }: ColumnFilterProps) {
   const { key, kind } = column;
+  if (new Set(column.values).size < 2) return null;
   if (kind === 'choice') {
-    const values = [...new Set(column.values.map((value) => valueText(column, value)))].sort();
-    if (values.length < 2) return null;
+    const values = [...new Set(column.values.map((value) => valueText(column, value)))].sort(naturally);
     const chosen = wish.choices[key] ?? [];
     const toggle = (value: string) => {
       const next = chosen.includes(value) ? chosen.filter((other) => other !== value) : [...chosen, value];
@@ -118,7 +121,7 @@ function ColumnFilter({ column, wish, setWish }: ColumnFilterProps) {
           {values.map((value) => (
             <label key={value}>
               <input type="checkbox" checked={chosen.includes(value)} onChange={() => toggle(value)} />
-              {value === '' ? <em>none</em> : value}
+              {value === '' ? <em>no value</em> : value}
             </label>
           ))}
         </div>

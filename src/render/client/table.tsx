@@ -2,7 +2,7 @@
 // rows, up to a limit.
 import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import type { PageColumn, PageData } from './data.ts';
-import { cellText, thousands } from './figure.ts';
+import { cellText, columnNotes, thousands } from './figure.ts';
 import type { Sorting } from './view.ts';
 
 const pageSizes = [50, 100, 250, 1000] as const;
@@ -103,12 +103,12 @@ interface HeadingProps {
 
 /** The better way first, then the other, then as given. */
 function Heading({ column, sorting, setSorting }: HeadingProps) {
-  const { key, title, unit, estimate, description, better, kind } = column;
+  const { key, title, description, better, kind } = column;
   const now = sorting?.key === key ? sorting : null;
   const first = better === 'more' || (kind === 'number' && better === null);
   const next =
     now === null ? { key, descending: first } : now.descending === first ? { key, descending: !first } : null;
-  const notes = [unit === 'count' ? null : unit, estimate ? 'estimate' : null].filter(Boolean).join(', ');
+  const notes = columnNotes(column);
   return (
     <th
       scope="col"
