@@ -45,7 +45,8 @@ export function nvlinkDomain(gpu: GpuSpec, node?: NodeSpec): number {
 
 /**
  * NVLink figures are of both directions together; all-reduces of 2 to 8 A100 or H100 reach .58 to .94 of one (microsoft/vidur
- * data/profiling/network), and small ones take the engine's own kernel about 10 us. Over PCIe NCCL takes 25 us at least and reaches, as it
+ * data/profiling/network), and small ones take the engine's own kernel about 10 us. Over PCIe NCCL takes 25 us a hop of its tree
+ * (RTX 4090, IOG-Foundation/llm-inference-benchmarks: an all-reduce of 2, 4 and 8 about 40, 95 and 100 us) and reaches, as it
  * is set up by default, .35 of the nominal rate on RTX PRO 6000 (voipmonitor/rtx6kpro hardware/pcie-bandwidth.md: 22 GB/s; 41 tuned) and .40
  * on RTX 4090; A100 with peer-to-peer reach .76.
  */
@@ -62,7 +63,7 @@ function localLink({ gpu, node, ranks }: LinkInput): GroupLink {
   return {
     kind: 'pcie',
     bytesPerSecond: pcieBytesPerSecond(gpu) * 0.35,
-    latencySeconds: 2.5e-5,
+    latencySeconds: 2.5e-5 * (1 + Math.log2(Math.max(1, ranks))),
     source:
       domain > 1
         ? `.35 of PCIe: NVLink joins only ${domain} GPUs (${node ? node.id : 'usual for this GPU'})`

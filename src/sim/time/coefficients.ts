@@ -6,6 +6,7 @@ import { groupLink, pcieBytesPerSecond } from '../../accounting/link.ts';
 import type { GpuSpec } from '../../spec/gpu.ts';
 import type { NodeSpec } from '../../spec/node.ts';
 import type { QuantizationScheme } from '../../spec/quantization.ts';
+import { type KernelShares, kernelShares } from './shares.ts';
 import type { Coefficients, LinkCoefficients, StepTimeOptions } from './types.ts';
 
 /**
@@ -25,19 +26,22 @@ export function coefficientsOf(
   const dense = denseFlops(gpu, options);
   if (bandwidth === undefined || dense === undefined) return undefined;
   const known = gpu.stepTime;
-  const compute = known?.computeEfficiency ?? 0.8;
-  const computeRate = dense * compute;
+  const shares = kernelShares(gpu);
+  const computeRate = dense * (known?.computeEfficiency ?? shares.compute);
+  const host = hostSeconds(options);
   return {
-    weightRate: bandwidth * (known?.bandwidthEfficiency ?? weightEfficiency(gpu)),
+    weightRate: bandwidth * (known?.bandwidthEfficiency ?? shares.weights),
     computeRate,
-    quantizedComputeRate: (quantizedFlops(gpu, scheme) ?? dense) * compute,
-    expertShare: known?.expertEfficiency ?? 0.67,
-    attentionRate: bandwidth * (known?.attentionBandwidthEfficiency ?? 0.85),
+    quantizedComputeRate: quantizedRate({ gpu, scheme, dense, computeRate, shares }),
+    expertShare: known?.expertEfficiency ?? shares.experts,
+    attentionRate: bandwidth * (known?.attentionBandwidthEfficiency ?? shares.attention),
     attentionComputeRate: computeRate * (known?.prefillAttentionEfficiency ?? 0.65),
     elementwiseRate: bandwidth / (known?.elementwiseMemoryShare ?? 0.65),
     mixedTileRows: mixedTileRows(gpu),
-    launchSeconds: (known?.launchSeconds ?? 0.001) + (options.asyncScheduling ? 0 : 0.002),
+    launchSeconds: (known?.launchSeconds ?? 0.001) + host.step,
+    sequenceSeconds: host.sequence,
     layerSeconds: known?.layerSeconds ?? 0.00002,
+    expertLayerSeconds: 0.00004,
     eagerLayerSeconds: 0.0001,
     piecewiseLayerSeconds: 0.00005,
     ...linksOf(gpu, options, node),
@@ -47,12 +51,32 @@ export function coefficientsOf(
 }
 
 /**
- * Share of the bandwidth that matrix products of few tokens reach: A100 .76, H100 .80 on stacked memory; A40 .79, RTX 4090 .93,
- * RTX PRO 6000 .89 on GDDR. Which memory a card has goes by its compute capability.
+ * What the host does between two steps while the device waits. Scheduling, inputs and outputs take time per sequence: without
+ * overlap 0.3 ms and 10 us a sequence in V1 (async scheduling gains 12 to 16 % on gpt-oss-20b with up to 1000 sequences, gpustack
+ * performance lab); V0 did it all in one process with the API server, 2 ms and 0.1 ms a sequence (blog.vllm.ai 2024-09-05: 62 % of the
+ * time of Llama-3-8B on an H100; LambdaLabsML/vllm-benchmark).
  */
-function weightEfficiency({ computeCapability }: GpuSpec): number {
-  const hasGddr = /^(7\.5|8\.6|8\.9|12\.0)$/.test(computeCapability ?? '');
-  return hasGddr ? 0.88 : 0.8;
+function hostSeconds({ engine, asyncScheduling }: StepTimeOptions): { step: number; sequence: number } {
+  if (engine === 'v0') return { step: 0.002, sequence: 0.0001 };
+  return asyncScheduling ? { step: 0, sequence: 0 } : { step: 0.0003, sequence: 0.00001 };
+}
+
+interface QuantizedRateInput {
+  gpu: GpuSpec;
+  scheme: QuantizationScheme | undefined;
+  dense: number;
+  computeRate: number;
+  shares: KernelShares;
+}
+
+/** 8 or 4-bit products where the device and the scheme have them; else weights are unpacked on the way. */
+function quantizedRate({ gpu, scheme, dense, computeRate, shares }: QuantizedRateInput): number {
+  if (!scheme || scheme.format === 'none') return computeRate;
+  const small = quantizedFlops(gpu, scheme);
+  if (small !== undefined) return computeRate * (small / dense) * shares.quantized;
+  // Machete, for checkpoints of compressed-tensors, is written for Hopper.
+  const isMachete = gpu.computeCapability === '9.0' && scheme.method === 'compressed-tensors';
+  return computeRate * (isMachete ? Math.max(0.8, shares.unpacking) : shares.unpacking);
 }
 
 /** Tensor throughput in the type that activations have. GPUs without bfloat16 compute in float16. */

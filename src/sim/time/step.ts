@@ -35,13 +35,14 @@ export function stepBreakdown(
   const head = share * headSeconds(law, work.rows, roof);
   const elementwise = (share * tokens * forward.elementwiseBytes) / c.elementwiseRate;
   const communication = share * communicationSeconds(law, tokens, batchTokens);
-  const latency = share * forward.layers * c.layerSeconds;
+  const latency = share * (forward.layers * c.layerSeconds + forward.expertLayers * c.expertLayerSeconds);
   const draft = draftSeconds(law, work);
   const device = dense + experts + attention + head + elementwise + communication + latency + draft;
   const host = share * launchSeconds(law, work, tokens);
   const transfer = (work.transferTokens * forward.kvBytesPerToken + (options.cpuOffloadBytes ?? 0)) / c.hostRate;
   const agreement = batchTokens > tokens ? c.rankSyncSeconds : 0;
-  const overhead = c.launchSeconds + agreement + latency + Math.max(0, host - device);
+  const between = c.launchSeconds + work.sequences * c.sequenceSeconds + agreement;
+  const overhead = between + latency + Math.max(0, host - device);
   return {
     dense,
     experts,
@@ -52,7 +53,7 @@ export function stepBreakdown(
     draft,
     transfer,
     overhead,
-    total: transfer + c.launchSeconds + agreement + Math.max(device, host),
+    total: transfer + between + Math.max(device, host),
     bound: boundOf({
       compute: share * roof.compute,
       bandwidth: share * roof.memory + elementwise,

@@ -67,6 +67,8 @@ export interface StepTimeOptions {
   cudagraphMode: 'NONE' | 'PIECEWISE' | 'FULL_AND_PIECEWISE' | 'FULL' | 'FULL_DECODE_ONLY';
   captureSizes: readonly number[];
   asyncScheduling: boolean;
+  /** Generation of the engine: V0 schedules and streams in one process. Absent: V1. */
+  engine?: 'v0' | 'v1';
   /** Weights of each rank that stay on the host and are read over PCIe in every pass (--cpu-offload-gb). */
   cpuOffloadBytes?: number;
   /** Draft tokens per step and how they are made, as in --speculative-config. */
@@ -93,7 +95,11 @@ export interface Coefficients {
   /** Rows of the tile that a decoding query takes alone in a batch with prefill; 0 where such batches are split. */
   mixedTileRows: number;
   launchSeconds: number;
+  /** Time of the host per sequence of a step that does not overlap with the device. */
+  sequenceSeconds: number;
   layerSeconds: number;
+  /** What routing, sorting and combining add where a layer has experts. */
+  expertLayerSeconds: number;
   /** Time of the host to launch one layer kernel by kernel, and around captured pieces. */
   eagerLayerSeconds: number;
   piecewiseLayerSeconds: number;

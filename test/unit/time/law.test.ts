@@ -84,23 +84,27 @@ describe('step time', () => {
     expect(stepTime.seconds(decode(64, 1))).toBeGreaterThan(stepTime.seconds(decode(1, 1)));
   });
 
-  it('weights of 4 bits decode three times as fast, and prefill no faster', async () => {
+  it('weights of 4 bits decode three times as fast, and prefill a little slower: they are unpacked', async () => {
     const plain = await stepTimeOf('llama-3.1-8b', 'rtx4090');
     const awq = await stepTimeOf('llama-3.1-8b', 'rtx4090', { scheme: 'awq' });
     const dense = ({ stepTime }: typeof plain, work: StepWork): number => stepTime.breakdown(work).dense;
     expect(dense(plain, decode(1, 1)) / dense(awq, decode(1, 1))).toBeGreaterThan(3);
-    expect(dense(plain, prefill(4096)) / dense(awq, prefill(4096))).toBeCloseTo(1, 1);
+    const prompts = dense(plain, prefill(4096)) / dense(awq, prefill(4096));
+    expect(prompts).toBeGreaterThan(0.75);
+    expect(prompts).toBeLessThanOrEqual(1);
   });
 
-  it('an FP8 scheme computes at the FP8 rate where the device has it', async () => {
+  it('an FP8 scheme computes 1.4 times as fast where the device has it (vLLM pull 17126, H100, 256 tokens)', async () => {
     const work = prefill(8192);
     const ratio = async (gpu: string): Promise<number> => {
       const plain = await stepTimeOf('llama-3.1-8b', gpu);
       const fp8 = await stepTimeOf('llama-3.1-8b', gpu, { scheme: 'fp8' });
       return plain.stepTime.breakdown(work).dense / fp8.stepTime.breakdown(work).dense;
     };
-    expect(await ratio('h100-sxm')).toBeCloseTo(2, 1);
-    expect(await ratio('a100-80gb-sxm')).toBeCloseTo(1, 1);
+    expect(await ratio('h100-sxm')).toBeGreaterThan(1.3);
+    expect(await ratio('h100-sxm')).toBeLessThan(1.7);
+    expect(await ratio('a100-80gb-sxm')).toBeLessThanOrEqual(1);
+    expect(await ratio('a100-80gb-sxm')).toBeGreaterThan(0.75);
   });
 
   it('an FP8 cache halves what decode reads', async () => {
