@@ -28,7 +28,7 @@ import type { GpuSpec } from '../src/spec/gpu.ts';
 import type { ModelSpec } from '../src/spec/model.ts';
 import type { NodeSpec } from '../src/spec/node.ts';
 import { expandModel } from '../src/spec/runs.ts';
-import { deploymentSchema, gpuSchema, modelSchema, nodeSchema, variantBookSchema } from '../src/spec/schema.ts';
+import { deploymentPresetSchema, gpuSchema, modelSchema, nodeSchema, variantBookSchema } from '../src/spec/schema.ts';
 
 const root = new URL('..', import.meta.url).pathname;
 const out = join(root, 'dist/presets');
@@ -134,7 +134,7 @@ interface QualityFile {
 /** Options must be known to the engine, what is corrected must exist. */
 function deployments(): DeploymentPreset[] {
   const all = yamlFiles('presets/deployments').flatMap(
-    (path) => checked<DeploymentPreset>(path, deploymentSchema) ?? [],
+    (path) => checked<DeploymentPreset>(path, deploymentPresetSchema) ?? [],
   );
   for (const preset of all) {
     const { id, corrects } = preset;

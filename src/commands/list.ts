@@ -113,9 +113,9 @@ const columns: Readonly<Record<Kind, Columns>> = {
     ],
   },
   deployments: {
-    head: ['deployment', 'fits', 'model', 'GPU', 'name'],
-    align: ['left', 'left', 'left', 'left', 'left'],
-    row: ({ id, fits, model, gpu, name }) => [id, fits, model, gpu, name].map(String),
+    head: ['deployment', 'fits', 'GPU', 'model'],
+    align: ['left', 'left', 'left', 'left'],
+    row: ({ id, fits, gpu, model }) => [id, fits, gpu, String(model).replace(/^.*\//, '')].map(String),
   },
 };
 

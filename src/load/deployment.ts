@@ -1,4 +1,5 @@
 // Resolves --deployment: the id of a shipped one, or a YAML file of the user's own with the same keys.
+import { basename } from 'node:path';
 import { InputError, inputError } from '../diagnostics.ts';
 import type { DeploymentPreset } from '../spec/deployment.ts';
 import { type LoadContext, readText } from './context.ts';
@@ -6,6 +7,9 @@ import { nearestNames, printable } from './names.ts';
 import { loadPresets } from './presets.ts';
 
 const option = '--deployment';
+/** A file of one's own need not say more than what runs where. */
+type OwnDeployment = Partial<DeploymentPreset> & Pick<DeploymentPreset, 'model' | 'gpu'>;
+const unsaid = { description: '', intent: '', fits: true, sources: [] };
 
 export async function resolveDeployment(ref: string, context: LoadContext): Promise<DeploymentPreset> {
   const word = ref.trim();
@@ -29,7 +33,8 @@ export function findDeployment(ref: string, path?: string): DeploymentPreset {
 async function readDeployment(file: string, context: LoadContext): Promise<DeploymentPreset> {
   const text = readText(file, context, option);
   const [{ parseYaml }, { deploymentSchema }] = await Promise.all([import('./yaml.ts'), import('../spec/schema.ts')]);
-  const { value, diagnostics } = parseYaml<DeploymentPreset>(text, file, deploymentSchema);
+  const { value, diagnostics } = parseYaml<OwnDeployment>(text, file, deploymentSchema);
   if (value === undefined) throw new InputError(diagnostics);
-  return value;
+  const id = value.id ?? basename(file).replace(/\.ya?ml$/i, '');
+  return { ...unsaid, name: id, ...value, id };
 }

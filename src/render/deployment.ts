@@ -11,7 +11,7 @@ export function deploymentText(report: DeploymentReport, style: TableStyle): str
   const width = Math.min(style.columns, 80);
   const { id, name, intent, corrects, changes, claims, notes } = report;
   const parts = [
-    `${paint.bold('Deployment')}  ${wrap(`${visible(id)}: ${visible(name)}`, width - 12, 12)}\n${wrap(visible(intent), width)}`,
+    `${paint.bold('Deployment')}  ${wrap(`${visible(id)}: ${visible(name)}`, width - 12, 12)}${intent ? `\n${wrap(visible(intent), width)}` : ''}`,
     corrects === null && changes.length === 0
       ? ''
       : `${paint.bold(corrects === null ? 'Changed' : `Corrected from ${visible(corrects)}`)}\n${items(changes, width)}`,

@@ -240,11 +240,12 @@ const claim = z
     error: 'cannot be read as such a figure (28 GB, 128 KiB, 64, yes, no)',
   });
 
+/** A user's own file needs a model and GPUs only. */
 export const deploymentSchema = z.strictObject({
-  id,
-  name,
-  description: text.min(1),
-  intent: text.min(1).describe('what it is for'),
+  id: id.optional(),
+  name: name.optional(),
+  description: text.min(1).optional(),
+  intent: text.min(1).optional().describe('what it is for'),
   model: name.describe('as --model takes it'),
   gpu: name.describe('as --gpu takes it'),
   engine: name.optional().describe('as --engine takes it'),
@@ -255,10 +256,21 @@ export const deploymentSchema = z.strictObject({
     .describe("the engine's own option names without the leading dashes"),
   requirement: z.strictObject({ context: count(1e9).optional(), concurrency: count(1e6).optional() }).optional(),
   environment: z.record(z.string().regex(/^[A-Z_][A-Z0-9_]*$/, 'not a name of a variable'), text).optional(),
-  fits: z.boolean().describe('whether it starts and holds its requirement'),
+  fits: z.boolean().optional().describe('whether it starts and holds its requirement'),
   corrects: id.optional().describe('the deployment that this one corrects'),
   changes: notes.optional().describe('what was changed, and why'),
   claims: z.array(claim).max(50).optional(),
-  sources: notes.min(1),
+  sources: notes.min(1).optional(),
   notes: notes.optional(),
+});
+
+/** A shipped one is named, says what it is for, where it comes from, and whether it is to fit. */
+export const deploymentPresetSchema = deploymentSchema.required({
+  id: true,
+  name: true,
+  description: true,
+  intent: true,
+  requirement: true,
+  fits: true,
+  sources: true,
 });

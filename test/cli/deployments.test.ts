@@ -133,6 +133,9 @@ describe('--deployment', () => {
     const ran = await vram(['plan', '--deployment', file, '--json']);
     expect(ran.code).toBe(0);
     expect((JSON.parse(ran.out) as PlanOutput).result.command).toMatch(/^VLLM_USE_FLASHINFER_SAMPLER=0 vllm serve /);
+    const short = put('short.yaml', 'model: qwen3-8b\ngpu: l40s\n');
+    const least = JSON.parse((await vram(['plan', '--deployment', short, '--json'])).out) as PlanOutput;
+    expect(least.result.deployment).toMatchObject({ id: 'short', name: 'short', claims: [] });
     const wrong = put('wrong.yaml', `${head}option: { tp: 2 }\n`);
     expectRefused(await vram(['plan', '--deployment', wrong]), 2, ['option: unknown key', 'did you mean options?']);
     const unknown = put('unknown.yaml', `${head}options: { max-modle-len: 4096 }\n`);
@@ -164,7 +167,7 @@ describe('--deployment', () => {
 
   it('is listed, shown, described and completed', async () => {
     const list = await vram(['list', 'deployments', '--filter', 'a100-80gb']);
-    expect(list.out).toMatch(/^themisdb-a100-80gb-original +no +llama-2-70b/m);
+    expect(list.out).toMatch(/^themisdb-a100-80gb-original +no +a100-80gb-sxm +llama-2-70b$/m);
     const show = await vram(['show', 'deployment', 'llama-2-7b-chat-awq']);
     expect(show.out).toContain('gpu-memory-utilization: 0.9');
     expectCalm(show);
