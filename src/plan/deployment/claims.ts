@@ -88,6 +88,8 @@ function figureOf(
     case 'kv-per-token':
       return kvCache.bytesPerToken * tp * pp || undefined;
     case 'kv-cache': {
+      // A window or a state does not grow with the context.
+      if (kvCache.groups.some(({ kind }) => kind !== 'full-attention')) return undefined;
       const tokens = (context ?? workload?.context ?? 0) * (sequences ?? workload?.concurrency ?? 0);
       return kvCache.bytesPerToken * tp * pp * tokens || undefined;
     }
