@@ -12,6 +12,8 @@ import type { Format } from './plan-render.ts';
 export function checkListOptions(asked: {
   require: readonly string[];
   matrix: boolean;
+  autoParallel?: string | true;
+  placement?: boolean;
   explain: boolean;
   gpuMemory?: string | undefined;
   freeMemory?: string | undefined;
@@ -19,6 +21,8 @@ export function checkListOptions(asked: {
   const given: Record<string, boolean> = {
     '--require': asked.require.length > 0,
     '--matrix': asked.matrix,
+    '--auto-parallel': asked.autoParallel !== undefined,
+    '--placement': asked.placement === true,
     '--explain': asked.explain,
     '--gpu-memory': asked.gpuMemory !== undefined,
     '--free-memory': asked.freeMemory !== undefined,

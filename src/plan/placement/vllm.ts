@@ -29,21 +29,32 @@ export function vllmPlacement(
   const stages = stageLayers({ architecture, spec, profile, options: resolved });
   if (!stages || plan.devices.every(({ weights }) => weights.tensorBytes === 0)) return [];
   const { tensorParallelSize: tp } = resolved;
-  return plan.devices.map(({ rank, gpu, weights }) => {
-    const stage = Math.floor(rank / tp);
-    const tensorRank = rank % tp;
-    const { start, end } = stages[stage]!;
+  const held = new Map<string, DeviceTensor[]>();
+  const tensorsAt = (rank: number): DeviceTensor[] => {
+    const gpu = request.gpus[rank] ?? request.gpus[0]!;
+    const place = { stage: Math.floor(rank / tp), tensorRank: resolved.enableExpertParallel ? rank % tp : 0 };
+    const key = `${place.stage}/${place.tensorRank}/${gpu.id}`;
+    const known = held.get(key);
+    if (known) return known;
     const input: WeightsInput = {
       spec,
       architecture,
       ...(request.scheme ? { scheme: request.scheme } : {}),
       profile,
-      gpu: request.gpus[rank] ?? request.gpus[0]!,
+      gpu,
       options: resolved,
-      place: { stage, tensorRank: resolved.enableExpertParallel ? tensorRank : 0 },
+      place,
       ...(draft ? { draft: { ...draft, architecture: expand(draft.spec) } } : {}),
     };
     const tensors = deviceTensors(input);
+    held.set(key, tensors);
+    return tensors;
+  };
+  return plan.devices.map(({ rank, gpu, weights }) => {
+    const stage = Math.floor(rank / tp);
+    const tensorRank = rank % tp;
+    const { start, end } = stages[stage]!;
+    const tensors = tensorsAt(rank);
     const last = stages.at(-1)!.end;
     return {
       rank,
@@ -68,7 +79,8 @@ function headShares(
   const { tensorParallelSize: tp, decodeContextParallelSize: dcp } = resolved;
   const contextShare = dcp > 1 ? { index: rank % dcp, of: dcp } : null;
   if (architecture.attention === 'attention-free') return { heads: null, kvHeads: null, contextShare: null };
-  const { heads, kv } = attentionSizes(request.spec.config);
+  const { heads } = attentionSizes(request.spec.config);
+  const kv = architecture.forward.kvHeads;
   const query: Share = { first: (rank * heads) / tp, count: heads / tp, of: heads };
   if (architecture.attention === 'mla') return { heads: query, kvHeads: null, contextShare };
   const copies = Math.max(1, tp / kv);
