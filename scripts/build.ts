@@ -12,8 +12,8 @@ const lazyPackages = ['yaml', 'zod', 'echarts'];
 
 /** Modules that are imported on demand from `in`, and become a file beside the others. */
 const separate = [
-  { in: /src\/commands\/plan-request\.ts$/, bundles: ['plan-llama', 'plan-parallel'] },
-  { in: /src\/commands\/plan-render\.ts$/, bundles: ['plan-parallel'] },
+  { in: /src\/commands\/plan-request\.ts$/, bundles: ['plan-llama', 'plan-parallel', 'plan-several'] },
+  { in: /src\/commands\/plan-render\.ts$/, bundles: ['plan-parallel', 'plan-several'] },
   { in: /src\/load\/model\.ts$/, bundles: ['read-gguf'] },
   { in: /src\/commands\/(?:plan|simulate)\.ts$/, bundles: ['deployment'] },
 ];
@@ -62,6 +62,7 @@ const commands = [
   'plan',
   'plan-llama',
   'plan-parallel',
+  'plan-several',
   'deployment',
   'simulate',
   'simulate-worker',

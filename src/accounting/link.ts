@@ -24,12 +24,12 @@ export interface LinkInput {
 
 /** The slowest link that a group of so many ranks has to use: one PCIe pair or one network hop in its ring slows all of it. */
 export function groupLink({ gpu, node, ranks }: LinkInput): GroupLink {
-  const local = localLink({ gpu, node, ranks: Math.min(ranks, reach(gpu, node)) });
-  return ranks <= reach(gpu, node) ? local : networkLink(gpu, node, local);
+  const local = localLink({ gpu, node, ranks: Math.min(ranks, gpusWithoutNetwork(gpu, node)) });
+  return ranks <= gpusWithoutNetwork(gpu, node) ? local : networkLink(gpu, node, local);
 }
 
 /** GPUs that need no network to reach each other. */
-function reach(gpu: GpuSpec, node: NodeSpec | undefined): number {
+export function gpusWithoutNetwork(gpu: GpuSpec, node: NodeSpec | undefined): number {
   return Math.max(gpusPerNode(gpu, node), nvlinkDomain(gpu, node));
 }
 

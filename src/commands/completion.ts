@@ -23,6 +23,7 @@ const planOptions = [
   '--format',
   '--json',
   '--matrix',
+  '--disaggregate',
   '--explain',
   '--assume-architecture',
   '--free-memory',

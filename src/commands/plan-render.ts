@@ -78,7 +78,8 @@ export async function renderPlan(
 }
 
 async function parallelText({ result }: PlanOutput, style: TableStyle): Promise<string> {
-  const { layouts, placement } = result;
+  const { layouts, placement, disaggregation } = result;
+  if (disaggregation) return `\n${(await import('./plan-several.ts')).disaggregationText(disaggregation, style)}`;
   if (!layouts && !placement) return '';
   const { layoutsText, placementText } = await import('./plan-parallel.ts');
   const parts = [layouts ? layoutsText(layouts, style) : '', placement ? placementText(placement, style) : ''];

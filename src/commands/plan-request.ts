@@ -13,6 +13,7 @@ import { loadPresets } from '../load/presets.ts';
 import { completePlan } from '../plan/complete.ts';
 import type { PlanOutput } from '../plan/output.ts';
 import type { PlanRequest } from '../plan/request.ts';
+import { isUnequal } from '../plan/unequal/is-unequal.ts';
 import type { GpuListOutput } from '../render/gpus.ts';
 import type { GgufModel } from '../spec/gguf.ts';
 import type { GpuSpec } from '../spec/gpu.ts';
@@ -45,6 +46,8 @@ export interface PlanArguments {
   /** Goal of --auto-parallel; true: none was written. */
   autoParallel?: string | true;
   placement?: boolean;
+  /** --disaggregate as written. */
+  disaggregate?: string;
   explain: boolean;
   assumeArchitecture?: string;
   format?: string;
@@ -67,9 +70,39 @@ export async function planArguments(args: PlanArguments, io: Io): Promise<Planne
     const list = { base, engineName, gpus: loadPresets('gpus'), diagnostics };
     return { kind: 'gpus', output: gpuList(list) };
   }
-  if (args.autoParallel === undefined && !args.placement)
-    return { kind: 'plan', output: completeRequest(asked, asked.devices, args.matrix) };
-  return { kind: 'plan', output: await completeParallel(asked, asked.devices, args) };
+  const { devices } = asked;
+  if (args.autoParallel !== undefined || args.placement)
+    return { kind: 'plan', output: await completeParallel(asked, devices, args) };
+  const output = completeRequest(asked, devices, args.matrix);
+  if (args.disaggregate !== undefined || isUnequal(devices.request.gpus))
+    await tellSeveral(output, asked, devices, args.disaggregate);
+  return { kind: 'plan', output };
+}
+
+/** What unequal GPUs could do together, and prefill and decode on servers of their own. */
+async function tellSeveral(
+  output: PlanOutput,
+  asked: ResolvedArguments,
+  { request, count }: NonNullable<ResolvedArguments['devices']>,
+  disaggregate: string | undefined,
+): Promise<void> {
+  const { tellDisaggregation, tellUnequal } = await import('./plan-several.ts');
+  const plan = (other: PlanRequest) => planVllm(other, vllmRegistry());
+  const commandOf = (other: PlanRequest): string => {
+    const given = { ...asked.given, ...layoutOf(other.options) };
+    return completeRequest({ ...asked, given }, { request: other, count }, false).result.command;
+  };
+  const input = { output, request, count, plan, commandOf };
+  if (disaggregate === undefined) tellUnequal(input);
+  else tellDisaggregation(disaggregate, input);
+}
+
+function layoutOf(options: EngineOptions): Partial<EngineOptions> {
+  const { tensorParallelSize, pipelineParallelSize } = options;
+  return {
+    ...(tensorParallelSize > 1 ? { tensorParallelSize } : {}),
+    ...(pipelineParallelSize > 1 ? { pipelineParallelSize } : {}),
+  };
 }
 
 /** With the best layout in place of the one asked for, and with what sits where. */

@@ -93,6 +93,7 @@ function planCommand(io: Io): Command {
     .option('--matrix', 'which contexts x concurrencies fit')
     .option('--auto-parallel [goal]', 'plan every layout of the GPUs; best by capacity, latency or communication')
     .option('--placement', 'which layers, heads, rows and experts sit on which GPU')
+    .option('--disaggregate <split>', 'prefill and decode on servers of their own: prefill=2,decode=6 or auto')
     .option('--explain', 'formula, source and confidence of every figure')
     .option('--assume-architecture <family>', 'plan an unknown architecture as this family (estimated)')
     .option(
@@ -107,15 +108,17 @@ function planCommand(io: Io): Command {
 }
 
 function readArguments(command: Command): PlanArguments {
-  const { concurrency, autoParallel, placement } = command.opts<{
+  const { concurrency, autoParallel, placement, disaggregate } = command.opts<{
     concurrency?: string;
     autoParallel?: string | true;
     placement?: boolean;
+    disaggregate?: string;
   }>();
   return {
     ...readPlanArguments(command),
     ...(autoParallel === undefined ? {} : { autoParallel }),
     placement: placement === true,
+    ...(disaggregate === undefined ? {} : { disaggregate }),
     llama: readLlamaOptions(command),
     env: command.opts<{ env?: string[] }>().env ?? [],
     concurrency: concurrency === undefined ? undefined : parseCount(concurrency, '--concurrency'),

@@ -151,7 +151,7 @@ function echo(
     },
     gpu: {
       id: gpu.id,
-      name: gpu.name,
+      name: [...new Set(request.gpus.map(({ name }) => name))].join(' + '),
       vendor: gpu.vendor,
       count: Math.max(gpuCount, tp * pp * dp),
       driverTotalBytes: gpu.driverTotalBytes,

@@ -97,6 +97,46 @@ const layouts = z.strictObject({
   byCommunication: z.array(z.string()),
 });
 
+const rate = z.number().nonnegative();
+const pool = z.strictObject({
+  servers: count,
+  gpu: z.string(),
+  gpusPerServer: count,
+  fits: z.boolean(),
+  kvTokens: count,
+  sequences: count.describe('of a prompt and its answer, on one server'),
+  requestsPerSecond: rate.describe('the most that the pool does'),
+  utilization: rate,
+  command: z.string(),
+});
+const serving = z.strictObject({
+  requestsPerSecond: rate.describe('the most that it sustains'),
+  ttftSeconds: rate.nullable(),
+  tpotSeconds: rate.nullable(),
+});
+const disaggregation = z.strictObject({
+  connector: z.string(),
+  promptTokens: count,
+  outputTokens: count,
+  requestsPerSecond: rate.describe('of the comparison'),
+  prefill: pool,
+  decode: pool,
+  transfer: z.strictObject({
+    bytesPerPrompt: bytes,
+    link: z.enum(['nvlink', 'pcie', 'network']),
+    bytesPerSecond: rate,
+    seconds: rate,
+    source: z.string(),
+  }),
+  balance: z.strictObject({ prefill: count, decode: count, requestsPerSecond: rate, ratio: rate }),
+  disaggregated: serving,
+  aggregated: serving.describe('the same GPUs, every server doing both'),
+  pays: z.boolean(),
+  because: z.string(),
+  uncertaintyShare: rate,
+  assumptions: z.array(z.string()),
+});
+
 const shareFields = { first: z.number().nonnegative(), count: z.number().nonnegative(), of: count };
 const blockRanges = z.array(z.tuple([count, count]));
 const roleBytes = z.partialRecord(z.enum(placementRoles), bytes);
@@ -194,6 +234,7 @@ const plan = z.strictObject({
     })
     .optional(),
   layouts: layouts.describe('--auto-parallel: every layout of the GPUs, planned').optional(),
+  disaggregation: disaggregation.describe('--disaggregate: estimates').optional(),
   placement: placement.describe('--placement: what sits where').optional(),
   buffers: buffers.describe('llama.cpp: MiB as it prints them').optional(),
   buffersBytes: buffers.describe('llama.cpp: exact bytes').optional(),

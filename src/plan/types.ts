@@ -2,6 +2,7 @@
 // of the JSON contract; renderers format it and never compute.
 import type { Bytes, Tokens } from '../units.ts';
 import type { DeploymentReport } from './deployment/claims.ts';
+import type { DisaggregationPlan } from './disaggregate/types.ts';
 import type { LayoutsPlan } from './parallel/types.ts';
 import type { PlacementPlan } from './placement/types.ts';
 
@@ -132,6 +133,8 @@ export interface Plan {
   matrix?: PlanMatrix;
   /** --auto-parallel: every layout of the GPUs, planned. */
   layouts?: LayoutsPlan;
+  /** --disaggregate: prefill and decode on servers of their own. */
+  disaggregation?: DisaggregationPlan;
   /** --placement: what sits on which rank or device. */
   placement?: PlacementPlan;
   /** llama.cpp: its buffers as it prints them, in MiB, and in exact bytes. */

@@ -37,12 +37,14 @@ export interface VllmPlanned {
   startupLog(): string[];
   /** Sequences of so many tokens that the pool holds at once, on one replica. */
   sequencesAt(length: number): number;
+  /** Blocks of the pool that a sequence of so many tokens holds. */
+  blocksAt(length: number): number;
   diagnostics: Diagnostic[];
 }
 
 /** What a sweep over thousands of plans can do without. */
 export interface PlanDepth {
-  /** The leaves of every device's budget, in words. */
+  /** The leaves of every device's budget and the groups of the cache. */
   devices?: boolean;
 }
 
@@ -69,10 +71,9 @@ export function planVllm(
   const { workload, headroomBytes } = requirement(request, input, kv, ranks);
   const checks = { request, registry, defaults, weightsError, ranks, kv, resolved };
   const verdict = verdictOf(checks, headroomBytes, workload);
-  const devices = withDevices
-    ? ranks.map((rank) => devicePlan(rank, kv, request, weightsError !== undefined))
-    : [];
-  const kvCache = kvCachePlan(kv, Math.max(0, leastAvailable(loaded, options.kvCacheMemoryBytes)));
+  const devices = withDevices ? ranks.map((rank) => devicePlan(rank, kv, request, weightsError !== undefined)) : [];
+  const available = Math.max(0, leastAvailable(loaded, options.kvCacheMemoryBytes));
+  const kvCache = kvCachePlan(kv, available, withDevices);
   const plan: Plan = {
     verdict,
     devices,
@@ -83,8 +84,9 @@ export function planVllm(
     command: '',
     suggestions: [],
   };
+  const blocksAt = (length: number): number => requestBlocks(kv.groups, length, requestContext(input));
   const sequencesAt = (length: number): number => {
-    const blocks = requestBlocks(kv.groups, length, requestContext(input));
+    const blocks = blocksAt(length);
     return blocks > 0 ? Math.floor(kv.usableBlocks / blocks) : 0;
   };
   const given = options.kvCacheMemoryBytes !== undefined;
@@ -95,7 +97,18 @@ export function planVllm(
       ? [...specs.logLines, ...startupLog({ profile, resolved, ranks, kv, kvCache }), ...kv.logLines]
       : [];
   const diagnostics = [...defaults.diagnostics, ...replicaNote(resolved, architecture), ...kv.warnings.map(kvWarning)];
-  return { plan, resolved, architecture, kv, ranks, startupLog: log, explainKv: explain, sequencesAt, diagnostics };
+  return {
+    plan,
+    resolved,
+    architecture,
+    kv,
+    ranks,
+    startupLog: log,
+    explainKv: explain,
+    sequencesAt,
+    blocksAt,
+    diagnostics,
+  };
 }
 
 /** Weights and memory of every rank, stage by stage; ranks of one stage on one kind of GPU are alike unless experts divide unevenly. */
@@ -229,12 +242,12 @@ function devicePlan(
   };
 }
 
-function kvCachePlan(kv: KvPlan, bytes: number): KvCachePlan {
+function kvCachePlan(kv: KvPlan, bytes: number, withGroups: boolean): KvCachePlan {
   const groups = new Map<
     string,
     { kind: string; layers: number; blockSize: number; pageBytes: number; count: number }
   >();
-  for (const { kind, layers, blockSize, pageBytes } of kv.groups) {
+  for (const { kind, layers, blockSize, pageBytes } of withGroups ? kv.groups : []) {
     const key = `${kind}/${layers}/${blockSize}/${pageBytes}`;
     const same = groups.get(key);
     if (same) same.count++;
