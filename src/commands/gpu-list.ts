@@ -14,6 +14,7 @@ export function checkListOptions(asked: {
   matrix: boolean;
   autoParallel?: string | true;
   placement?: boolean;
+  disaggregate?: string;
   explain: boolean;
   gpuMemory?: string | undefined;
   freeMemory?: string | undefined;
@@ -23,6 +24,7 @@ export function checkListOptions(asked: {
     '--matrix': asked.matrix,
     '--auto-parallel': asked.autoParallel !== undefined,
     '--placement': asked.placement === true,
+    '--disaggregate': asked.disaggregate !== undefined,
     '--explain': asked.explain,
     '--gpu-memory': asked.gpuMemory !== undefined,
     '--free-memory': asked.freeMemory !== undefined,

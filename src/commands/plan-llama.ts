@@ -71,6 +71,7 @@ export async function resolveLlamaArguments(given: PlanArguments, io: Io): Promi
   if (args.gpu === undefined) return asked;
   const devices = await resolveGpus(args.gpu, { env: io.env });
   diagnostics.push(...devices.diagnostics);
+  if (devices.nodes) request.nodes = devices.nodes;
   const named = args.gpuMemory === undefined ? devices.gpus : withGpuMemory(devices.gpus, args.gpuMemory);
   const gpus = named.length === 1 && gpuCount !== undefined ? Array.from({ length: gpuCount }, () => named[0]!) : named;
   const free = args.freeMemory === undefined ? devices.freeBytes : freeMemory(args.freeMemory, gpus, gpus.length);
@@ -129,6 +130,9 @@ export async function planLlamaArguments(args: PlanArguments, io: Io): Promise<P
       hint: 'use --engine vllm, or --placement to see the split',
       path: '--auto-parallel',
     });
+  }
+  if (args.disaggregate !== undefined) {
+    throw inputError('VRAM179', '--disaggregate is for vLLM; a llama-server does both', { path: '--disaggregate' });
   }
   if (args.env && args.env.length > 0) {
     throw inputError('VRAM146', '--env is for Ollama', { hint: 'use --engine ollama', path: '--env' });

@@ -71,6 +71,14 @@ export async function planArguments(args: PlanArguments, io: Io): Promise<Planne
     return { kind: 'gpus', output: gpuList(list) };
   }
   const { devices } = asked;
+  if (args.disaggregate !== undefined && (args.autoParallel !== undefined || args.placement))
+    throw inputError(
+      'VRAM179',
+      '--disaggregate goes with a layout that is stated: leave out --auto-parallel, --placement',
+      {
+        path: '--disaggregate',
+      },
+    );
   if (args.autoParallel !== undefined || args.placement)
     return { kind: 'plan', output: await completeParallel(asked, devices, args) };
   const output = completeRequest(asked, devices, args.matrix);

@@ -8,7 +8,7 @@ import type { LlamaRequest } from '../engines/llamacpp/request.ts';
 import { gib } from '../numbers.ts';
 import type { LlamaOptions } from '../spec/llama-options.ts';
 import { suggestLlama } from './llama-ways-out.ts';
-import { envelope, type PlanInputEcho, type PlanOutput } from './output.ts';
+import { envelope, nodesEcho, type PlanInputEcho, type PlanOutput } from './output.ts';
 import { suggestSplit } from './unequal/llama.ts';
 
 export interface CompleteLlamaInput {
@@ -183,6 +183,7 @@ function echo({ request, served }: CompleteLlamaInput, { load, options }: LlamaP
       driverTotalBytes: gpu.driverTotalBytes,
       cudaTotalBytes: gpu.cudaTotalBytes,
       computeCapability: gpu.computeCapability ?? null,
+      ...nodesEcho(request.nodes),
     },
     engine: {
       id: 'llama.cpp',

@@ -2,6 +2,7 @@
 import type { GgufModel } from '../../spec/gguf.ts';
 import type { GpuSpec } from '../../spec/gpu.ts';
 import type { ModelSpec } from '../../spec/model.ts';
+import type { NodeSpec } from '../../spec/node.ts';
 import type { LlamaRules } from './rules.ts';
 import type { LlamaOptions } from './types.ts';
 
@@ -12,6 +13,8 @@ export interface LlamaRequest {
   /** The mix, or what the file holds most of. */
   scheme: string;
   gpus: readonly GpuSpec[];
+  /** The machines that they are in, where named. */
+  nodes?: readonly NodeSpec[];
   /** Free on each GPU at the start; default: all that CUDA reports, less the context. */
   freeBytes?: readonly number[];
   version: string;
