@@ -48,7 +48,7 @@ function checkMethod({ scheme, profile }: WeightsInput): void {
 /** Shapes that a scheme cannot split: groups and blocks must be whole on every rank (tensor parallel size `tp`). */
 export function checkLinear(module: LinearModule, context: LayoutContext, tp: number): void {
   const { scheme } = context;
-  const { inputs, parallel } = module;
+  const { inputs, outputs, parallel } = module;
   if (scheme.format === 'fp8-block') {
     checkBlocks(module, context, tp);
     return;
@@ -65,7 +65,9 @@ export function checkLinear(module: LinearModule, context: LayoutContext, tp: nu
       `ValueError: Weight input_size_per_partition=${inputs} for layer '${module.name}' is not divisible by group_size=${group}. This happens when tensor_parallel_size splits the layer input into shards that are not a whole number of quant groups. Consider reducing tensor_parallel_size.`,
     );
   }
-  if (scheme.format === 'gptq' && !(context.capability === 90 && inputs % 64 === 0)) {
+  // Machete alone takes broken groups: on 9.0, in tiles of 64 x 128 (kernels/mixed_precision/machete.py, MarlinLinearKernel).
+  const machete = context.capability === 90 && inputs % 64 === 0;
+  if (scheme.format === 'gptq' ? !machete : scheme.format === 'int-group' && !(machete && outputs % 128 === 0)) {
     refuse('ValueError: Failed to find a kernel that can implement the WNA16 linear layer.');
   }
 }
