@@ -42,6 +42,8 @@ export type WorkerAnswer = { index: number; chunk: Chunk } | { index: number; fa
 const smallPlans = 3000;
 /** A plan of llama.cpp builds a graph. */
 const llamaPlans = 60;
+/** Of a thread: most of what a plan makes is gone after it, and a small nursery is collected too often. */
+const youngMegabytes = 96;
 /** Work of one job. */
 const jobPlans = 3000;
 
@@ -151,7 +153,7 @@ function inThreads(input: JobsInput, { jobs, worker, threads }: Threads): Promis
       if (taken === jobs.length) end(resolve);
     };
     for (let i = 0; i < threads; i++) {
-      const thread = new Worker(worker, { workerData });
+      const thread = new Worker(worker, { workerData, resourceLimits: { maxYoungGenerationSizeMb: youngMegabytes } });
       all.push(thread);
       thread.on('error', (error) => end(() => reject(error)));
       thread.on('message', (answer: WorkerAnswer) => {

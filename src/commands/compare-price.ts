@@ -7,8 +7,28 @@ import type { PriceFigures } from '../plan/compare/subject.ts';
 import { mergedPrices, type PriceOverrides, parsePrices, priceOf, unknownPriceNames } from '../plan/price.ts';
 import type { GpuEntry } from './compare-lists.ts';
 
-/** Null where no price is known for one of them. */
+const known = new WeakMap<GpuEntry, Map<number, PriceFigures | null>>();
+
+/** Null where no price is known for one of them. The same for every row of an entry with as many GPUs: computed once. */
 export function priceFigures(
+  entry: GpuEntry,
+  needed: number,
+  overrides: PriceOverrides | undefined,
+): PriceFigures | null {
+  let byCount = known.get(entry);
+  if (!byCount) {
+    byCount = new Map();
+    known.set(entry, byCount);
+  }
+  let figures = byCount.get(needed);
+  if (figures === undefined) {
+    figures = computed(entry, needed, overrides);
+    byCount.set(needed, figures);
+  }
+  return figures;
+}
+
+function computed(
   { gpus, count, nodes }: GpuEntry,
   needed: number,
   overrides: PriceOverrides | undefined,

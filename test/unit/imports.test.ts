@@ -57,7 +57,7 @@ describe('imports', () => {
           expect(to, `${relative(src, file)} -> ${target}`).toBeGreaterThanOrEqual(0);
           if (!typeOnly) expect(to, `${relative(src, file)} -> ${target}`).toBeLessThanOrEqual(from);
         } else if (from < layers.indexOf('render')) {
-          const allowed = /^(?:zod|shell-quote|fastest-levenshtein|pure-rand\/[\w/]+)$/;
+          const allowed = /^(?:zod|shell-quote|fastest-levenshtein|filtrex|pure-rand\/[\w/]+)$/;
           expect(target, relative(src, file)).toMatch(allowed);
         }
       }

@@ -11,7 +11,7 @@ import type { KvProfile } from './kv/types.ts';
 import type { Profile } from './profile.ts';
 import { identity, recent } from './recent.ts';
 import type { ResolvedOptions } from './resolved.ts';
-import { layoutGeneration, rankWeights } from './weights/index.ts';
+import { layoutGeneration, rankWeights, rocmLayout } from './weights/index.ts';
 import type { WeightRules } from './weights/rules.ts';
 import type { RankWeights } from './weights/types.ts';
 
@@ -85,7 +85,7 @@ function weightsGpuKey(
   { kvCacheDtype }: ResolvedOptions,
 ): string {
   const locks = (profile as Profile<WeightRules>)['weights.marlinLocksPerLayer'] ? gpu.multiprocessors : '';
-  const generation = gpu.vendor === 'amd' ? gpu.architecture : layoutGeneration(gpu.computeCapability);
+  const generation = rocmLayout(gpu) ?? layoutGeneration(gpu.computeCapability);
   if (scheme) return `${generation}/${locks}`;
   return architecture.attention === 'mla' || kvCacheDtype.startsWith('nvfp4') ? `${generation}` : '';
 }

@@ -168,23 +168,28 @@ function freeShortfall(
 }
 
 function activationAmount(peak: PeakTerms, other: number | undefined): Amount {
-  const term = (name: string, bytes: number): string => (bytes > 0 ? `${name} ${gib(bytes)}` : '');
-  const parts = [
-    `max(${[term('sampler', peak.sampler), term('forward pass', peak.forward)].filter(Boolean).join(', ')})`,
-    term('expert workspace', peak.workspace),
-    term('encoder inputs and outputs', peak.encoder),
-    term('cuBLAS workspace', peak.cublas),
-  ].filter(Boolean);
   const leadsEncoder = peak.total > Math.max(peak.sampler, peak.forward) + peak.workspace + peak.encoder + peak.cublas;
   return {
     bytes: Math.round(peak.total),
     lowBytes: Math.round(Math.min(peak.total, other ?? peak.total)),
     highBytes: Math.round(Math.max(peak.total, other ?? peak.total)),
-    formula: (leadsEncoder
-      ? ['forward pass of the encoder', term('cuBLAS workspace', peak.cublas)].filter(Boolean)
-      : parts
-    ).join(' + '),
+    // In words only where somebody reads them: sweeps do not.
+    get formula() {
+      return activationTerms(peak, leadsEncoder).join(' + ');
+    },
     source: 'vllm/v1/worker/gpu_model_runner.py profile_run',
     confidence: leadsEncoder ? 'estimated' : 'derived',
   };
+}
+
+function activationTerms(peak: PeakTerms, leadsEncoder: boolean): string[] {
+  const term = (name: string, bytes: number): string => (bytes > 0 ? `${name} ${gib(bytes)}` : '');
+  const cublas = term('cuBLAS workspace', peak.cublas);
+  if (leadsEncoder) return ['forward pass of the encoder', cublas].filter(Boolean);
+  return [
+    `max(${[term('sampler', peak.sampler), term('forward pass', peak.forward)].filter(Boolean).join(', ')})`,
+    term('expert workspace', peak.workspace),
+    term('encoder inputs and outputs', peak.encoder),
+    cublas,
+  ].filter(Boolean);
 }

@@ -13,9 +13,11 @@ export function measured(laws: readonly MeasuredLaw[], input: MemoryInput, words
     bytes: Math.round(law.mib * MiB) + grown,
     lowBytes: Math.round(law.lowMib * MiB) + grown,
     highBytes: Math.round(law.highMib * MiB) + grown,
-    formula: `${words}, measured: ${law.lowMib} to ${law.highMib} MiB${
-      law.perLayerKib ? ` + ${law.perLayerKib} KiB x ${layers} layers` : ''
-    }`,
+    // In words only where somebody reads them: sweeps do not.
+    get formula() {
+      const perLayer = law.perLayerKib ? ` + ${law.perLayerKib} KiB x ${layers} layers` : '';
+      return `${words}, measured: ${law.lowMib} to ${law.highMib} MiB${perLayer}`;
+    },
     source,
     confidence: 'estimated',
   };

@@ -80,13 +80,15 @@ export function rankTensors(input: WeightsInput): DeviceTensor[] {
     moe: architecture.forward.moe !== undefined,
     rules,
   };
-  const { modules, laidOut } = structureOf(input, () => {
-    const built = buildModules(encoderTensors(loadedTensors(input), spec.architecture, rules), plan);
-    return { modules: built, laidOut: built.map((module) => isLaidOut(module, context)) };
+  const { modules, laidOut } = structureOf(input, {
+    plan,
+    build: () => buildModules(encoderTensors(loadedTensors(input), spec.architecture, rules), plan),
+    isLaidOut: (module) => isLaidOut(module, context),
   });
+  const rocm = rocmLayout(input.gpu);
   const layout: LayoutContext = {
     capability: capabilityNumber(input.gpu.computeCapability),
-    ...rocmOf(input.gpu),
+    ...(rocm ? { rocm } : {}),
     multiprocessors: input.gpu.multiprocessors ?? 0,
     dtypeBytes: plan.dtypeBytes,
     rules,
@@ -245,9 +247,10 @@ export function layoutGeneration(computeCapability: string | undefined): number 
   return starts.find((start) => capability >= start) ?? 0;
 }
 
-function rocmOf({ vendor, architecture }: WeightsInput['gpu']): Pick<LayoutContext, 'rocm'> {
-  if (vendor !== 'amd') return {};
-  return { rocm: architecture?.includes('gfx950') ? 'cdna4' : 'other' };
+/** Which of ROCm's layouts a GPU takes; undefined on others. */
+export function rocmLayout({ vendor, architecture }: WeightsInput['gpu']): LayoutContext['rocm'] {
+  if (vendor !== 'amd') return undefined;
+  return architecture?.includes('gfx950') ? 'cdna4' : 'other';
 }
 
 /** 9.0 -> 90; 0 for devices without a CUDA capability. */
