@@ -5,6 +5,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import {
   absoluteError,
+  isLlama,
   judgeSpeeds,
   median,
   type PublishedSpeed,
@@ -72,7 +73,7 @@ function signed(error: number): string {
 
 function summaryOf(all: readonly SpeedJudgement[]): string[] {
   const of = (filter: (judgement: SpeedJudgement) => boolean): SpeedJudgement[] => all.filter(filter);
-  const generation = ({ row }: SpeedJudgement): string => (Number(row.engine.split('.')[1]) < 8 ? 'V0' : 'V1');
+  const minor = ({ row }: SpeedJudgement): number => (isLlama(row) ? Number.NaN : Number(row.engine.split('.')[1]));
   const is = (pattern: RegExp) => (judgement: SpeedJudgement) => pattern.test(judgement.row.args ?? '');
   const groups: [string, SpeedJudgement[]][] = [
     ['all', [...all]],
@@ -85,10 +86,10 @@ function summaryOf(all: readonly SpeedJudgement[]): string[] {
     ],
     ['16 bit', of((j) => !is(/-q /)(j))],
     ['8 bit', of(is(/-q (fp8|w8a8|gptq-int8|modelopt-fp8)/))],
-    ['4 bit', of(is(/-q (awq|gptq |gptq$|w4a16|nvfp4|bitsandbytes)/))],
+    ['4 bit', of(is(/-q (awq|gptq |gptq$|w4a16|nvfp4|bitsandbytes|q4_k_m|mxfp4)/))],
     ['tensor parallel', of(is(/--tp /))],
-    ['vLLM before 0.8', of((j) => generation(j) === 'V0')],
-    ['vLLM from 0.8', of((j) => generation(j) === 'V1')],
+    ['vLLM before 0.8', of((j) => minor(j) < 8)],
+    ['vLLM from 0.8', of((j) => minor(j) >= 8)],
     ...[...new Set(all.map(({ row }) => row.gpu))]
       .sort()
       .map((gpu): [string, SpeedJudgement[]] => [gpu, of(({ row }) => row.gpu === gpu)]),
@@ -96,7 +97,7 @@ function summaryOf(all: readonly SpeedJudgement[]): string[] {
   const models = new Set(all.map(({ row }) => row.model)).size;
   const gpus = new Set(all.map(({ row }) => row.gpu)).size;
   return [
-    `${all.length} published runs of vLLM: ${models} models, ${gpus} GPUs, ${publishers(all).size} publishers; median error of the publishers' medians ${percent(perPublisher(all))}.`,
+    `${all.length} published runs of vLLM and llama.cpp: ${models} models, ${gpus} GPUs, ${publishers(all).size} publishers; median error of the publishers' medians ${percent(perPublisher(all))}.`,
     '',
     '| runs | count | median error | within 30 % | middle of the signed errors |',
     '|---|--:|--:|--:|--:|',

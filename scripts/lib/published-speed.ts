@@ -6,18 +6,26 @@ import { readFileSync } from 'node:fs';
 import { parse } from 'yaml';
 import { makeCommand, parseCommand } from '../../src/commands/command.ts';
 import { addEngineOptions, readPlanArguments } from '../../src/commands/engine-arguments.ts';
-import { resolveArguments } from '../../src/commands/plan-request.ts';
+import { addLlamaOptions, readLlamaOptions, withLongNames } from '../../src/commands/llama-arguments.ts';
+import { resolveLlamaArguments } from '../../src/commands/plan-llama.ts';
+import { type PlanArguments, resolveArguments } from '../../src/commands/plan-request.ts';
+import { planLlama } from '../../src/engines/llamacpp/plan.ts';
 import { planVllm } from '../../src/engines/vllm/plan.ts';
 import type { Io } from '../../src/io.ts';
 import { vllmRegistry } from '../../src/load/flags.ts';
-import { type DeploymentSpeed, estimateSpeed } from '../../src/plan/speed/index.ts';
+import {
+  type DeploymentSpeed,
+  estimateLlamaSpeed,
+  estimateSpeed,
+  type SpeedShape,
+} from '../../src/plan/speed/index.ts';
 import type { SpeedFigure } from '../../src/plan/types.ts';
 
 export interface PublishedSpeed {
   id: string;
   source: string;
   date: string;
-  /** Release of vLLM. */
+  /** Release of vLLM, or llama.cpp@build. */
   engine: string;
   model: string;
   gpu: string;
@@ -128,21 +136,44 @@ export function absoluteError({ row, estimated }: SpeedJudgement): number {
 type Estimator = (concurrency: number) => DeploymentSpeed;
 
 async function estimatorOf(row: PublishedSpeed): Promise<Estimator> {
-  const command = makeCommand('plan', '', [], quiet).option('-m, --model <ref>').option('-g, --gpu <ref>');
-  command.option('--engine <ref>').option('--context <n>').option('--concurrency <n>');
-  addEngineOptions(command);
-  const words = ['-m', row.model, '-g', row.gpu, '--engine', `vllm@${row.engine}`];
-  await parseCommand(command, [...words, ...(row.args?.split(' ').filter(Boolean) ?? [])]);
-  const resolved = await resolveArguments({ ...readPlanArguments(command), require: [] }, quiet);
-  const { request } = resolved.devices!;
-  const planned = planVllm(request, vllmRegistry());
   const { promptTokens, outputTokens } = row;
+  const args = await planArgumentsOf(row);
+  const estimate = isLlama(row) ? await llamaEstimate(args) : await vllmEstimate(args);
   return (concurrency) => {
-    const shape = { concurrency, promptTokens, outputTokens };
-    const speed = estimateSpeed({ planned, request, shape });
-    if (!speed) throw new Error(`${row.id}: nothing runs (${planned.plan.verdict.reason ?? 'no bandwidth'})`);
+    const speed = estimate({ concurrency, promptTokens, outputTokens });
+    if (!speed) throw new Error(`${row.id}: nothing runs, or no bandwidth is known`);
     return speed;
   };
+}
+
+export function isLlama({ engine }: PublishedSpeed): boolean {
+  return engine.startsWith('llama.cpp');
+}
+
+async function planArgumentsOf(row: PublishedSpeed): Promise<PlanArguments> {
+  const command = makeCommand('plan', '', [], quiet).option('-m, --model <ref>').option('-g, --gpu <ref>');
+  command.option('--engine <ref>');
+  addEngineOptions(command);
+  addLlamaOptions(command);
+  const engine = isLlama(row) ? row.engine : `vllm@${row.engine}`;
+  const words = ['-m', row.model, '-g', row.gpu, '--engine', engine, ...(row.args?.split(' ').filter(Boolean) ?? [])];
+  await parseCommand(command, withLongNames(words));
+  return { ...readPlanArguments(command), llama: readLlamaOptions(command), require: [] };
+}
+
+type Estimate = (shape: SpeedShape) => DeploymentSpeed | undefined;
+
+async function vllmEstimate(args: PlanArguments): Promise<Estimate> {
+  const { request } = (await resolveArguments(args, quiet)).devices!;
+  const planned = planVllm(request, vllmRegistry());
+  return (shape) => estimateSpeed({ planned, request, shape });
+}
+
+async function llamaEstimate(args: PlanArguments): Promise<Estimate> {
+  const { request: asked, gpus } = await resolveLlamaArguments(args, quiet);
+  const request = { ...asked, gpus: gpus! };
+  const planned = planLlama(request);
+  return (shape) => estimateLlamaSpeed({ planned, request, shape });
 }
 
 /** Requests in flight on one server. */
