@@ -193,12 +193,16 @@ function requirement(
   ranks: readonly Rank[],
 ): { workload: WorkloadPlan | null; headroomBytes: number } {
   const context = requestContext(input);
-  const available = Math.min(...input.availableBytes);
   const blocksAt = (length: number): number => requestBlocks(kv.groups, length, context);
-  const needed = (length: number, sequences: number): number => blocksAt(length) * sequences * kv.bytesPerBlock;
+  const headroom = (length: number, sequences: number): number =>
+    Math.min(
+      ...input.availableBytes.map(
+        (bytes, stage) => bytes - blocksAt(length) * sequences * (kv.stageBytesPerBlock[stage] ?? kv.bytesPerBlock),
+      ),
+    );
   const asked = request.context ?? (request.concurrency === undefined ? undefined : kv.maxModelLen);
   if (asked === undefined || kv.groups.length === 0)
-    return { workload: null, headroomBytes: available - needed(kv.maxModelLen, 1) };
+    return { workload: null, headroomBytes: headroom(kv.maxModelLen, 1) };
   const concurrency = request.concurrency ?? 1;
   const holds = (length: number, sequences: number): boolean => blocksAt(length) * sequences <= kv.usableBlocks;
   const perSequence = blocksAt(asked);
@@ -214,7 +218,7 @@ function requirement(
         holds(length, Math.ceil(concurrency / replicas)),
       ),
     },
-    headroomBytes: available - needed(asked, Math.ceil(concurrency / replicas)),
+    headroomBytes: headroom(asked, Math.ceil(concurrency / replicas)),
   };
 }
 
@@ -224,13 +228,14 @@ function leastAvailable(ranks: readonly Rank[], given: number | undefined): numb
 }
 
 function devicePlan(
-  { rank, gpu, weights, budget }: Rank,
+  { rank, stage, gpu, weights, budget }: Rank,
   kv: KvPlan,
   { assumedArchitecture, options }: PlanRequest,
   refused: boolean,
 ): DevicePlan {
   const given = options.kvCacheMemoryBytes !== undefined || options.numGpuBlocksOverride !== undefined;
-  const items = memoryItems(budget, { numBlocks: kv.numBlocks, bytesPerBlock: kv.bytesPerBlock, given });
+  const bytesPerBlock = kv.stageBytesPerBlock[stage] ?? kv.bytesPerBlock;
+  const items = memoryItems(budget, { numBlocks: kv.numBlocks, bytesPerBlock, given });
   const shown = refused ? refusedItems(items, budget.totalBytes) : asSure(items, gpu, assumedArchitecture);
   return {
     rank,

@@ -125,8 +125,9 @@ function kvRefused({ request, kv, ranks, resolved }: Checks): StartError | undef
 function overcommitted({ request, ranks, kv }: Checks): StartError | undefined {
   const given = request.options.kvCacheMemoryBytes;
   if (given === undefined && request.options.numGpuBlocksOverride === undefined) return undefined;
-  const kvBytes = given ?? kv.numBlocks * kv.bytesPerBlock;
-  const needed = ({ budget, weights }: Rank): number => weights.loadedBytes + kvBytes + budget.activations.bytes;
+  const kvBytes = ({ stage }: Rank): number =>
+    given ?? kv.numBlocks * (kv.stageBytesPerBlock[stage] ?? kv.bytesPerBlock);
+  const needed = (rank: Rank): number => rank.weights.loadedBytes + kvBytes(rank) + rank.budget.activations.bytes;
   const short = ranks.find((rank) => needed(rank) > rank.budget.initialFreeBytes);
   if (!short) return undefined;
   return {

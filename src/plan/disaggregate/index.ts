@@ -4,6 +4,7 @@
 import { type GroupLink, gpusWithoutNetwork, nvlinkDomain, transferLink } from '../../accounting/link.ts';
 import { inputError } from '../../diagnostics.ts';
 import type { VllmPlanned } from '../../engines/vllm/plan.ts';
+import { sum } from '../../units.ts';
 import type { PlanRequest } from '../request.ts';
 import { option } from './parse.ts';
 import {
@@ -163,7 +164,8 @@ function transferOf({ pools, servers, split, ranks, shape }: Figures): {
   seconds: number;
 } {
   const { planned } = servers[0];
-  const bytes = planned.blocksAt(shape.promptTokens) * planned.kv.bytesPerBlock * ranks;
+  const { stageBytesPerBlock } = planned.kv;
+  const bytes = planned.blocksAt(shape.promptTokens) * sum(stageBytesPerBlock) * (ranks / stageBytesPerBlock.length);
   const [from, to] = pools.map(({ gpus, nodes }) => ({ gpu: gpus[0]!, node: nodes?.[0], ranks })) as [End, End];
   const total = (split.prefill + split.decode) * ranks;
   // Boards with switches hold GPUs of one kind.

@@ -86,6 +86,22 @@ describe('solvePartition', () => {
   });
 });
 
+describe('stages of different size', () => {
+  it('allocate the blocks of their own layers, and have room by them', () => {
+    const of = input('llama-3.1-8b', ['rtx4090', 'rtx4060ti-16gb'], {
+      pipelineParallelSize: 2,
+      env: { VLLM_PP_LAYER_PARTITION: '20,12' },
+    });
+    const { devices, kvCache, verdict } = of.planned.plan;
+    // 8 heads x 128 x 2 (K, V) x 2 bytes x 16 tokens a layer and block.
+    const caches = devices.map(({ items }) => items.find(({ id }) => id === 'kv-cache')!.bytes);
+    expect(caches).toEqual([20, 12].map((layers) => kvCache.numBlocks * layers * 65536));
+    for (const { items, totalBytes } of devices)
+      expect(items.reduce((all, { bytes }) => all + bytes, 0)).toBe(totalBytes);
+    expect(verdict.headroomBytes > 0).toBe(verdict.fits);
+  });
+});
+
 describe('unequalWay', () => {
   it('offers the cut with its variable, where it holds more', () => {
     const of = input('qwen3-14b', ['rtx4090', 'rtx4060ti-16gb'], { pipelineParallelSize: 2, maxModelLen: 8192 });

@@ -185,7 +185,10 @@ export interface KvPlan {
   /** Blocks that requests can use: the null block is never handed out (V1). */
   usableBlocks: number;
   blockSize: number;
+  /** On the stage with the largest. */
   bytesPerBlock: Bytes;
+  /** Of every stage: one with fewer layers allocates less for as many blocks. */
+  stageBytesPerBlock: readonly Bytes[];
   bytesPerToken: number;
   tokens: Tokens;
   maxConcurrency: number;
