@@ -2,6 +2,7 @@
 // for the KV cache, by the formula of the release. Weights and KV layout come from their own rules.
 import { gib } from '../../../numbers.ts';
 import { divFloor } from '../../../units.ts';
+import { communicationAmount } from './all-reduce.ts';
 import { runnerBuffers } from './buffers.ts';
 import { graphEstimate, graphPool } from './graphs.ts';
 import { loraSlotBytes } from './lora.ts';
@@ -83,7 +84,7 @@ function outsideTorch(input: MemoryInput): Pick<MemoryBudget, 'nonTorch' | 'cont
     'vllm/utils/mem_utils.py memory_profiling',
   );
   const context = measured(profile['memory.context'], input, 'CUDA context', 'CUDA driver');
-  const communication = measured(profile['memory.communication'], input, 'NCCL buffers', 'NCCL');
+  const communication = communicationAmount(input);
   const contextOutside = profile[options.engine === 'v0' ? 'memory.contextOutsideV0' : 'memory.contextOutside'];
   const communicationOutside = profile['memory.communicationOutside'] && options.engine === 'v1';
   return {

@@ -1,5 +1,6 @@
 // Terms without a closed form: what a release holds outside PyTorch, the CUDA context, NCCL. Each is a measured law of the
 // release, by parallelism and interconnect, with its range; never by model.
+import { nvlinkDomain } from '../../../accounting/link.ts';
 import { KiB, MiB } from '../../../units.ts';
 import type { MeasuredLaw } from './rules.ts';
 import type { Amount, MemoryInput } from './types.ts';
@@ -31,7 +32,8 @@ function replicas({ architecture, options, profile }: MemoryInput): number {
 function applies(law: MeasuredLaw, input: MemoryInput): boolean {
   const { gpu, options } = input;
   const tp = options.tensorParallelSize;
-  const link = gpu.nvlinkBytesPerSecond ? 'nvlink' : 'pcie';
+  // Bridges join pairs: beyond them a group goes over PCIe, beyond the node over the network.
+  const link = gpu.nvlinkBytesPerSecond && (tp === 1 || tp <= nvlinkDomain(gpu)) ? 'nvlink' : 'pcie';
   return (
     (law.tensorParallel === undefined || law.tensorParallel === (tp > 1 ? 'many' : 'one')) &&
     (law.pipelineParallel === undefined ||

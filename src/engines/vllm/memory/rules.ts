@@ -1,5 +1,7 @@
 // The rules of presets/engines/vllm/memory.yaml: how a release turns a GPU's memory into room for the KV cache.
 
+import type { AllReduceRule } from './all-reduce.ts';
+
 /** How the room for the KV cache is computed; every name is a small function in available.ts. */
 export type MemoryFormula =
   /** total x util - (free at start - free after profiling): the reserved peak counts. */
@@ -108,6 +110,7 @@ export interface MemoryRules {
   'memory.nonTorchV0': readonly MeasuredLaw[];
   'memory.context': readonly MeasuredLaw[];
   'memory.communication': readonly MeasuredLaw[];
+  'memory.allReduce': AllReduceRule | null;
   'memory.suggestionMarginMib': number | null;
   'memory.checksFreeMemory': boolean;
 }
