@@ -1,6 +1,6 @@
 // From what is known of a GPU to the coefficients of the step-time law. Without measurements they follow from the data sheet with
-// efficiencies that hold, within about 15 %, on the cards whose kernels were timed one by one: A100, H100, A40 (microsoft/vidur
-// data/profiling/compute), RTX 4090, RTX PRO 6000 (casys-kaist/LLMServingSim profiler/perf).
+// shares of its generation. Single kernels come out within about 15 % (test/unit/time/kernels.test.ts), whole published runs within 30 %
+// mostly (test/ground-truth/speed.test.ts).
 
 import { groupLink, pcieBytesPerSecond } from '../../accounting/link.ts';
 import type { GpuSpec } from '../../spec/gpu.ts';
@@ -10,11 +10,11 @@ import { type KernelShares, kernelShares } from './shares.ts';
 import type { Coefficients, LinkCoefficients, StepTimeOptions } from './types.ts';
 
 /**
- * Undefined where the device's bandwidth is not known. Defaults, each from timed kernels: large matrix products .70 (A100) to 1.0 (RTX
- * 4090) of the sheet's dense throughput; fused expert kernels 248 to 267 of 395 TFLOPS (RTX PRO 6000); decode attention .79 to .92 of
- * the bandwidth beyond its latency; prefill attention .5 to .8 of large products; two thirds of what elementwise kernels touch misses the
- * cache; 10 us for the small kernels of a layer and 10 us for its attention. The gap between steps is 0.3 ms on the RTX 4090 run,
- * taken as 1 ms elsewhere, and 2 ms more where scheduling does not overlap with the device (asyncScheduling off; an estimate).
+ * Undefined where the device's bandwidth is not known. What a preset does not state comes from its generation (shares.ts) and from timed
+ * kernels: prefill attention .5 to .8 of large products; two thirds of what elementwise kernels touch misses the cache; 10 us for the
+ * small kernels of a layer and 10 us for its attention; 40 us for routing, sorting and combining where a layer has experts (decoding
+ * alone, Qwen3-30B-A3B, GLM-4.6 and DeepSeek-V3 take 40 to 160 us a layer more than their bytes). The gap between steps is 0.3 ms on the RTX
+ * 4090 run, taken as 1 ms elsewhere; what does not overlap with the device comes on top (hostSeconds).
  */
 export function coefficientsOf(
   gpu: GpuSpec,

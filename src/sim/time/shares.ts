@@ -37,6 +37,7 @@ const sm80: KernelShares = {
 const sm86: KernelShares = { ...sm80, compute: 0.75, weights: 0.88 };
 /** L4 and L40S: at their power limit in long products. */
 const sm89: KernelShares = { ...sm86, compute: 0.65 };
+/** A prompt of 4096 tokens through Qwen2.5-72B on two H100 at .59 of the sheet (tenstorrent/tt-inference-server issue 143). */
 const sm90: KernelShares = {
   compute: 0.65,
   quantized: 0.75,
@@ -54,7 +55,7 @@ const sm120: KernelShares = {
   weights: 0.88,
   attention: 0.85,
 };
-/** CDNA 3: pull 28373 and the runs of ROCm/vllm docs/dev-docker on MI300X. */
+/** CDNA 3: runs of Llama 3.1 on MI300X that AMD (ROCm/vllm docs/dev-docker) and Oracle published; 16-bit products reach less than half of the sheet. */
 const cdna: KernelShares = {
   compute: 0.45,
   quantized: 0.8,
