@@ -10,12 +10,12 @@ import { plannedFlags, vllmRegistry } from '../load/flags.ts';
 import { resolveGpus, withGpuMemory } from '../load/gpu.ts';
 import { type ResolvedModel, resolveModel } from '../load/model.ts';
 import { loadPresets } from '../load/presets.ts';
+import { sixteenBitNote } from '../load/sixteen-bit.ts';
 import { completePlan } from '../plan/complete.ts';
 import type { PlanOutput } from '../plan/output.ts';
 import type { PlanRequest } from '../plan/request.ts';
 import { isUnequal } from '../plan/unequal/is-unequal.ts';
 import type { GpuListOutput } from '../render/gpus.ts';
-import type { GgufModel } from '../spec/gguf.ts';
 import type { GpuSpec } from '../spec/gpu.ts';
 import { type LlamaOptions, llamaOptionTable } from '../spec/llama-options.ts';
 import type { NodeSpec } from '../spec/node.ts';
@@ -191,7 +191,7 @@ export async function resolveArguments(args: PlanArguments, io: Io): Promise<Res
     ? { ...args.resolvedModel }
     : await withProgress(io, modelRef, () => resolveModel(modelRef, { env: io.env }));
   diagnostics.push(...model.diagnostics);
-  if (model.gguf) diagnostics.push(await sixteenBit(model.gguf));
+  if (model.gguf) diagnostics.push(sixteenBitNote(model.gguf));
   if (args.assumeArchitecture !== undefined)
     model.spec = assumedModel(model.spec, args.assumeArchitecture, diagnostics);
   if (existing.quantization !== undefined && args.given.quantization === undefined)
@@ -283,11 +283,6 @@ function checkDeviceCount({ options }: PlanRequest, count: number): void {
       path: '--gpu',
     });
   }
-}
-
-async function sixteenBit(gguf: GgufModel): Promise<Diagnostic> {
-  const { sixteenBitNote } = await import('../load/gguf-spec.ts');
-  return sixteenBitNote(gguf);
 }
 
 /** Only the hub takes long. */

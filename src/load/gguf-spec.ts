@@ -3,8 +3,7 @@
 // them. The file's parameter count judges the result: where it differs, the figures of other engines are said to be estimates.
 import { expandArchitecture } from '../architecture/index.ts';
 import type { Diagnostic } from '../diagnostics.ts';
-import { tensorBytes } from '../spec/ggml-types.ts';
-import type { GgufModel, GgufTensor } from '../spec/gguf.ts';
+import type { GgufModel } from '../spec/gguf.ts';
 import type { Json, ModelConfig, ModelSpec, RopeConfig } from '../spec/model.ts';
 import { sum } from '../units.ts';
 import { checkExpansion } from './check-expansion.ts';
@@ -13,6 +12,7 @@ import { safeId } from './config-json.ts';
 import { ggufFamilies } from './gguf-families.ts';
 import { GgufKeys } from './gguf-keys.ts';
 import { printable } from './names.ts';
+import { elementsOf } from './sixteen-bit.ts';
 
 /** Never throws: an architecture that is not known here, or does not fit the file, keeps its name from the file. */
 export function specFromGguf(model: GgufModel, file: string): { spec: ModelSpec; diagnostics: Diagnostic[] } {
@@ -39,24 +39,8 @@ export function specFromGguf(model: GgufModel, file: string): { spec: ModelSpec;
   return { spec, diagnostics: [warning(`${counts}: plans for other engines than llama.cpp are estimates`)] };
 }
 
-/** For plans of other engines: what is planned is the model, not this file. */
-export function sixteenBitNote(model: GgufModel): Diagnostic {
-  const bytes = sum(model.tensors.map(({ type, ne }) => tensorBytes(type, ne)));
-  return {
-    severity: 'warning',
-    code: 'VRAM128',
-    message: `planned as the 16-bit model of this geometry (${2 * elementsOf(model.tensors)} bytes), not as this GGUF file (${bytes} bytes)`,
-    hint: '--engine llama.cpp plans the file itself; -q names a scheme for this engine',
-    path: '--model',
-  };
-}
-
 function warning(message: string): Diagnostic {
   return { severity: 'warning', code: 'VRAM127', message, path: '--model' };
-}
-
-function elementsOf(tensors: readonly GgufTensor[]): number {
-  return sum(tensors.map(({ ne }) => ne.reduce((product, length) => product * length, 1)));
 }
 
 function unknown({ architecture }: GgufModel): Pick<ModelSpec, 'architecture' | 'modelType'> {

@@ -3,8 +3,9 @@
 import { describe, expect, it } from 'vitest';
 import { toGguf } from '../../../src/architecture/gguf/index.ts';
 import { expandArchitecture } from '../../../src/architecture/index.ts';
-import { sixteenBitNote, specFromGguf } from '../../../src/load/gguf-spec.ts';
+import { specFromGguf } from '../../../src/load/gguf-spec.ts';
 import { loadPresets } from '../../../src/load/presets.ts';
+import { sixteenBitNote } from '../../../src/load/sixteen-bit.ts';
 import type { GgufModel } from '../../../src/spec/gguf.ts';
 import { smallModels } from '../../helpers/gguf-models.ts';
 
