@@ -15,8 +15,10 @@ interface SpeedKind {
   computeShare?: Span;
 }
 
+type Kind = 'nvidia-gddr' | 'nvidia-hbm' | 'nvidia-pascal' | 'nvidia-p100' | 'apple' | 'amd' | 'other';
+
 export interface SpeedRules {
-  kinds: Readonly<Record<'nvidia-gddr' | 'nvidia-hbm' | 'apple' | 'amd' | 'other', SpeedKind>>;
+  kinds: Readonly<Record<Kind, SpeedKind>>;
   flopsPerMultiprocessor: Readonly<Record<string, number>>;
   flopsPerMultiprocessorRange: Span;
   computeShare: Span;
@@ -213,10 +215,12 @@ function tokenParameters({ denseParameters, expertParameters }: PlaceWork, { exp
   return denseParameters + (expertParameters * experts.used) / experts.count;
 }
 
-function kindOf({ vendor, computeCapability }: GpuSpec): keyof SpeedRules['kinds'] {
+function kindOf({ vendor, computeCapability }: GpuSpec): Kind {
   if (vendor === 'apple' || vendor === 'amd') return vendor;
   if (vendor !== 'nvidia') return 'other';
-  return /^(6\.0|7\.0|8\.0|9\.0|10\.\d)$/.test(computeCapability ?? '') ? 'nvidia-hbm' : 'nvidia-gddr';
+  if (computeCapability === '6.0') return 'nvidia-p100';
+  if (computeCapability === '6.1') return 'nvidia-pascal';
+  return /^(7\.0|8\.0|9\.0|10\.\d)$/.test(computeCapability ?? '') ? 'nvidia-hbm' : 'nvidia-gddr';
 }
 
 function computeRate(gpu: GpuSpec, rules: SpeedRules, of: Case): number {
