@@ -14,9 +14,10 @@ import {
   resolveProfile,
 } from '../src/engines/vllm/profile.ts';
 import { readReleases } from '../src/engines/vllm/releases.ts';
-import { gpuKey, modelKey } from '../src/load/names.ts';
+import { gpuKey, modelKey, scenarioKey } from '../src/load/names.ts';
 import type { ModelTypeFacts, PresetIndex, VariantBook } from '../src/load/presets.ts';
 import { parseYaml } from '../src/load/yaml.ts';
+import { scenarioRules } from '../src/plan/compare/scenario-rules.ts';
 import { deploymentWords } from '../src/plan/deployment/words.ts';
 import type { QualityBook, QualityTable } from '../src/plan/quality/book.ts';
 import type { WorkloadPreset } from '../src/sim/workload/preset.ts';
@@ -28,7 +29,15 @@ import type { GpuSpec } from '../src/spec/gpu.ts';
 import type { ModelSpec } from '../src/spec/model.ts';
 import type { NodeSpec } from '../src/spec/node.ts';
 import { expandModel } from '../src/spec/runs.ts';
-import { deploymentPresetSchema, gpuSchema, modelSchema, nodeSchema, variantBookSchema } from '../src/spec/schema.ts';
+import type { ScenarioPreset } from '../src/spec/scenario.ts';
+import {
+  deploymentPresetSchema,
+  gpuSchema,
+  modelSchema,
+  nodeSchema,
+  scenarioSchema,
+  variantBookSchema,
+} from '../src/spec/schema.ts';
 
 const root = new URL('..', import.meta.url).pathname;
 const out = join(root, 'dist/presets');
@@ -58,6 +67,7 @@ writeJson(
   yamlFiles('presets/workloads').flatMap((path) => checked<WorkloadPreset>(path, workloadPresetSchema) ?? []),
 );
 writeJson('deployments.json', deployments());
+writeJson('scenarios.json', scenarios());
 if (problems.length > 0) {
   for (const { path, message, hint } of problems) {
     console.error(`${path}: ${message}${hint ? ` (${hint})` : ''}`);
@@ -144,6 +154,25 @@ function deployments(): DeploymentPreset[] {
       deploymentWords(preset, 'plan');
     } catch (error) {
       problem(id, (error as Error).message);
+    }
+  }
+  return all;
+}
+
+/** Expressions must be readable, and no name belong to two scenarios. */
+function scenarios(): ScenarioPreset[] {
+  const all = yamlFiles('presets/scenarios').flatMap((path) => checked<ScenarioPreset>(path, scenarioSchema) ?? []);
+  const names = new Map<string, string>();
+  for (const preset of all) {
+    try {
+      scenarioRules(preset, preset.load);
+    } catch (error) {
+      problem(preset.id, (error as Error).message);
+    }
+    for (const word of [preset.id, preset.name, ...(preset.aliases ?? [])]) {
+      const other = names.get(scenarioKey(word)) ?? preset.id;
+      if (other !== preset.id) problem(preset.id, `the name ${word} belongs to ${other} too`);
+      names.set(scenarioKey(word), preset.id);
     }
   }
   return all;

@@ -10,7 +10,16 @@ import { grid } from '../render/grid.ts';
 import { distributionMean, parseDistribution } from '../sim/workload/distribution.ts';
 import { makeCommand, parseCommand } from './command.ts';
 
-export const kinds = ['models', 'gpus', 'nodes', 'engines', 'quantizations', 'workloads', 'deployments'] as const;
+export const kinds = [
+  'models',
+  'gpus',
+  'nodes',
+  'engines',
+  'quantizations',
+  'workloads',
+  'deployments',
+  'scenarios',
+] as const;
 export type Kind = (typeof kinds)[number];
 
 export async function run(argv: readonly string[], io: Io): Promise<number> {
@@ -117,6 +126,11 @@ const columns: Readonly<Record<Kind, Columns>> = {
     align: ['left', 'left', 'left', 'left'],
     row: ({ id, fits, gpu, model }) => [id, fits, gpu, String(model).replace(/^.*\//, '')].map(String),
   },
+  scenarios: {
+    head: ['scenario', 'question'],
+    align: ['left', 'left'],
+    row: ({ id, question }) => [String(id), String(question)],
+  },
 };
 
 function entriesOf(kind: Kind): Entry[] {
@@ -182,6 +196,13 @@ function entriesOf(kind: Kind): Entry[] {
         engine: engine ?? 'vllm',
         fits: fits ? 'yes' : 'no',
         corrects: corrects ?? null,
+      }));
+    case 'scenarios':
+      return loadPresets('scenarios').map(({ id, name, question, claim }) => ({
+        id,
+        name,
+        question,
+        advice: claim.advice,
       }));
   }
 }

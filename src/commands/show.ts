@@ -10,6 +10,7 @@ import { findDeployment } from '../load/deployment.ts';
 import { type ResolvedModel, resolveGpus, resolveModel } from '../load/index.ts';
 import { nearestNames } from '../load/names.ts';
 import { findPreset, loadPresets } from '../load/presets.ts';
+import { findScenario } from '../load/scenario.ts';
 import { gib, thousands } from '../numbers.ts';
 import { grid } from '../render/grid.ts';
 import { visible } from '../render/text.ts';
@@ -37,7 +38,7 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
     ],
     io,
   )
-    .argument('<kind>', 'model, gpu, node, engine, quantization, workload, deployment')
+    .argument('<kind>', 'model, gpu, node, engine, quantization, workload, deployment, scenario')
     .argument('<ref>', 'id, alias, Hugging Face id or file')
     .option('--tensors', 'list the tensors of a model')
     .option('--json', 'as JSON');
@@ -129,6 +130,8 @@ async function entryOf(kind: ReturnType<typeof kindOf>, ref: string, io: Io): Pr
       return workloadEntry(ref);
     case 'deployments':
       return findDeployment(ref);
+    case 'scenarios':
+      return findScenario(ref);
   }
 }
 

@@ -22,6 +22,11 @@ export function gpuKey(name: string): string {
   return short === '' ? lower.replace(/[^a-z0-9.]+/g, '') : short;
 }
 
+/** Key of a scenario as people name it: "Single consumer GPU", "long context (over 32K)". */
+export function scenarioKey(name: string): string {
+  return name.toLowerCase().replace(/[^a-z0-9]+/g, '');
+}
+
 /** At most `count` of the candidates that are close to `name`, best first. */
 export function nearestNames(name: string, candidates: Iterable<string>, count = 3): string[] {
   const wanted = name.toLowerCase();

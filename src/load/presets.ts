@@ -17,6 +17,7 @@ import type { GpuSpec } from '../spec/gpu.ts';
 import type { Json, ModelSpec } from '../spec/model.ts';
 import type { NodeSpec } from '../spec/node.ts';
 import type { QuantizationScheme } from '../spec/quantization.ts';
+import type { ScenarioPreset } from '../spec/scenario.ts';
 import { gpuKey, modelKey } from './names.ts';
 
 /** A checkpoint that is a preset with a quantization scheme or a few other settings. */
@@ -71,6 +72,7 @@ interface PresetFiles {
   'kv-cache-schemes': { schemes: KvCacheScheme[] };
   workloads: WorkloadPreset[];
   deployments: DeploymentPreset[];
+  scenarios: ScenarioPreset[];
 }
 
 /** What scripts/build-presets.ts writes: key of a name -> positions of the entries in `entries`. */

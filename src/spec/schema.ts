@@ -274,3 +274,67 @@ export const deploymentPresetSchema = deploymentSchema.required({
   fits: true,
   sources: true,
 });
+
+const expression = text.min(1).describe('over the columns of vram compare, as --filter takes it');
+const words = z.array(name).min(1).max(200);
+const sizes = z.array(count(65_536)).min(1).max(20);
+
+/** What `vram compare --for` takes. */
+export const scenarioSchema = z.strictObject({
+  id,
+  name,
+  aliases: z.array(name).max(20).optional(),
+  question: text.min(1),
+  load: z
+    .strictObject({
+      promptTokens: count(1e9),
+      outputTokens: count(1e9),
+      concurrency: count(1e6),
+      longest: count(1e9).optional().describe('the longest sequence that has to be served'),
+    })
+    .describe('what one server gets at once'),
+  models: words.describe('as --model takes them, in the order of preference'),
+  gpus: words.describe('as --gpu takes them'),
+  consider: z.strictObject({
+    engines: words,
+    quantizations: words,
+    kvCacheDtypes: words.optional(),
+    tp: sizes.optional(),
+    pp: sizes.optional(),
+    dp: sizes.optional(),
+  }),
+  options: z
+    .record(z.string(), z.record(z.string(), json))
+    .optional()
+    .describe('by engine, its own option names; $context, $concurrency, $tokens, $longest stand for the load'),
+  constraints: z
+    .array(z.strictObject({ expression, because: text.min(1), source: text.optional() }))
+    .min(1)
+    .max(20),
+  objective: z
+    .array(
+      z.strictObject({
+        by: expression,
+        title: name,
+        unit: name,
+        better: z.enum(['less', 'more']),
+        within: z.number().min(0).max(1).optional().describe('share below which a difference does not count'),
+      }),
+    )
+    .min(1)
+    .max(10),
+  claim: z
+    .strictObject({
+      advice: name,
+      expression,
+      assumptions: z
+        .array(
+          z.strictObject({ says: text.min(1), expression, otherwise: text.min(1), essential: z.boolean().optional() }),
+        )
+        .min(1)
+        .max(10),
+    })
+    .describe('what the well-known decision table advises, and when that holds'),
+  sources: notes.min(1),
+  notes: notes.optional(),
+});

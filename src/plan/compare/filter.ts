@@ -9,13 +9,32 @@ export type RowFilter = (cells: Cells) => boolean;
 
 /** Throws InputError VRAM702 (cannot be read) or VRAM701 (no such column). */
 export function parseFilter(text: string, option = '--filter'): RowFilter {
+  const value = rowExpression(text, option);
+  return (cells) => value(cells) === true;
+}
+
+/** `best`: the row that names with the prefix `best.` are read from. */
+export type RowExpression = (cells: Cells, best?: Cells) => unknown;
+
+const bestPrefix = /^best\./;
+
+/** The same for any value; with `constants`, further names, `best.` is known too. */
+export function rowExpression(
+  text: string,
+  option: string,
+  constants?: Readonly<Record<string, number>>,
+): RowExpression {
   const words = plain(text);
-  checkNames(words, option);
+  checkNames(words, option, constants);
+  const rows: { cells: Cells; best: Cells | undefined } = { cells: [], best: undefined };
   let run: (row: object) => unknown;
   try {
     run = compileExpression(words, {
-      constants: { true: true, false: false },
-      customProp: (name: string, _get: unknown, row: unknown) => columnValue(row as Cells, name),
+      constants: { true: true, false: false, ...constants },
+      customProp: (name: string) =>
+        bestPrefix.test(name)
+          ? columnValue(rows.best ?? rows.cells, name.replace(bestPrefix, ''))
+          : columnValue(rows.cells, name),
     });
   } catch (error) {
     throw inputError('VRAM702', `cannot read the filter ${JSON.stringify(text)}: ${firstLine(error)}`, {
@@ -23,7 +42,11 @@ export function parseFilter(text: string, option = '--filter'): RowFilter {
       path: option,
     });
   }
-  return (cells) => run(cells as unknown as object) === true;
+  return (cells, best) => {
+    rows.cells = cells;
+    rows.best = best;
+    return run(rows);
+  };
 }
 
 /** What people write out of habit: && || ! = and words in single quotes. */
@@ -46,10 +69,13 @@ function plain(text: string): string {
 const operators = new Set(['and', 'or', 'not', 'in', 'mod', 'if', 'then', 'else', 'of', 'true', 'false']);
 const functions = new Set(['abs', 'ceil', 'floor', 'log', 'log2', 'log10', 'max', 'min', 'round', 'sqrt', 'exists']);
 
-function checkNames(words: string, option: string): void {
+function checkNames(words: string, option: string, constants: Readonly<Record<string, number>> | undefined): void {
   const unquoted = words.replace(/"[^"]*"/g, '');
-  for (const [name] of unquoted.matchAll(/[A-Za-z_][\w.]*/g))
-    if (!operators.has(name) && !functions.has(name)) columnNamed(name, option);
+  for (const [name] of unquoted.matchAll(/[A-Za-z_][\w.]*/g)) {
+    if (operators.has(name) || functions.has(name)) continue;
+    if (!constants) columnNamed(name, option);
+    else if (!Object.hasOwn(constants, name)) columnNamed(name.replace(bestPrefix, ''), option);
+  }
 }
 
 /** Nothing is a number that every comparison is false with, an empty text, or false. */

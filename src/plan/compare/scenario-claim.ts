@@ -1,0 +1,120 @@
+// Whether the advice of the well-known decision table comes out for a model and GPUs: it does where the best deployment is of the advised
+// kind. Where not, the best of that kind is looked for, and what it lost by is said in figures, with the assumptions that fail.
+import { type Cells, cellOf } from './cells.ts';
+import { columns } from './columns.ts';
+import { columnCalled } from './names.ts';
+import { bestOf, lossReason } from './scenario-choice.ts';
+import { figureText } from './scenario-figures.ts';
+import { columnsIn, type ScenarioRules } from './scenario-rules.ts';
+
+export interface ClaimVerdict {
+  /** null: nothing meets the conditions, so nothing can be said. */
+  holds: boolean | null;
+  because: string[];
+  /** Id of the best deployment of the advised kind, where there is one that starts. */
+  advised: string | null;
+}
+
+export interface ClaimInput {
+  /** All rows of the model. */
+  rows: readonly Cells[];
+  /** The deployment that came first. */
+  best: Cells | undefined;
+  rules: ScenarioRules;
+}
+
+export function judgeClaim({ rows, best, rules }: ClaimInput): ClaimVerdict {
+  if (!best) return { holds: null, because: ['nothing meets the conditions'], advised: null };
+  const { objectives, constraints } = rules;
+  const meets = (cells: Cells): boolean => constraints.every(({ holds }) => holds(cells));
+  if (rules.advised(best)) return confirmed(rows.filter(meets), best, rules);
+  const advised = rows.filter((cells) => rules.advised(cells));
+  const fitting = advised.filter((cells) => cellOf(cells, 'fits') === true);
+  const standing = bestOf(fitting.filter(meets), objectives);
+  if (standing) {
+    const failing = rules.assumptions.filter(({ holds }) => !holds(standing, best));
+    return {
+      holds: false,
+      because: [
+        `${wordsOf(standing)}: ${lossReason(standing, best, objectives)}`,
+        ...failing.map(({ otherwise }) => filled(otherwise, standing, best)),
+      ],
+      advised: idOf(standing),
+    };
+  }
+  const broken = bestOf(fitting, objectives) ?? fitting[0];
+  if (broken) return { holds: false, because: breaches(broken, best, rules), advised: idOf(broken) };
+  const refused = advised[0];
+  const because = refused
+    ? `${wordsOf(refused)} does not fit: ${cellOf(refused, 'verdict.reason') ?? 'no room'}`
+    : 'no such deployment is among those compared (--engine, --quantization, --tp)';
+  return { holds: false, because: [because], advised: null };
+}
+
+/** It came out: by how much, and that what it rests on is so; without an essential assumption anything else would have done. */
+function confirmed(meeting: readonly Cells[], best: Cells, rules: ScenarioRules): ClaimVerdict {
+  const other = bestOf(
+    meeting.filter((cells) => !rules.advised(cells)),
+    rules.objectives,
+  );
+  const lead = other
+    ? `the best of another kind, ${wordsOf(other)}: ${lossReason(other, best, rules.objectives)}`
+    : 'nothing of another kind meets the conditions';
+  const said = rules.assumptions.map(({ says, otherwise, holds }) =>
+    holds(best, best) ? says : `though ${filled(otherwise, best, best)}`,
+  );
+  const needed = rules.assumptions.every(({ essential, holds }) => !essential || holds(best, best));
+  return { holds: needed, because: [lead, ...said], advised: idOf(best) };
+}
+
+/** Which conditions the best of the advised kind breaks, with its own figures. */
+function breaches(row: Cells, best: Cells, { constraints, assumptions }: ScenarioRules): string[] {
+  const broken = constraints.filter(({ holds }) => !holds(row));
+  const said = broken.map(({ expression, because }) => {
+    const figures = columnsIn(expression).map((key) => `${titleOf(key)} ${cellText(row, key)}`);
+    return `${wordsOf(row)} breaks a condition: ${because} (${figures.join(', ')})`;
+  });
+  const failing = assumptions.filter(({ holds }) => !holds(row, best));
+  return [...said, ...failing.map(({ otherwise }) => filled(otherwise, row, best))];
+}
+
+/** "llama-3.1-8b ..." without the model: 2x l40s, awq, tp 2, vllm@0.33.0. */
+export function wordsOf(cells: Cells): string {
+  const text = (key: string): string => String(cellOf(cells, key));
+  const layout = ['tp', 'pp', 'dp'].flatMap((name) =>
+    Number(cellOf(cells, `parallel.${name}`)) > 1 ? [`${name} ${text(`parallel.${name}`)}`] : [],
+  );
+  const count = Number(cellOf(cells, 'gpus'));
+  const gpu = /^\d+x/.test(text('gpu')) ? text('gpu') : `${count}x ${text('gpu')}`;
+  const scheme = text('quantization') === 'none' ? '16 bit' : text('quantization');
+  const cache = /^(auto|bfloat16|float16|half|f16|bf16)$/.test(text('kvCacheDtype'))
+    ? []
+    : [`${text('kvCacheDtype')} cache`];
+  return [gpu, scheme, ...layout, ...cache, text('engine')].join(', ');
+}
+
+function filled(template: string, advised: Cells, best: Cells): string {
+  return template.replace(/\{(best\.)?([\w.]+)\}/g, (whole, prefix: string | undefined, name: string) => {
+    const key = columnCalled(name)?.key;
+    return key === undefined ? whole : cellText(prefix ? best : advised, key);
+  });
+}
+
+function cellText(cells: Cells, key: string): string {
+  const value = cellOf(cells, key);
+  if (value === null) return 'not known';
+  return typeof value === 'number' ? figureText(value, unitOf(key)) : String(value);
+}
+
+function unitOf(key: string): string {
+  return columns.find((column) => column.key === key)?.unit ?? '';
+}
+
+function titleOf(key: string): string {
+  const title = columns.find((column) => column.key === key)!.title;
+  return /^[A-Z]{2}/.test(title) ? title : title.toLowerCase();
+}
+
+function idOf(cells: Cells): string {
+  return String(cellOf(cells, 'id'));
+}

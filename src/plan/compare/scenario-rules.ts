@@ -1,0 +1,80 @@
+// The expressions of a scenario, read once: conditions, objectives and assumptions as functions of a row, with the load's tokens among
+// their names. A text that cannot be read is refused here, with the place in the scenario.
+import type {
+  ScenarioAssumption,
+  ScenarioConstraint,
+  ScenarioLoad,
+  ScenarioObjective,
+  ScenarioPreset,
+} from '../../spec/scenario.ts';
+import type { Cells } from './cells.ts';
+import { type RowExpression, rowExpression } from './filter.ts';
+import { columnCalled } from './names.ts';
+
+export interface Constraint extends ScenarioConstraint {
+  holds(cells: Cells): boolean;
+}
+
+export interface Objective extends ScenarioObjective {
+  /** NaN: not known. */
+  value(cells: Cells): number;
+}
+
+export interface Assumption extends Pick<ScenarioAssumption, 'says' | 'otherwise' | 'essential'> {
+  holds(cells: Cells, best: Cells): boolean;
+}
+
+export interface ScenarioRules {
+  constraints: readonly Constraint[];
+  objectives: readonly Objective[];
+  advised(cells: Cells): boolean;
+  assumptions: readonly Assumption[];
+}
+
+/** Throws InputError VRAM701 or VRAM702. */
+export function scenarioRules(
+  { constraints, objective, claim }: Pick<ScenarioPreset, 'constraints' | 'objective' | 'claim'>,
+  { promptTokens, outputTokens }: ScenarioLoad,
+): ScenarioRules {
+  const constants = { promptTokens, outputTokens };
+  const read = (text: string, path: string): RowExpression => rowExpression(text, path, constants);
+  const advised = read(claim.expression, 'claim.expression');
+  return {
+    constraints: constraints.map((one, at) => {
+      const run = read(one.expression, `constraints.${at}`);
+      return { ...one, holds: (cells) => run(cells) === true };
+    }),
+    objectives: objective.map((one, at) => {
+      const run = read(one.by, `objective.${at}`);
+      return { ...one, value: (cells) => numberOf(run(cells)) };
+    }),
+    advised: (cells) => advised(cells) === true,
+    assumptions: claim.assumptions.map((one, at) => {
+      const run = read(one.expression, `claim.assumptions.${at}`);
+      return { ...one, holds: (cells, best) => run(cells, best) === true };
+    }),
+  };
+}
+
+/** The objective that `--sort` names, better first as there. */
+export function sortObjectives(columns: readonly { key: string; title: string; unit: string | null; down: boolean }[]) {
+  return columns.map(
+    ({ key, title, unit, down }): ScenarioObjective => ({
+      by: key,
+      title: title.toLowerCase(),
+      unit: unit ?? '',
+      better: down ? 'more' : 'less',
+    }),
+  );
+}
+
+/** Keys of the columns that an expression names, in its order. */
+export function columnsIn(expression: string): string[] {
+  const unquoted = expression.replace(/"[^"]*"|'[^']*'/g, '');
+  const keys = [...unquoted.matchAll(/[A-Za-z_][\w.]*/g)].flatMap(([word]) => columnCalled(word)?.key ?? []);
+  return [...new Set(keys)];
+}
+
+function numberOf(value: unknown): number {
+  return typeof value === 'number' ? value : Number.NaN;
+}
