@@ -51,7 +51,7 @@ export async function renderPlan(
     case 'yaml':
       return dataText(format, output);
     case 'markdown':
-      return planMarkdown(output, outcomes);
+      return planMarkdown(output, outcomes, await parallelText(output, plain));
     case 'csv':
       return planCsv(output);
     case 'flags':
@@ -71,11 +71,14 @@ export async function renderPlan(
     case 'junit':
       return planJunit(output, outcomes);
     case 'html':
-      return (await import('../render/html.ts')).planHtml(output);
+      return (await import('../render/html.ts')).planHtml(output, await parallelText(output, plain));
     case 'svg':
       return (await import('../render/chart.ts')).planSvg(output);
   }
 }
+
+/** As in a document: tables of text, without colour. */
+const plain: TableStyle = { colour: false, columns: 80 };
 
 async function parallelText({ result }: PlanOutput, style: TableStyle): Promise<string> {
   const { layouts, placement, disaggregation } = result;

@@ -16,7 +16,8 @@ td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
 .good{color:#1f7a43}.bad{color:#b3261e}pre{background:#f4f5f7;padding:.8rem;white-space:pre-wrap}svg{max-width:100%;height:auto}
 .dim{color:#5b6470}li{margin:.3rem 0}`;
 
-export async function planHtml(output: PlanOutput): Promise<string> {
+/** `layouts`: what --auto-parallel, --placement and the like say, as text. */
+export async function planHtml(output: PlanOutput, layouts = ''): Promise<string> {
   const { input, result, diagnostics } = output;
   const title = escapeXml(titleOf(output));
   const parts = [
@@ -37,6 +38,7 @@ export async function planHtml(output: PlanOutput): Promise<string> {
       ),
     ),
     result.verdict.fits ? section('Run', `<pre>${escapeXml(result.command)}</pre>`) : '',
+    section('Several GPUs', layouts ? `<pre>${layouts.trim().split('\n').map(escapeXml).join('\n')}</pre>` : ''),
     section(
       'Notes',
       items(diagnostics.map(({ severity, code, message }) => escapeXml(`${severity} ${code}: ${message}`))),

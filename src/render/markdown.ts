@@ -17,7 +17,7 @@ import { besideLines, bufferNames, bufferRows, fitText, offloadLines, placeName,
 import { paintFor } from './paint.ts';
 import { visible } from './text.ts';
 
-export function planMarkdown(output: PlanOutput, outcomes: readonly RequirementOutcome[]): string {
+export function planMarkdown(output: PlanOutput, outcomes: readonly RequirementOutcome[], layouts = ''): string {
   const { input, result, diagnostics } = output;
   const parts = [
     `### ${escaped(input.model.name)} on ${escaped(placeText(input))}, ${engineText(input)}`,
@@ -30,6 +30,7 @@ export function planMarkdown(output: PlanOutput, outcomes: readonly RequirementO
       result.suggestions.map(({ change, effect }) => `${escaped(change)}: ${escaped(effect)}`),
     ),
     result.verdict.fits ? fence(visible(result.command)) : '',
+    layouts ? fence(layouts.trim().split('\n').map(visible).join('\n')) : '',
     list(
       'Notes',
       diagnostics.map(({ severity, code, message }) => `${severity} ${code}: ${escaped(message)}`),

@@ -119,3 +119,13 @@ describe('--placement', () => {
     }
   });
 });
+
+describe('documents', () => {
+  it.each(['html', 'markdown'])('carry layouts and placement as %s', async (format) => {
+    const args = ['-m', 'qwen3-8b', '-g', '2x l4', '--auto-parallel', '--placement', '--format', format];
+    const { out } = await vramPlan(args);
+    expect(out).toContain('Layouts on up to 2 GPUs by capacity');
+    expect(out).toContain('Placement');
+    expect(out).not.toContain('\u001b[');
+  });
+});
