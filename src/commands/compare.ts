@@ -11,6 +11,7 @@ import type { CompareOutput } from '../plan/compare/output.ts';
 import { csvHead, csvLines } from '../render/compare-csv.ts';
 import { compareHtml } from '../render/compare-html.ts';
 import { compareMarkdown } from '../render/compare-markdown.ts';
+import { scenarioMarkdown, scenarioText } from '../render/compare-scenario.ts';
 import { compareTable } from '../render/compare-table.ts';
 import { parseCommand } from './command.ts';
 import {
@@ -21,6 +22,7 @@ import {
   readCompareArguments,
 } from './compare-arguments.ts';
 import { compareRows, resolveCompare, streamCompare } from './compare-request.ts';
+import { compareScenario } from './compare-scenario.ts';
 import { withLongNames } from './llama-arguments.ts';
 import { dataText, formNamed, styleFor, tellDiagnostics, writeOutput } from './output.ts';
 
@@ -33,6 +35,7 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
   checkCombination(args);
   const columns = args.columns?.split(',').map((word) => columnNamed(word, '--columns').key);
   for (const text of args.require) parseFilter(text, '--require');
+  if (args.scenario !== undefined) return recommend(args, format, columns, io);
   const asked = await resolveCompare(args, io);
   if (passesThrough(args, format)) {
     const combinations = await streamed(args, io, (write) => streamCompare(asked, args, io, write));
@@ -43,6 +46,26 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
   await writeOutput(await render(output, format, args, columns, io), args.output, io);
   if (format !== 'json' && format !== 'yaml' && format !== 'html') tellDiagnostics(output.diagnostics, io);
   return exitCode(output, args, io);
+}
+
+/** --for: the rows are those that a scenario recommends. */
+async function recommend(
+  args: CompareArguments,
+  format: CompareFormat,
+  columns: readonly string[] | undefined,
+  io: Io,
+): Promise<number> {
+  const output = await compareScenario(args, io);
+  const width = styleFor(args.output, io);
+  const text =
+    format === 'table'
+      ? scenarioText(output, width)
+      : format === 'markdown'
+        ? scenarioMarkdown(output)
+        : await render(output, format, args, columns, io);
+  await writeOutput(text, args.output, io);
+  if (format !== 'json' && format !== 'yaml' && format !== 'html') tellDiagnostics(output.diagnostics, io);
+  return output.result.scenario!.deployments.length === 0 ? 1 : exitCode(output, args, io);
 }
 
 /** Rows of CSV that nobody wants ordered, chosen or compared need not be kept. */

@@ -3,6 +3,7 @@
 import type { Envelope } from '../output.ts';
 import type { RowDiff } from './diff.ts';
 import type { ReleaseChange } from './rule-changes.ts';
+import type { ScenarioResult } from './scenario-output.ts';
 
 export const columnUnits = ['GiB', 'MiB', 'tokens', 'count', 'USD/h', 'USD/M', 'tokens/s', 's', '%'] as const;
 export type ColumnUnit = (typeof columnUnits)[number];
@@ -42,6 +43,8 @@ export interface CompareResult {
   groups?: { column: string; values: { value: string | number | boolean | null; fitting: number; rows: number[] }[] };
   /** --diff: against the first combination or a baseline file. */
   diff?: { baseline: string; rows: RowDiff[]; releases: ReleaseDiff[] };
+  /** --for: what a scenario recommends. */
+  scenario?: ScenarioResult;
 }
 
 /** What an upgrade moves for one combination, and which rule moves it. */

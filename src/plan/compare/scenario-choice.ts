@@ -2,7 +2,7 @@
 // one above, in figures. Objectives decide one after the other: where two rows differ by no more than a share that the scenario states,
 // which an estimate could not tell apart anyway, the next one decides.
 import { type Cells, cellOf } from './cells.ts';
-import { figureText } from './scenario-figures.ts';
+import { figureText, pairText } from './scenario-figures.ts';
 import type { Objective } from './scenario-rules.ts';
 
 /** Best first, each of a kind of its own. Rows whose first objective is not known are no choice. */
@@ -44,7 +44,7 @@ export function lossReason(row: Cells, above: Cells, objectives: readonly Object
     objectives.find((objective) => isWorse(row, above, objective, objective.within ?? 0)) ??
     objectives.find((objective) => isWorse(row, above, objective, 0));
   const against = decisive
-    ? against1(row, above, decisive)
+    ? figuresAgainst(row, above, decisive)
     : 'the same in every figure that was asked for; second by name alone';
   const named = new Set(decisive ? [decisive.by] : []);
   const better = besides.filter(({ by }) => !named.has(by)).flatMap((one) => betterBy(row, above, one, objectives));
@@ -60,9 +60,9 @@ function isWorse(row: Cells, above: Cells, objective: Objective, within: number)
   return difference > Math.abs(b) * within && difference > 0;
 }
 
-function against1(row: Cells, above: Cells, { title, unit, ...objective }: Objective): string {
+function figuresAgainst(row: Cells, above: Cells, { title, unit, ...objective }: Objective): string {
   const [a, b] = [objective.value(row), objective.value(above)];
-  const figures = `${figureText(a, unit)} against ${figureText(b, unit)}`;
+  const figures = pairText(a, b, unit);
   if (!Number.isFinite(a)) return `${title} is not known, against ${figureText(b, unit)}`;
   const ratio = a / b;
   if (unit === '%' || !(ratio > 0) || !Number.isFinite(ratio))
@@ -100,14 +100,14 @@ function betterBy(
   if (typeof a !== 'number' || typeof b !== 'number' || a <= 0 || b <= 0) return [];
   const gain = better === 'less' ? b / a : a / b;
   if (gain < 1.1 || objectives[0]!.by === by) return [];
-  return [`${says} (${figureText(a, unit)} against ${figureText(b, unit)})`];
+  return [`${says} (${pairText(a, b, unit)})`];
 }
 
 function qualityText(row: Cells, above: Cells): string {
   const [a, b] = [cellOf(row, 'quality.relativeLoss'), cellOf(above, 'quality.relativeLoss')];
   if (typeof a !== 'number' || typeof b !== 'number') return '';
   if (a === b) return 'the same quality';
-  return `${a > b ? 'more' : 'less'} quality lost (${figureText(a, '%')} against ${figureText(b, '%')})`;
+  return `${a > b ? 'more' : 'less'} quality lost (${pairText(a, b, '%')})`;
 }
 
 function idOf(cells: Cells): string {

@@ -103,8 +103,17 @@ function filled(template: string, advised: Cells, best: Cells): string {
 function cellText(cells: Cells, key: string): string {
   const value = cellOf(cells, key);
   if (value === null) return 'not known';
-  return typeof value === 'number' ? figureText(value, unitOf(key)) : String(value);
+  if (typeof value === 'number') return figureText(value, unitOf(key));
+  return key === 'quality.relation' ? (relations[String(value)] ?? String(value)) : String(value);
 }
+
+/** What a published loss was measured on. */
+export const relations: Readonly<Record<string, string>> = {
+  model: 'this model',
+  family: 'its family',
+  other: 'another model',
+  none: 'nothing: 16 bit',
+};
 
 function unitOf(key: string): string {
   return columns.find((column) => column.key === key)?.unit ?? '';

@@ -19,6 +19,13 @@ export function figureText(value: number, unit: string): string {
   }
 }
 
+/** "0.62 against 0.44 USD/M": a unit that both share is said once. */
+export function pairText(a: number, b: number, unit: string): string {
+  const [first, second] = [figureText(a, unit), figureText(b, unit)];
+  const [, number, own] = /^(\S+) (.+)$/.exec(first) ?? [];
+  return `${own !== undefined && second.endsWith(` ${own}`) ? number : first} against ${second}`;
+}
+
 function withUnit(text: string, unit: string): string {
   return unit === '' ? text : `${text} ${unit}`;
 }
