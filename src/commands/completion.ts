@@ -9,7 +9,7 @@ import { llamaOptionTable } from '../spec/llama-options.ts';
 import { simulationOptionTable } from '../spec/simulation-options.ts';
 import { makeCommand, parseCommand } from './command.ts';
 
-const commands = ['plan', 'simulate', 'quantize', 'list', 'show', 'schema', 'completion'];
+const commands = ['plan', 'simulate', 'compare', 'quantize', 'list', 'show', 'schema', 'completion'];
 const planOptions = [
   '--model',
   '--gpu',
@@ -32,6 +32,21 @@ const planOptions = [
 ];
 
 const quantizeOnly = ['--recipe', '--recipe-out', '--scheme', '--max-quality-loss', '--domain'];
+
+const compareOnly = [
+  '--output-tokens',
+  '--for',
+  '--sort',
+  '--filter',
+  '--top',
+  '--pareto',
+  '--group-by',
+  '--diff',
+  '--max-change',
+  '--columns',
+  '--price',
+  '--prices',
+];
 
 const simulateOnly = [
   '--workload',
@@ -93,6 +108,21 @@ function quantizeWords(): string[] {
   return [...quantizeOnly, ...optionWords().filter((name) => !plans.has(name))];
 }
 
+/** Lists of models and GPUs are asked for, not one deployment. */
+function compareWords(): string[] {
+  const plans = new Set([
+    '--matrix',
+    '--from-command',
+    '--deployment',
+    '--disaggregate',
+    '--gpu-memory',
+    '--free-memory',
+    '--assume-architecture',
+    '--env',
+  ]);
+  return [...compareOnly, ...optionWords().filter((name) => !plans.has(name))];
+}
+
 function simulateWords(): string[] {
   const plans = new Set([
     '--matrix',
@@ -120,6 +150,7 @@ function scriptFor(shell: string | undefined): string | undefined {
   if [ "$COMP_CWORD" -eq 1 ]; then COMPREPLY=($(compgen -W "${commands.join(' ')}" -- "$cur")); return; fi
   case \${COMP_WORDS[1]} in
     simulate) COMPREPLY=($(compgen -W "${simulateWords().join(' ')}" -- "$cur")) ;;
+    compare) COMPREPLY=($(compgen -W "${compareWords().join(' ')}" -- "$cur")) ;;
     quantize) COMPREPLY=($(compgen -W "${quantizeWords().join(' ')}" -- "$cur")) ;;
     *) COMPREPLY=($(compgen -W "${optionWords().join(' ')}" -- "$cur")) ;;
   esac
@@ -139,6 +170,7 @@ _vram() {
   if (( CURRENT == 2 )); then compadd -- ${commands.join(' ')}; return; fi
   case $words[2] in
     simulate) compadd -- ${simulateWords().join(' ')} ;;
+    compare) compadd -- ${compareWords().join(' ')} ;;
     quantize) compadd -- ${quantizeWords().join(' ')} ;;
     *) compadd -- ${optionWords().join(' ')} ;;
   esac
@@ -160,6 +192,9 @@ compdef _vram vram
         ...simulateWords()
           .filter((name) => isPlain(name) && !optionWords().includes(name))
           .map((name) => `complete -c vram -l ${name.slice(2)} -n '__fish_seen_subcommand_from simulate'`),
+        ...compareOnly.map(
+          (name) => `complete -c vram -l ${name.slice(2)} -n '__fish_seen_subcommand_from compare' -x`,
+        ),
         ...quantizeOnly.map(
           (name) => `complete -c vram -l ${name.slice(2)} -n '__fish_seen_subcommand_from quantize' -x`,
         ),

@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { inputError } from '../diagnostics.ts';
 import type { Io } from '../io.ts';
+import { compareOutputSchema } from '../plan/compare/schema.ts';
 import { quantizeOutputSchema } from '../plan/quantize-schema.ts';
 import { planOutputSchema } from '../plan/schema.ts';
 import { simulateOutputSchema } from '../plan/simulate-schema.ts';
@@ -12,6 +13,7 @@ import { makeCommand, parseCommand } from './command.ts';
 const schemas: Readonly<Record<string, z.ZodType>> = {
   plan: planOutputSchema,
   simulate: simulateOutputSchema,
+  compare: compareOutputSchema,
   quantize: quantizeOutputSchema,
   model: modelSchema,
   gpu: gpuSchema,

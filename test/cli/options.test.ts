@@ -13,7 +13,7 @@ type Case = readonly (string | RegExp)[];
 const refused: readonly (readonly [args: readonly string[], says: Case])[] = [
   // Names.
   [['plna'], ['unknown command "plna"', 'did you mean vram plan?']],
-  [['frobnicate'], ['unknown command', 'plan, simulate, quantize, list, show']],
+  [['frobnicate'], ['unknown command', 'plan, simulate, compare, quantize, list, show']],
   [
     ['plan', '--modle', 'x'],
     ["unknown option '--modle'", 'Did you mean --model?'],
