@@ -73,6 +73,19 @@ describe('--auto-parallel on eight GPUs', () => {
   });
 });
 
+describe('recurrent models', () => {
+  it.each(['qwen3-next-80b-a3b', 'mamba-130m', 'nemotron-3-nano-4b', 'lfm2-1.2b'])(
+    '%s: ranks that cannot share a state are refused in words',
+    async (model) => {
+      const { result } = await planJson(['-m', model, '-g', '6x h100-sxm', '--auto-parallel']);
+      const reasons = result.layouts!.rejected.filter(({ layout }) => /^tp[35]/.test(layout));
+      expect(reasons.length).toBeGreaterThan(1);
+      for (const { kind, reason } of reasons) expect(`${kind} ${reason}`).toMatch(/^engine .*divi/);
+      expect(result.layouts!.chosen).not.toBeNull();
+    },
+  );
+});
+
 describe('--placement', () => {
   it('says what a rank of vLLM holds, alike ranks in one line', async () => {
     const args = ['-m', 'llama-3.1-70b', '-g', '8x h100-sxm', '--tp', '4', '--pp', '2', '--placement'];

@@ -11,6 +11,7 @@ export function planKvCache(input: KvPlanInput): KvPlan {
   const rules = rulesOf(input);
   const grouping = groupingOf(rules, input);
   if (isUngroupable(grouping)) return refused(input, grouping.error);
+  if (grouping.groups.length === 0 && input.error !== undefined) return refused(input, input.error);
   if (grouping.groups.length === 0) return attentionFree(input);
   const context = requestContext(input);
   const error = contextParallelError(rules, input, grouping.groups);

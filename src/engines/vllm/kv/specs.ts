@@ -8,6 +8,7 @@ import { cachesOf, layerCount, withCacheDefaults } from './caches.ts';
 import { backendOf, indexerBackend, refusalOf } from './choice.ts';
 import type { KvSpecsInput } from './input.ts';
 import { type CacheFacts, layerSpec } from './layer.ts';
+import { stateRefusal } from './state.ts';
 import type { KvLayerSpec } from './types.ts';
 
 export type { KvSpecsInput };
@@ -31,6 +32,11 @@ export function kvLayerSpecs(asked: KvSpecsInput): KvSpecs {
   const input = withCacheDefaults(asked);
   const { options } = input;
   const layers = cachesOf(input);
+  const error = undivided(layers, options.tensorParallelSize);
+  if (error !== undefined) {
+    const stages = Array.from({ length: options.pipelineParallelSize }, () => []);
+    return { stages, blockSize: 16, backends: {}, disableHybridManager: false, logLines: [], error };
+  }
   const backends = new Map<CacheLayout, string>();
   const counts: Record<string, number> = {};
   for (const { caches } of layers) {
@@ -55,6 +61,18 @@ export function kvLayerSpecs(asked: KvSpecsInput): KvSpecs {
     logLines: block.logLines,
     ...refusalOf(input, layers, backends),
   };
+}
+
+/** A state that the ranks cannot share has no page on any of them. */
+function undivided(layers: readonly LayerCaches[], tp: number): string | undefined {
+  if (tp === 1) return undefined;
+  for (const { caches } of layers) {
+    for (const cache of caches) {
+      const error = cache.kind === 'state' ? stateRefusal(cache.state, tp) : undefined;
+      if (error !== undefined) return error;
+    }
+  }
+  return undefined;
 }
 
 function chunkedTurnsOff({ options, profile }: KvSpecsInput): boolean {

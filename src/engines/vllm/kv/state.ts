@@ -1,7 +1,7 @@
 // State layers (Mamba, gated delta nets, short convolutions) in the KV cache: which types their states have, how many states a
 // request holds, which of them a release can write in the middle of a prefill. Shapes are in accounting/state.ts. Source:
 // vllm/model_executor/layers/mamba, model_executor/models/config.py, v1/kv_cache_interface.py MambaSpec, 0.9 to 0.33.
-import { type StateKind, statePageBytes, stateTensors } from '../../../accounting/state.ts';
+import { type StateKind, statePageBytes, stateSplits, stateTensors } from '../../../accounting/state.ts';
 import type { StateLayout } from '../../../architecture/types.ts';
 import type { GpuSpec } from '../../../spec/gpu.ts';
 import type { ModelSpec } from '../../../spec/model.ts';
@@ -15,6 +15,30 @@ export interface StateInput {
   gpu: GpuSpec;
   options: ResolvedOptions;
   profile: KvProfile;
+}
+
+/** What the release says where the ranks cannot share a state; undefined where they can. */
+export function stateRefusal(layout: StateLayout, tp: number): string | undefined {
+  if (stateSplits(layout, tp)) return undefined;
+  if (layout.type === 'mamba2') {
+    return layout.heads % tp === 0
+      ? 'AssertionError: If tensor parallel world size does not divide num_groups, then num_groups must equal 1.'
+      : 'AssertionError: Tensor parallel world size must divide num heads.';
+  }
+  return `AssertionError: ${dividedSize(layout)} is not divisible by ${tp}`;
+}
+
+function dividedSize(layout: StateLayout): number {
+  switch (layout.type) {
+    case 'mamba1':
+      return layout.inner;
+    case 'gdn':
+      return 2 * layout.keyHeads * layout.keyDim + layout.valueHeads * layout.valueDim;
+    case 'short-conv':
+      return layout.dim;
+    default:
+      return layout.heads;
+  }
 }
 
 /** Bytes of the states of one layer on one rank. */
