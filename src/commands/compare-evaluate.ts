@@ -96,7 +96,8 @@ export class Evaluator {
         continue;
       }
       const { base } = resolved;
-      const request: PlanRequest = { ...base, gpus: entry.gpus };
+      const nodes = entry.nodes.length > 0 ? { nodes: entry.nodes } : {};
+      const request: PlanRequest = { ...base, gpus: entry.gpus, ...nodes };
       const planned = planVllm(request, registry, { devices: false });
       const { plan } = planned;
       const ep = planned.resolved.enableExpertParallel ? tp * dp : 1;

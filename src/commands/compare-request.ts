@@ -166,7 +166,23 @@ export async function compareRows(asked: CompareAsked, args: CompareArguments, i
     ...(group ? { groups: keeper.groups(cells, group) } : {}),
     ...(args.diff === undefined ? {} : { diff: await diffOf(args, asked, cells, first, io) }),
   };
-  return envelope('compare', asked.input, result, asked.diagnostics) as CompareOutput;
+  return envelope('compare', asked.input, result, [...asked.diagnostics, ...tooLong(cells, args)]) as CompareOutput;
+}
+
+/** Many a start fails only because the model's longest sequence has to fit. */
+function tooLong(rows: readonly Cells[], { given, context }: CompareArguments): Diagnostic[] {
+  if (given.maxModelLen !== undefined) return [];
+  const failing = rows.filter((cells) => /^one sequence of /.test(String(cellOf(cells, 'verdict.reason')))).length;
+  if (failing === 0) return [];
+  return [
+    {
+      severity: 'note',
+      code: 'VRAM715',
+      message: `${failing} of the combinations would start with a shorter --max-model-len: the engine wants room for one sequence of the longest`,
+      hint: `add --max-model-len ${context ?? '16k'}`,
+      path: '--max-model-len',
+    },
+  ];
 }
 
 function toPlain({ key, title, unit, better, estimate, description }: Column): CompareColumn {

@@ -63,11 +63,17 @@ function releaseText(
     width,
     2,
   );
-  if (rules.length === 0) return `${head}\n  no single rule moves it`;
+  if (rules.length === 0) return `${head}\n  no rule moves it`;
   const rows = rules
     .slice(0, mostRules)
     .map((rule) => [rule.rule, signedGib(rule.weightsBytes), signedGib(rule.kvCacheBytes), signed(rule.tokens)]);
-  const table = grid(['rule, by itself', 'weights', 'KV cache', 'tokens'], ['left', 'right', 'right', 'right'], rows);
+  const left = (key: 'weightsBytes' | 'kvCacheBytes' | 'tokens', total: number): number =>
+    total - rules.reduce((sum, rule) => sum + rule[key], 0);
+  const rest = [left('weightsBytes', weightsBytes), left('kvCacheBytes', kvCacheBytes), left('tokens', tokens)];
+  // Roundings of tokens to blocks are no finding.
+  if (Math.abs(rest[0]!) + Math.abs(rest[1]!) > (Math.abs(weightsBytes) + Math.abs(kvCacheBytes)) / 50)
+    rows.push(['several together', signedGib(rest[0]!), signedGib(rest[1]!), signed(rest[2]!)]);
+  const table = grid(['rule, its share', 'weights', 'KV cache', 'tokens'], ['left', 'right', 'right', 'right'], rows);
   const more = rules.length > mostRules ? `\n${paint.dim(`${rules.length - mostRules} more: --format json`)}` : '';
   return `${head}\n${table}${more}`;
 }

@@ -130,7 +130,7 @@ function fittingBlock(
   const shown = fitting.slice(0, usualRows);
   const more = fitting.length - shown.length;
   const title = output.result.pareto
-    ? `Pareto front of ${output.result.pareto.columns.join(' and ')}`
+    ? `Pareto front: ${output.result.pareto.columns.map((key) => allColumns.find((one) => one.key === key)!.title).join(', ')}`
     : more > 0
       ? `Fits, the first ${shown.length} of ${thousands(fitting.length)}`
       : 'Fits';
@@ -181,13 +181,18 @@ function columnsFor(rows: readonly CompareRow[], shared: readonly string[], widt
   let left = width - names.reduce((sum, key) => sum + widthOf(rows, key) + 2, 0);
   const told = new Set<string>();
   for (const key of telling) {
-    if (rows.every((row) => valueAt(row, key) === null)) continue;
+    if (rows.every((row) => valueAt(row, key) === null) || isIdle(rows, key)) continue;
     const more = widthOf(rows, key) + 2;
     if (more > left + 2) continue;
     told.add(key);
     left -= more;
   }
   return [...names, ...order.filter((key) => told.has(key))];
+}
+
+/** No loss is told where nothing is quantized. */
+function isIdle(rows: readonly CompareRow[], key: string): boolean {
+  return key === 'quality.relativeLoss' && rows.every((row) => valueAt(row, 'quality.relation') === 'none');
 }
 
 /** The layout says how many GPUs there are. */

@@ -1,5 +1,6 @@
-// Which rules differ between two releases of vLLM for one deployment, and what each of them alone moves: the older release is planned again
-// with one rule of the newer one at a time. What the rules bring only together is left over, and said so.
+// Which rules differ between two releases of vLLM for one deployment, and what each of them moves: the older release is planned with one
+// rule of the newer one at a time, the newer one without it, and the mean of both is the rule's share (its Shapley value, where no more
+// than two rules act on each other). What is left over moves only where three or more meet, and is said so.
 import { planVllm, type VllmPlanned } from '../../engines/vllm/plan.ts';
 import type { Profile } from '../../engines/vllm/profile.ts';
 import type { RegistryEntry } from '../../engines/vllm/registry.ts';
@@ -10,7 +11,7 @@ export interface RuleChange {
   rule: string;
   before: unknown;
   after: unknown;
-  /** What this rule alone moves; zeros where only several together do. */
+  /** Its share of the change. */
   weightsBytes: number;
   kvCacheBytes: number;
   tokens: number;
@@ -43,22 +44,39 @@ export function releaseChange(
   const after = plan(newer);
   const rules: RuleChange[] = [];
   for (const rule of changedRules(older.profile, newer.profile)) {
-    const value = (newer.profile as unknown as Record<string, unknown>)[rule];
-    const moved = attempt(() =>
-      plan({ ...older, profile: { ...older.profile, version: `${older.profile.version}+${rule}`, [rule]: value } }),
-    );
-    if (moved === undefined) continue;
-    const change = difference(before, moved);
-    if (change.weightsBytes !== 0 || change.kvCacheBytes !== 0 || change.tokens !== 0)
-      rules.push({
-        rule,
-        before: (older.profile as unknown as Record<string, unknown>)[rule],
-        after: value,
-        ...change,
-      });
+    const added = attempt(() => difference(before, plan(withRule(older, rule, newer.profile))));
+    const removed = attempt(() => difference(plan(withRule(newer, rule, older.profile)), after));
+    const change = meanOf([added, removed].filter((one) => one !== undefined));
+    if (change.weightsBytes === 0 && change.kvCacheBytes === 0 && change.tokens === 0) continue;
+    rules.push({ rule, before: valueIn(older.profile, rule), after: valueIn(newer.profile, rule), ...change });
   }
   rules.sort((a, b) => size(b) - size(a) || a.rule.localeCompare(b.rule));
   return { from: older.version, to: newer.version, ...difference(before, after), rules };
+}
+
+/** The same start under its own rules but one. */
+function withRule(request: PlanRequest, rule: string, from: Profile): PlanRequest {
+  const { version } = request.profile;
+  const profile = {
+    ...request.profile,
+    version: `${version}, ${rule} of ${from.version}`,
+    [rule]: valueIn(from, rule),
+  };
+  return { ...request, profile };
+}
+
+function valueIn(profile: Profile, rule: string): unknown {
+  return (profile as unknown as Record<string, unknown>)[rule];
+}
+
+function meanOf(changes: readonly Figures[]): Figures {
+  const mean = (of: (figures: Figures) => number): number =>
+    changes.length === 0 ? 0 : Math.round(changes.reduce((sum, one) => sum + of(one), 0) / changes.length);
+  return {
+    weightsBytes: mean((one) => one.weightsBytes),
+    kvCacheBytes: mean((one) => one.kvCacheBytes),
+    tokens: mean((one) => one.tokens),
+  };
 }
 
 function changedRules(a: Profile, b: Profile): string[] {

@@ -2,6 +2,7 @@
 // one above, in figures. Objectives decide one after the other: where two rows differ by no more than a share that the scenario states,
 // which an estimate could not tell apart anyway, the next one decides.
 import { type Cells, cellOf } from './cells.ts';
+import { columnCalled } from './names.ts';
 import { figureText, pairText } from './scenario-figures.ts';
 import type { Objective } from './scenario-rules.ts';
 
@@ -43,13 +44,24 @@ export function lossReason(row: Cells, above: Cells, objectives: readonly Object
   const decisive =
     objectives.find((objective) => isWorse(row, above, objective, objective.within ?? 0)) ??
     objectives.find((objective) => isWorse(row, above, objective, 0));
-  const against = decisive
-    ? figuresAgainst(row, above, decisive)
-    : 'the same in every figure that was asked for; second by name alone';
-  const named = new Set(decisive ? [decisive.by] : []);
-  const better = besides.filter(({ by }) => !named.has(by)).flatMap((one) => betterBy(row, above, one, objectives));
-  const quality = qualityText(row, above);
-  return [against, quality, better.length > 0 ? `but ${better.slice(0, 2).join(', ')}` : ''].filter(Boolean).join('; ');
+  if (!decisive) return 'the same in every figure that was asked for; it comes after by name alone';
+  const equal = objectives
+    .slice(0, objectives.indexOf(decisive))
+    .filter(({ value, within }) => within !== undefined && value(row) !== value(above))
+    .map(({ title, within }) => `${title} equal within ${Math.round(within! * 100)} %`);
+  const quality = qualityOf(row, above, decisive);
+  const better = besides
+    .filter(({ by }) => by !== columnCalled(decisive.by)?.key)
+    .flatMap((one) => betterBy(row, above, one));
+  const but = [...(quality.better ? [quality.text] : []), ...better].slice(0, 2);
+  return [
+    figuresAgainst(row, above, decisive),
+    ...equal,
+    quality.better ? '' : quality.text,
+    but.length > 0 ? `but ${but.join(', ')}` : '',
+  ]
+    .filter(Boolean)
+    .join('; ');
 }
 
 function isWorse(row: Cells, above: Cells, objective: Objective, within: number): boolean {
@@ -90,24 +102,20 @@ const besides: readonly Beside[] = [
 ];
 
 /** Only what is plain: a tenth at least. */
-function betterBy(
-  row: Cells,
-  above: Cells,
-  { by, unit, better, says }: Beside,
-  objectives: readonly Objective[],
-): string[] {
+function betterBy(row: Cells, above: Cells, { by, unit, better, says }: Beside): string[] {
   const [a, b] = [cellOf(row, by), cellOf(above, by)];
   if (typeof a !== 'number' || typeof b !== 'number' || a <= 0 || b <= 0) return [];
   const gain = better === 'less' ? b / a : a / b;
-  if (gain < 1.1 || objectives[0]!.by === by) return [];
-  return [`${says} (${pairText(a, b, unit)})`];
+  return gain < 1.1 ? [] : [`${says} (${pairText(a, b, unit)})`];
 }
 
-function qualityText(row: Cells, above: Cells): string {
-  const [a, b] = [cellOf(row, 'quality.relativeLoss'), cellOf(above, 'quality.relativeLoss')];
-  if (typeof a !== 'number' || typeof b !== 'number') return '';
-  if (a === b) return 'the same quality';
-  return `${a > b ? 'more' : 'less'} quality lost (${pairText(a, b, '%')})`;
+function qualityOf(row: Cells, above: Cells, decisive: Objective): { better: boolean; text: string } {
+  const key = 'quality.relativeLoss';
+  const [a, b] = [cellOf(row, key), cellOf(above, key)];
+  if (typeof a !== 'number' || typeof b !== 'number' || columnCalled(decisive.by)?.key === key)
+    return { better: false, text: '' };
+  if (a === b) return { better: false, text: 'the same quality' };
+  return { better: a < b, text: `${a > b ? 'more' : 'less'} quality lost (${pairText(a, b, '%')})` };
 }
 
 function idOf(cells: Cells): string {

@@ -25,12 +25,14 @@ export interface ClaimInput {
 
 export function judgeClaim({ rows, best, rules }: ClaimInput): ClaimVerdict {
   if (!best) return { holds: null, because: ['nothing meets the conditions'], advised: null };
-  const { objectives, constraints } = rules;
-  const meets = (cells: Cells): boolean => constraints.every(({ holds }) => holds(cells));
-  if (rules.advised(best)) return confirmed(rows.filter(meets), best, rules);
+  const { objectives } = rules;
+  if (rules.advised(best)) return confirmed(rows, best, rules);
   const advised = rows.filter((cells) => rules.advised(cells));
   const fitting = advised.filter((cells) => cellOf(cells, 'fits') === true);
-  const standing = bestOf(fitting.filter(meets), objectives);
+  const standing = bestOf(
+    fitting.filter((cells) => meets(cells, rules)),
+    objectives,
+  );
   if (standing) {
     const failing = rules.assumptions.filter(({ holds }) => !holds(standing, best));
     return {
@@ -52,19 +54,25 @@ export function judgeClaim({ rows, best, rules }: ClaimInput): ClaimVerdict {
 }
 
 /** It came out: by how much, and that what it rests on is so; without an essential assumption anything else would have done. */
-function confirmed(meeting: readonly Cells[], best: Cells, rules: ScenarioRules): ClaimVerdict {
-  const other = bestOf(
-    meeting.filter((cells) => !rules.advised(cells)),
-    rules.objectives,
-  );
+function confirmed(rows: readonly Cells[], best: Cells, rules: ScenarioRules): ClaimVerdict {
+  const others = rows.filter((cells) => !rules.advised(cells));
+  const meeting = others.filter((cells) => meets(cells, rules));
+  const other = bestOf(meeting, rules.objectives);
   const lead = other
-    ? `the best of another kind, ${wordsOf(other)}: ${lossReason(other, best, rules.objectives)}`
-    : 'nothing of another kind meets the conditions';
+    ? [`the best of another kind, ${wordsOf(other)}: ${lossReason(other, best, rules.objectives)}`]
+    : others.length > 0
+      ? [`none of ${others.length} deployments of another kind meets the conditions`]
+      : [];
   const said = rules.assumptions.map(({ says, otherwise, holds }) =>
-    holds(best, best) ? says : `though ${filled(otherwise, best, best)}`,
+    holds(best, best) ? filled(says, best, best) : filled(otherwise, best, best),
   );
   const needed = rules.assumptions.every(({ essential, holds }) => !essential || holds(best, best));
-  return { holds: needed, because: [lead, ...said], advised: idOf(best) };
+  return { holds: needed, because: [...lead, ...said], advised: idOf(best) };
+}
+
+/** It starts, holds the load and breaks no condition. */
+export function meets(cells: Cells, { constraints }: Pick<ScenarioRules, 'constraints'>): boolean {
+  return cellOf(cells, 'fits') === true && constraints.every(({ holds }) => holds(cells));
 }
 
 /** Which conditions the best of the advised kind breaks, with its own figures. */
