@@ -9,7 +9,7 @@ import { parseFilter } from '../plan/compare/filter.ts';
 import { columnNamed } from '../plan/compare/names.ts';
 import type { CompareOutput } from '../plan/compare/output.ts';
 import { chooseRows, lossReason } from '../plan/compare/scenario-choice.ts';
-import { judgeClaim, wordsOf } from '../plan/compare/scenario-claim.ts';
+import { judgeClaim, meets, wordsOf } from '../plan/compare/scenario-claim.ts';
 import type { ScenarioDeployment, ScenarioModel, ScenarioResult } from '../plan/compare/scenario-output.ts';
 import { type ScenarioRules, scenarioRules } from '../plan/compare/scenario-rules.ts';
 import { envelope } from '../plan/output.ts';
@@ -55,7 +55,8 @@ export async function compareScenario(args: CompareArguments, io: Io): Promise<C
       pareto: null,
       scenario: result,
     },
-    asked.diagnostics,
+    // That AWQ is nothing for llama.cpp need not be told to somebody who has not asked for either.
+    asked.diagnostics.filter(({ code }) => code !== 'VRAM710' || args.quantization !== undefined),
   ) as CompareOutput;
 }
 
@@ -149,10 +150,6 @@ async function rowsOf(asked: CompareAsked, io: Io): Promise<{ all: Cells[]; plan
     },
   });
   return rows;
-}
-
-function meets(cells: Cells, { constraints }: ScenarioRules): boolean {
-  return isFitting(cells) && constraints.every(({ holds }) => holds(cells));
 }
 
 function isFitting(cells: Cells): boolean {

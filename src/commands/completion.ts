@@ -83,7 +83,7 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
     io.out(`${presetIds(names).join('\n')}\n`);
     return 0;
   }
-  if (names === 'workloads' || names === 'policies' || names === 'deployments') {
+  if (names === 'workloads' || names === 'policies' || names === 'deployments' || names === 'scenarios') {
     const words = names === 'policies' ? policies : loadPresets(names).map(({ id }) => id);
     io.out(`${words.join('\n')}\n`);
     return 0;
@@ -145,6 +145,7 @@ function scriptFor(shell: string | undefined): string | undefined {
     -g|--gpu) COMPREPLY=($(compgen -W "$(vram completion --names gpus)" -- "$cur")); return ;;
     -w|--workload) COMPREPLY=($(compgen -W "$(vram completion --names workloads)" -- "$cur"; compgen -f -- "$cur")); return ;;
     --deployment) COMPREPLY=($(compgen -W "$(vram completion --names deployments)" -- "$cur"; compgen -f -- "$cur")); return ;;
+    --for) COMPREPLY=($(compgen -W "$(vram completion --names scenarios)" -- "$cur")); return ;;
     --policy) COMPREPLY=($(compgen -W "$(vram completion --names policies)" -- "$cur")); return ;;
   esac
   if [ "$COMP_CWORD" -eq 1 ]; then COMPREPLY=($(compgen -W "${commands.join(' ')}" -- "$cur")); return; fi
@@ -165,6 +166,7 @@ _vram() {
     -g|--gpu) compadd -- \${(f)"$(vram completion --names gpus)"}; return ;;
     -w|--workload) compadd -- \${(f)"$(vram completion --names workloads)"}; _files; return ;;
     --deployment) compadd -- \${(f)"$(vram completion --names deployments)"}; _files; return ;;
+    --for) compadd -- \${(f)"$(vram completion --names scenarios)"}; return ;;
     --policy) compadd -- \${(f)"$(vram completion --names policies)"}; return ;;
   esac
   if (( CURRENT == 2 )); then compadd -- ${commands.join(' ')}; return; fi
@@ -192,9 +194,10 @@ compdef _vram vram
         ...simulateWords()
           .filter((name) => isPlain(name) && !optionWords().includes(name))
           .map((name) => `complete -c vram -l ${name.slice(2)} -n '__fish_seen_subcommand_from simulate'`),
-        ...compareOnly.map(
-          (name) => `complete -c vram -l ${name.slice(2)} -n '__fish_seen_subcommand_from compare' -x`,
-        ),
+        "complete -c vram -l for -n '__fish_seen_subcommand_from compare' -x -a '(vram completion --names scenarios)'",
+        ...compareOnly
+          .filter((name) => name !== '--for')
+          .map((name) => `complete -c vram -l ${name.slice(2)} -n '__fish_seen_subcommand_from compare' -x`),
         ...quantizeOnly.map(
           (name) => `complete -c vram -l ${name.slice(2)} -n '__fish_seen_subcommand_from quantize' -x`,
         ),

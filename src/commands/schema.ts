@@ -7,7 +7,7 @@ import { quantizeOutputSchema } from '../plan/quantize-schema.ts';
 import { planOutputSchema } from '../plan/schema.ts';
 import { simulateOutputSchema } from '../plan/simulate-schema.ts';
 import { workloadSchema } from '../sim/workload/preset-schema.ts';
-import { deploymentSchema, gpuSchema, modelSchema, nodeSchema } from '../spec/schema.ts';
+import { deploymentSchema, gpuSchema, modelSchema, nodeSchema, scenarioSchema } from '../spec/schema.ts';
 import { makeCommand, parseCommand } from './command.ts';
 
 const schemas: Readonly<Record<string, z.ZodType>> = {
@@ -20,6 +20,7 @@ const schemas: Readonly<Record<string, z.ZodType>> = {
   node: nodeSchema,
   workload: workloadSchema,
   deployment: deploymentSchema,
+  scenario: scenarioSchema,
 };
 
 export async function run(argv: readonly string[], io: Io): Promise<number> {

@@ -4,7 +4,7 @@ import { type Cells, cellOf } from './cells.ts';
 import { columns } from './columns.ts';
 import { columnCalled } from './names.ts';
 import { bestOf, lossReason } from './scenario-choice.ts';
-import { figureText } from './scenario-figures.ts';
+import { figureText, pairText } from './scenario-figures.ts';
 import { columnsIn, type ScenarioRules } from './scenario-rules.ts';
 
 export interface ClaimVerdict {
@@ -53,21 +53,52 @@ export function judgeClaim({ rows, best, rules }: ClaimInput): ClaimVerdict {
   return { holds: false, because: [because], advised: null };
 }
 
-/** It came out: by how much, and that what it rests on is so; without an essential assumption anything else would have done. */
+/** It came out: by how much, and what it rests on; without an essential assumption anything else would have done. */
 function confirmed(rows: readonly Cells[], best: Cells, rules: ScenarioRules): ClaimVerdict {
+  const missing = rules.assumptions.filter(({ essential, holds }) => essential && !holds(best, best));
+  if (missing.length > 0)
+    return {
+      holds: false,
+      because: missing.map(({ otherwise }) => filled(otherwise, best, best)),
+      advised: idOf(best),
+    };
   const others = rows.filter((cells) => !rules.advised(cells));
   const meeting = others.filter((cells) => meets(cells, rules));
   const other = bestOf(meeting, rules.objectives);
   const lead = other
     ? [`the best of another kind, ${wordsOf(other)}: ${lossReason(other, best, rules.objectives)}`]
     : others.length > 0
-      ? [`none of ${others.length} deployments of another kind meets the conditions`]
+      ? [`none of ${others.length} deployments of another kind meets the conditions`, ...refusals(others)]
       : [];
-  const said = rules.assumptions.map(({ says, otherwise, holds }) =>
-    holds(best, best) ? filled(says, best, best) : filled(otherwise, best, best),
+  const said = rules.assumptions
+    .filter(({ relative }) => !relative)
+    .map(({ says, otherwise, holds }) => (holds(best, best) ? says : `though ${otherwise}`))
+    .map((text) => filled(text, best, best));
+  return { holds: true, because: [...lead, ...barred(others, best, rules), ...said], advised: idOf(best) };
+}
+
+/** Why the lightest of those that do not fit does not. */
+function refusals(rows: readonly Cells[]): string[] {
+  const weight = (cells: Cells): number => Number(cellOf(cells, 'weights.tensorBytes') ?? Number.POSITIVE_INFINITY);
+  const refused = rows.filter((cells) => cellOf(cells, 'fits') !== true);
+  const lightest = refused.reduce<Cells | undefined>((a, b) => (a && weight(a) <= weight(b) ? a : b), undefined);
+  return lightest ? [`${wordsOf(lightest)}: ${cellOf(lightest, 'verdict.reason') ?? 'it does not hold the load'}`] : [];
+}
+
+/** What would have come first, had it not broken a condition. */
+function barred(others: readonly Cells[], best: Cells, { objectives, constraints }: ScenarioRules): string[] {
+  const fitting = others.filter((cells) => cellOf(cells, 'fits') === true);
+  const rival = bestOf(
+    fitting.filter((cells) => !meets(cells, { constraints })),
+    objectives,
   );
-  const needed = rules.assumptions.every(({ essential, holds }) => !essential || holds(best, best));
-  return { holds: needed, because: [...lead, ...said], advised: idOf(best) };
+  const first = objectives[0]!;
+  if (!rival || bestOf([rival, best], [first, { ...first, within: 0 }]) !== rival) return [];
+  const broken = constraints.find(({ holds }) => !holds(rival))!;
+  const figures = pairText(first.value(rival), first.value(best), first.unit);
+  return [
+    `${wordsOf(rival)} has the better ${first.title} (${figures}), but breaks a condition: ${broken.because} (${figuresIn(broken.expression, rival)})`,
+  ];
 }
 
 /** It starts, holds the load and breaks no condition. */
@@ -79,11 +110,16 @@ export function meets(cells: Cells, { constraints }: Pick<ScenarioRules, 'constr
 function breaches(row: Cells, best: Cells, { constraints, assumptions }: ScenarioRules): string[] {
   const broken = constraints.filter(({ holds }) => !holds(row));
   const said = broken.map(({ expression, because }) => {
-    const figures = columnsIn(expression).map((key) => `${titleOf(key)} ${cellText(row, key)}`);
-    return `${wordsOf(row)} breaks a condition: ${because} (${figures.join(', ')})`;
+    return `${wordsOf(row)} breaks a condition: ${because} (${figuresIn(expression, row)})`;
   });
   const failing = assumptions.filter(({ holds }) => !holds(row, best));
   return [...said, ...failing.map(({ otherwise }) => filled(otherwise, row, best))];
+}
+
+function figuresIn(expression: string, row: Cells): string {
+  return columnsIn(expression)
+    .map((key) => `${titleOf(key)} ${cellText(row, key)}`)
+    .join(', ');
 }
 
 /** "llama-3.1-8b ..." without the model: 2x l40s, awq, tp 2, vllm@0.33.0. */

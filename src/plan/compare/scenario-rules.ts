@@ -21,6 +21,8 @@ export interface Objective extends ScenarioObjective {
 }
 
 export interface Assumption extends Pick<ScenarioAssumption, 'says' | 'otherwise' | 'essential'> {
+  /** It compares with the deployment that came first, so that it says nothing of that itself. */
+  relative: boolean;
   holds(cells: Cells, best: Cells): boolean;
 }
 
@@ -51,7 +53,8 @@ export function scenarioRules(
     advised: (cells) => advised(cells) === true,
     assumptions: claim.assumptions.map((one, at) => {
       const run = read(one.expression, `claim.assumptions.${at}`);
-      return { ...one, holds: (cells, best) => run(cells, best) === true };
+      const relative = /\bbest\./.test(one.expression);
+      return { ...one, relative, holds: (cells, best) => run(cells, best) === true };
     }),
   };
 }

@@ -88,6 +88,54 @@ const diff = z.strictObject({
   ),
 });
 
+const text = z.string();
+const verdictOnClaim = {
+  holds: z.boolean().nullable().describe('whether the usual advice comes out; null: nothing meets the conditions'),
+  because: z.array(text),
+};
+const deployment = z.strictObject({
+  rank: count,
+  id: text,
+  words: text,
+  row,
+  fits: z.boolean().describe('planned on its own it starts and holds the load'),
+  command: text,
+  flags: z.array(z.strictObject({ flag: text, value: text.nullable(), because: text, list: z.boolean().optional() })),
+  plan: text.describe('the vram line that plans it'),
+  simulate: text.nullable().describe('the vram line that simulates it, but for --workload'),
+  losesBecause: text.nullable().describe('why it comes after the one above'),
+});
+
+const scenario = z.strictObject({
+  id: text,
+  name: text,
+  question: text,
+  load: z.strictObject({
+    promptTokens: count,
+    outputTokens: count,
+    concurrency: count,
+    longest: count.optional(),
+    context: count,
+  }),
+  constraints: z.array(z.strictObject({ because: text, expression: text, source: text.nullable() })),
+  objective: z.array(z.strictObject({ title: text, by: text, better: z.enum(['less', 'more']), within: z.number() })),
+  claim: text.describe('the usual advice'),
+  ...verdictOnClaim,
+  model: text.nullable(),
+  deployments: z.array(deployment),
+  others: z.array(
+    z.strictObject({
+      model: text,
+      combinations: z.strictObject({ planned: count, fitting: count, meeting: count }),
+      deployments: z.array(deployment),
+      ...verdictOnClaim,
+      advised: text.nullable(),
+    }),
+  ),
+  broken: z.array(z.strictObject({ because: text, expression: text, rows: count })),
+  notes: z.array(text),
+});
+
 export const compareOutputSchema = z.strictObject({
   schemaVersion: z.literal(1),
   tool: z.strictObject({ name: z.literal('vram'), version: z.string() }),
@@ -114,6 +162,7 @@ export const compareOutputSchema = z.strictObject({
       })
       .optional(),
     diff: diff.optional(),
+    scenario: scenario.optional().describe('--for'),
   }),
   diagnostics: z.array(
     z.strictObject({
