@@ -29,8 +29,9 @@ export async function compareScenario(args: CompareArguments, io: Io): Promise<C
   const scenario = await resolveScenario(args.scenario!, { env: io.env });
   const load = loadOf(args, scenario);
   const given = withOwn(args, scenario);
-  const rules = scenarioRules(given, load);
   const asked = await resolveCompare(await withScenario(args, scenario, load, io), io);
+  const boxes = new Set(asked.setup.gpus.filter(({ count }) => count !== null).map(({ label }) => label));
+  const rules = scenarioRules(given, load, boxes);
   const rows = await rowsOf(asked, io);
   const filter = args.filter === undefined ? () => true : parseFilter(args.filter);
   const byModel = new Map<string, Cells[]>();
@@ -40,7 +41,10 @@ export async function compareScenario(args: CompareArguments, io: Io): Promise<C
   }
   const models = await modelsOf(byModel, rules, args.top ?? usualCount, asked, io);
   const result = resultOf({ scenario: given, load, rules, models, rows: rows.all.filter(filter) });
-  const meeting = rows.all.filter((cells) => filter(cells) && meets(cells, rules));
+  const meeting = bestFirst(
+    rows.all.filter((cells) => filter(cells) && meets(cells, rules)),
+    rules,
+  );
   const shown = args.format === 'html' || args.format === 'csv' ? meeting.map(rowOf) : shownRows(result);
   const { planned, fitting } = rows;
   return envelope(
@@ -58,6 +62,16 @@ export async function compareScenario(args: CompareArguments, io: Io): Promise<C
     // That AWQ is nothing for llama.cpp need not be told to somebody who has not asked for either.
     asked.diagnostics.filter(({ code }) => code !== 'VRAM710' || args.quantization !== undefined),
   ) as CompareOutput;
+}
+
+/** By the first objective; what is not known comes last. */
+function bestFirst(rows: Cells[], { objectives }: ScenarioRules): Cells[] {
+  const { value, better } = objectives[0]!;
+  const rank = (cells: Cells): number => {
+    const figure = value(cells);
+    return Number.isNaN(figure) ? Number.MAX_VALUE : better === 'less' ? figure : -figure;
+  };
+  return rows.sort((a, b) => rank(a) - rank(b));
 }
 
 /** The three of the first model, and the best of each other one. */
@@ -78,7 +92,7 @@ async function modelsOf(
       deployments.push({
         rank: at + 1,
         id: String(cellOf(cells, 'id')),
-        words: wordsOf(cells),
+        words: wordsOf(cells, rules),
         row: rowOf(cells),
         ...(await deploymentOf(cells, asked, io)),
         losesBecause: at === 0 ? null : lossReason(cells, chosen[at - 1]!, rules.objectives),

@@ -154,7 +154,7 @@ function legend({ id, constraints, objective }: ScenarioResult, paint: Paint, wi
   const texts = [
     `Conditions: ${constraints.map(({ because }) => because).join('; ')}.`,
     `Best by: ${objective.map(({ title, within }) => `${title}${within > 0 ? ` (within ${Math.round(within * 100)} % equal)` : ''}`).join(', then ')}; one of a kind (GPU, engine, bits of weights and cache).`,
-    `Speed and cost are estimates by roofline. Sources and notes: vram show scenario ${id}.`,
+    `Speed and cost are estimates by roofline: what differs by less than their range may change places when measured. Sources and notes: vram show scenario ${id}.`,
   ];
   return paint.dim(wrap(visible(texts.join(' ')), width));
 }

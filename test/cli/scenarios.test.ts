@@ -17,7 +17,7 @@ beforeAll(() => {
 /** What comes out by default, as the README tells it. */
 const scenarios = [
   { id: 'low-latency', best: /^8x h[12]00-sxm, w8a8, tp 8, vllm@/, holds: false },
-  { id: 'throughput', best: /^1x rtx4090, w8a8, vllm@/, holds: false },
+  { id: 'throughput', best: /^1x (?:l40s|h100-sxm), w8a8, vllm@/, holds: false },
   { id: 'single-consumer-gpu', best: /^1x rtx\d090, q4_k_m, llama\.cpp@/, holds: true },
   { id: 'long-context', best: /^1x h100-sxm, fp8-dynamic, fp8 cache, vllm@/, holds: false },
   { id: 'multi-tenant', best: /^1x h100-sxm, fp8-dynamic, vllm@/, holds: true },

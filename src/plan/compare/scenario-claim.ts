@@ -38,7 +38,7 @@ export function judgeClaim({ rows, best, rules }: ClaimInput): ClaimVerdict {
     return {
       holds: false,
       because: [
-        `${wordsOf(standing)}: ${lossReason(standing, best, objectives)}`,
+        `${wordsOf(standing, rules)}: ${lossReason(standing, best, objectives)}`,
         ...failing.map(({ otherwise }) => filled(otherwise, standing, best)),
       ],
       advised: idOf(standing),
@@ -48,7 +48,7 @@ export function judgeClaim({ rows, best, rules }: ClaimInput): ClaimVerdict {
   if (broken) return { holds: false, because: breaches(broken, best, rules), advised: idOf(broken) };
   const refused = advised[0];
   const because = refused
-    ? `${wordsOf(refused)} does not fit: ${cellOf(refused, 'verdict.reason') ?? 'no room'}`
+    ? `${wordsOf(refused, rules)} does not fit: ${cellOf(refused, 'verdict.reason') ?? 'no room'}`
     : 'no such deployment is among those compared (--engine, --quantization, --tp)';
   return { holds: false, because: [because], advised: null };
 }
@@ -66,9 +66,9 @@ function confirmed(rows: readonly Cells[], best: Cells, rules: ScenarioRules): C
   const meeting = others.filter((cells) => meets(cells, rules));
   const other = bestOf(meeting, rules.objectives);
   const lead = other
-    ? [`the best of another kind, ${wordsOf(other)}: ${lossReason(other, best, rules.objectives)}`]
+    ? [`the best of another kind, ${wordsOf(other, rules)}: ${lossReason(other, best, rules.objectives)}`]
     : others.length > 0
-      ? [`none of ${others.length} deployments of another kind meets the conditions`, ...refusals(others)]
+      ? [`none of ${others.length} deployments of another kind meets the conditions`, ...refusals(others, rules)]
       : [];
   const said = rules.assumptions
     .filter(({ relative }) => !relative)
@@ -78,15 +78,18 @@ function confirmed(rows: readonly Cells[], best: Cells, rules: ScenarioRules): C
 }
 
 /** Why the lightest of those that do not fit does not. */
-function refusals(rows: readonly Cells[]): string[] {
+function refusals(rows: readonly Cells[], rules: ScenarioRules): string[] {
   const weight = (cells: Cells): number => Number(cellOf(cells, 'weights.tensorBytes') ?? Number.POSITIVE_INFINITY);
   const refused = rows.filter((cells) => cellOf(cells, 'fits') !== true);
   const lightest = refused.reduce<Cells | undefined>((a, b) => (a && weight(a) <= weight(b) ? a : b), undefined);
-  return lightest ? [`${wordsOf(lightest)}: ${cellOf(lightest, 'verdict.reason') ?? 'it does not hold the load'}`] : [];
+  return lightest
+    ? [`${wordsOf(lightest, rules)}: ${cellOf(lightest, 'verdict.reason') ?? 'it does not hold the load'}`]
+    : [];
 }
 
 /** What would have come first, had it not broken a condition. */
-function barred(others: readonly Cells[], best: Cells, { objectives, constraints }: ScenarioRules): string[] {
+function barred(others: readonly Cells[], best: Cells, rules: ScenarioRules): string[] {
+  const { objectives, constraints } = rules;
   const fitting = others.filter((cells) => cellOf(cells, 'fits') === true);
   const rival = bestOf(
     fitting.filter((cells) => !meets(cells, { constraints })),
@@ -97,7 +100,7 @@ function barred(others: readonly Cells[], best: Cells, { objectives, constraints
   const broken = constraints.find(({ holds }) => !holds(rival))!;
   const figures = pairText(first.value(rival), first.value(best), first.unit);
   return [
-    `${wordsOf(rival)} has the better ${first.title} (${figures}), but breaks a condition: ${broken.because} (${figuresIn(broken.expression, rival)})`,
+    `${wordsOf(rival, rules)} has the better ${first.title} (${figures}), but breaks a condition: ${broken.because} (${figuresIn(broken.expression, rival)})`,
   ];
 }
 
@@ -107,10 +110,11 @@ export function meets(cells: Cells, { constraints }: Pick<ScenarioRules, 'constr
 }
 
 /** Which conditions the best of the advised kind breaks, with its own figures. */
-function breaches(row: Cells, best: Cells, { constraints, assumptions }: ScenarioRules): string[] {
+function breaches(row: Cells, best: Cells, rules: ScenarioRules): string[] {
+  const { constraints, assumptions } = rules;
   const broken = constraints.filter(({ holds }) => !holds(row));
   const said = broken.map(({ expression, because }) => {
-    return `${wordsOf(row)} breaks a condition: ${because} (${figuresIn(expression, row)})`;
+    return `${wordsOf(row, rules)} breaks a condition: ${because} (${figuresIn(expression, row)})`;
   });
   const failing = assumptions.filter(({ holds }) => !holds(row, best));
   return [...said, ...failing.map(({ otherwise }) => filled(otherwise, row, best))];
@@ -123,13 +127,13 @@ function figuresIn(expression: string, row: Cells): string {
 }
 
 /** "llama-3.1-8b ..." without the model: 2x l40s, awq, tp 2, vllm@0.33.0. */
-export function wordsOf(cells: Cells): string {
+export function wordsOf(cells: Cells, { boxes }: Pick<ScenarioRules, 'boxes'>): string {
   const text = (key: string): string => String(cellOf(cells, key));
   const layout = ['tp', 'pp', 'dp'].flatMap((name) =>
     Number(cellOf(cells, `parallel.${name}`)) > 1 ? [`${name} ${text(`parallel.${name}`)}`] : [],
   );
   const count = Number(cellOf(cells, 'gpus'));
-  const gpu = /^\d+x/.test(text('gpu')) ? text('gpu') : `${count}x ${text('gpu')}`;
+  const gpu = boxes.has(text('gpu')) ? text('gpu') : `${count}x ${text('gpu')}`;
   const scheme = text('quantization') === 'none' ? '16 bit' : text('quantization');
   const cache = /^(auto|bfloat16|float16|half|f16|bf16)$/.test(text('kvCacheDtype'))
     ? []

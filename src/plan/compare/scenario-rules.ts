@@ -31,12 +31,15 @@ export interface ScenarioRules {
   objectives: readonly Objective[];
   advised(cells: Cells): boolean;
   assumptions: readonly Assumption[];
+  /** Names of GPUs that stand for a whole box: "2x l40s", a node. */
+  boxes: ReadonlySet<string>;
 }
 
 /** Throws InputError VRAM701 or VRAM702. */
 export function scenarioRules(
   { constraints, objective, claim }: Pick<ScenarioPreset, 'constraints' | 'objective' | 'claim'>,
   { promptTokens, outputTokens }: ScenarioLoad,
+  boxes: ReadonlySet<string> = new Set(),
 ): ScenarioRules {
   const constants = { promptTokens, outputTokens };
   const read = (text: string, path: string): RowExpression => rowExpression(text, path, constants);
@@ -56,19 +59,8 @@ export function scenarioRules(
       const relative = /\bbest\./.test(one.expression);
       return { ...one, relative, holds: (cells, best) => run(cells, best) === true };
     }),
+    boxes,
   };
-}
-
-/** The objective that `--sort` names, better first as there. */
-export function sortObjectives(columns: readonly { key: string; title: string; unit: string | null; down: boolean }[]) {
-  return columns.map(
-    ({ key, title, unit, down }): ScenarioObjective => ({
-      by: key,
-      title: title.toLowerCase(),
-      unit: unit ?? '',
-      better: down ? 'more' : 'less',
-    }),
-  );
 }
 
 /** Keys of the columns that an expression names, in its order. */
