@@ -19,7 +19,7 @@ export function scenarioText({ result }: CompareOutput, style: TableStyle): stri
     heading(scenario, result.combinations, paint, width),
     ...scenario.deployments.map((deployment) => deploymentText(deployment, paint, width)),
     scenario.deployments.length === 0 ? nothingText(scenario, paint, width) : claimText(scenario, paint, width),
-    othersText(scenario.others, paint, width),
+    othersText(scenario.others, scenario.deployments.length > 0 ? 'Other models' : 'Models', paint, width),
     scenario.deployments.length === 0 ? '' : legend(scenario, paint, width),
   ];
   return `${parts.filter(Boolean).join('\n\n')}\n`;
@@ -128,13 +128,11 @@ function nothingText({ broken, others }: ScenarioResult, paint: Paint, width: nu
 /** Models besides, at most, in the table. */
 const mostOthers = 10;
 
-function othersText(others: readonly ScenarioModel[], paint: Paint, width: number): string {
+function othersText(others: readonly ScenarioModel[], title: string, paint: Paint, width: number): string {
   const shown = others.slice(0, mostOthers).map((other) => `- ${wrap(otherText(other), width - 2, 2)}`);
   if (shown.length === 0) return '';
   const more = others.length - shown.length;
-  return [paint.bold('Other models'), ...shown, ...(more > 0 ? [paint.dim(`${more} more: --format json`)] : [])].join(
-    '\n',
-  );
+  return [paint.bold(title), ...shown, ...(more > 0 ? [paint.dim(`${more} more: --format json`)] : [])].join('\n');
 }
 
 function otherText({ model, deployments, combinations, holds }: ScenarioModel): string {

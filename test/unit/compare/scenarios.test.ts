@@ -7,7 +7,8 @@ import { findScenario } from '../../../src/load/scenario.ts';
 import type { CompareOutput } from '../../../src/plan/compare/output.ts';
 import type { ScenarioDeployment, ScenarioResult } from '../../../src/plan/compare/scenario-output.ts';
 import { compareOutputSchema } from '../../../src/plan/compare/schema.ts';
-import { inProcess } from '../../ground-truth/in-process.ts';
+import type { Plan } from '../../../src/plan/types.ts';
+import { inProcess, planJson } from '../../ground-truth/in-process.ts';
 
 async function answerOf(scenario: string, ...options: string[]): Promise<CompareOutput> {
   const ran = await inProcess(run, ['--for', scenario, ...options, '--json']);
@@ -193,6 +194,31 @@ describe('every recommendation', () => {
     expect(output.result.rows[0]).toMatchObject({ gpu: 'l4', fits: true });
     expect(output.result.rows[0]!.quantization).not.toBe('w8a8');
     expect(rowOf(output.result.scenario!.deployments[0]!).quality.relativeLoss).toBeLessThanOrEqual(0.03);
+  });
+
+  it.each([
+    ['throughput', 'llama-3.1-8b', 'l4,h100-sxm'],
+    ['long-context', 'llama-3.1-8b', '2x a100-80gb'],
+    ['single-consumer-gpu', 'qwen3-14b', 'rtx3060-12gb'],
+  ])('of %s is what its own vram plan line plans', async (scenario, model, gpus) => {
+    const { deployments } = await recommended(scenario, '-m', model, '-g', gpus);
+    expect(deployments.length).toBeGreaterThan(0);
+    for (const { plan, row, command, fits, flags } of deployments) {
+      expect(fits).toBe(true);
+      // The words of a shell: quoted ones are one word.
+      const words = [...plan.matchAll(/'([^']*)'|(\S+)/g)].map(([, quoted, word]) => quoted ?? word!);
+      expect(words.slice(0, 2)).toEqual(['vram', 'plan']);
+      const { result } = await planJson(words.slice(2));
+      const planned = row as unknown as Pick<Plan, 'kvCache' | 'workload'>;
+      expect(result.verdict.fits).toBe(true);
+      expect(result.kvCache).toMatchObject(planned.kvCache);
+      expect(result.workload).toMatchObject(planned.workload!);
+      expect(result.command).toBe(command);
+      for (const { flag, because } of flags) {
+        expect(command).toContain(flag);
+        expect(because).not.toBe('');
+      }
+    }
   });
 
   it('ranks by --sort where it is given', async () => {
