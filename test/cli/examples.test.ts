@@ -153,6 +153,8 @@ describe.concurrent('examples', () => {
       'my-workload.yaml',
       'paged-attention-figure-2.sh',
       'recipe.sh',
+      // Run in scenarios.test.ts.
+      'recommend.sh',
       'sharing-savings.sh',
       'vllm-config.yaml',
     ];
