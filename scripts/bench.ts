@@ -1,5 +1,6 @@
 // `npm run bench`: cold start of a plan against an empty Node program (alternating runs, medians), plans per second over all
-// models and GPUs in one process, the sizes of the bundles, and the simulator (lib/bench-simulate.ts). A limit missed fails.
+// models and GPUs in one process, the largest comparison (lib/bench-compare.ts; alone with
+// --compare), the sizes of the bundles, and the simulator (lib/bench-simulate.ts). A limit missed fails.
 import { spawnSync } from 'node:child_process';
 import { readdirSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -11,6 +12,7 @@ import { vllmRegistry } from '../src/load/flags.ts';
 import { loadPresets } from '../src/load/presets.ts';
 import { defaultParallel } from '../src/spec/options.ts';
 import { schemeOfCheckpoint } from '../src/spec/quantization.ts';
+import { compareBenchmark } from './lib/bench-compare.ts';
 import { simulatorBenchmarks } from './lib/bench-simulate.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -19,7 +21,10 @@ const limits = { coldStartRatio: 1.6, plansPerSecond: 5000, planBundleKiB: 480 }
 const tracesAt = process.argv.indexOf('--traces');
 const traces = tracesAt < 0 ? undefined : process.argv[tracesAt + 1];
 // The simulator first: all plans together leave a heap behind that its loops would pay for.
-const results = [...simulatorBenchmarks(traces), coldStart(30), throughput(), bundles()];
+const only = process.argv.includes('--compare');
+const results = only
+  ? [await compareBenchmark()]
+  : [...simulatorBenchmarks(traces), coldStart(30), await compareBenchmark(), throughput(), bundles()];
 for (const { name, figure, holds } of results) console.log(`${holds ? 'ok  ' : 'MISS'} ${name}: ${figure}`);
 process.exitCode = results.every(({ holds }) => holds) ? 0 : 1;
 

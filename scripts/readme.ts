@@ -15,6 +15,8 @@ const readme = join(root, 'README.md');
 const shown: Readonly<Record<string, string>> = {
   output: 'vram plan --model llama-7b --gpu rtx4090',
   llama: 'vram plan --engine llama.cpp -m qwen3-30b-a3b -q q4_k_m -c 32768 -ngl 99 --n-cpu-moe 20 -g rtx4080',
+  compare:
+    'vram compare -m llama-3.1-8b,qwen3-14b -g rtx4090,l40s,h100-sxm -q none,fp8-dynamic,w4a16 --max-model-len 8k --context 8000 --concurrency 16',
   quantize:
     "vram quantize -m qwen3-8b -g rtx4060ti-16gb --context 8192 --concurrency 4 --scheme 'fp8-dynamic,awq,w4a16,bf16,q4_k_m,q5_k_m,q6_k,q8_0' --max-quality-loss 2%",
   simulate:

@@ -12,7 +12,7 @@ import type { W1Seconds } from './bench-w1-main.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
-interface BenchResult {
+export interface BenchResult {
   name: string;
   figure: string;
   holds: boolean;

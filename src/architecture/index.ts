@@ -6,7 +6,7 @@ import { denseFamilies } from './families/dense/index.ts';
 import { moeFamilies } from './families/moe/index.ts';
 import { multimodalFamilies } from './families/multimodal/index.ts';
 import { stateFamilies } from './families/state/index.ts';
-import type { Architecture, ArchitectureFamily } from './types.ts';
+import type { Architecture, ArchitectureFamily, CacheLayout } from './types.ts';
 
 export const families: Readonly<Record<string, ArchitectureFamily>> = {
   ...denseFamilies,
@@ -36,5 +36,18 @@ export function expandArchitecture(spec: ModelSpec): Architecture {
       },
     );
   }
-  return family(spec);
+  return withSharedLayouts(family(spec));
+}
+
+/** Layers of one cache layout name one and the same object, so that what follows from it is worked out once. */
+function withSharedLayouts(architecture: Architecture): Architecture {
+  const known = new Map<string, CacheLayout>();
+  const shared = (layout: CacheLayout): CacheLayout => {
+    const key = JSON.stringify(layout);
+    const same = known.get(key) ?? layout;
+    known.set(key, same);
+    return same;
+  };
+  const caches = architecture.caches.map((entry) => ({ ...entry, caches: entry.caches.map(shared) }));
+  return { ...architecture, caches };
 }

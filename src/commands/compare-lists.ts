@@ -3,7 +3,7 @@
 import { findMix } from '../accounting/gguf-mix/index.ts';
 import { inputError } from '../diagnostics.ts';
 import type { Io } from '../io.ts';
-import { type EngineId, engineIdOf, resolveEngineRef, resolveLlamaRef, resolveOllamaRef } from '../load/engine.ts';
+import { type EngineId, engineIdOf, resolveEngineRef, resolveLlamaRef } from '../load/engine.ts';
 import { resolveGpus } from '../load/gpu.ts';
 import { mixNamed } from '../load/mix-name.ts';
 import { resolveModel } from '../load/model.ts';
@@ -85,7 +85,7 @@ async function boxOf(word: string, io: Io): Promise<GpuEntry> {
 }
 
 export interface EngineEntry {
-  id: EngineId;
+  id: Exclude<EngineId, 'ollama'>;
   /** As `plan` takes it. */
   ref: string;
   /** With the version that is meant. */
@@ -95,18 +95,21 @@ export interface EngineEntry {
 export function engineEntries(text: string | undefined): EngineEntry[] {
   return words(text ?? 'vllm', '--engine').map((ref) => {
     const id = engineIdOf(ref);
+    if (id === 'ollama')
+      throw inputError('VRAM716', 'Ollama is not compared: it decides context and placement by itself', {
+        hint: 'compare llama.cpp, which it starts, and plan the one you take with vram plan --engine ollama',
+        path: '--engine',
+      });
     return { id, ref, label: `${id}@${versionOf(id, ref)}` };
   });
 }
 
-function versionOf(id: EngineId, ref: string): string {
+function versionOf(id: EngineEntry['id'], ref: string): string {
   switch (id) {
     case 'vllm':
       return resolveEngineRef(ref).version;
     case 'llama.cpp':
       return resolveLlamaRef(ref).version;
-    case 'ollama':
-      return resolveOllamaRef(ref).match.version;
   }
 }
 

@@ -77,7 +77,7 @@ export function compareTable(output: CompareOutput, { style, columns, explain }:
       : [fittingBlock(output, fitting, shared, columns, paint, width)]),
     diff ? diffParts(output, paint, Math.min(width, 80)) : '',
     groups ? '' : refusedBlock(rows, shared, paint, Math.min(width, 80)),
-    explain ? explained(paint, Math.min(width, 80)) : legend(output, Math.min(width, 80)),
+    explain ? explained(paint, Math.min(width, 80)) : legend(output, shared, columns, width),
   ];
   return `${parts.filter(Boolean).join('\n\n')}\n`;
 }
@@ -223,12 +223,29 @@ function nameText(key: string, value: unknown): string {
   return key.startsWith('parallel.') ? (value === 1 ? '' : `${key.slice(9)} ${text}`) : text;
 }
 
-function legend({ result }: CompareOutput, width: number): string {
-  if (!result.rows.some((row) => row.fits)) return '';
-  return wrap(
-    'weights, KV: GiB of the fullest and the tightest GPU. seqs: sequences at this context. $/M: USD a million output tokens under this load; dec/s, pre/s: tokens a second (estimates by roofline). loss: published, against 16 bit. Sources: --explain.',
-    width,
-  );
+/** What the short heads mean, of those that stand in the table. */
+const heads: Readonly<Record<string, string>> = {
+  'weights.loadedBytes': 'weights: GiB on the fullest GPU',
+  'kvCache.bytes': 'KV: GiB on the tightest',
+  'workload.maxConcurrencyAtContext': 'seqs: sequences at this context',
+  'verdict.headroomBytes': 'room: GiB left beside them',
+  'price.perMillionOutputTokens': '$/M: USD a million output tokens under this load (estimate)',
+  'speed.decodeTokensPerSecond': 'dec/s: tokens a second while decoding (estimate by roofline)',
+  'speed.prefillTokensPerSecond': 'pre/s: the same of prompts',
+  'quality.relativeLoss': 'loss: published, against 16 bit',
+};
+
+function legend(
+  { result }: CompareOutput,
+  shared: readonly string[],
+  asked: readonly string[] | undefined,
+  width: number,
+): string {
+  const fitting = result.rows.filter((row) => row.fits).slice(0, usualRows);
+  if (fitting.length === 0) return '';
+  const keys = asked ?? columnsFor(fitting, shared, width);
+  const said = keys.flatMap((key) => heads[key] ?? []);
+  return said.length === 0 ? '' : wrap(`${said.join('; ')}. More: --explain.`, Math.min(width, 80));
 }
 
 function explained(paint: Paint, width: number): string {

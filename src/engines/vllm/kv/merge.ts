@@ -17,22 +17,9 @@ export function identityKey(spec: KvLayerSpec): string {
 export function mergeKey(spec: KvLayerSpec): string {
   const { kind, pageBytes, realPageBytes, blockSize, heads, headDim, valueHeadDim, dtype, cacheDtype } = spec;
   const states = spec.states && ('fixed' in spec.states ? spec.states.fixed : `b${spec.states.extra}`);
-  return [
-    kind,
-    pageBytes,
-    realPageBytes,
-    blockSize,
-    heads,
-    headDim,
-    valueHeadDim,
-    dtype,
-    cacheDtype,
-    spec.window,
-    spec.chunk,
-    states,
-    spec.encoderTokens,
-    spec.variant,
-  ].join('|');
+  const { window, chunk, encoderTokens, variant } = spec;
+  const sizes = `${kind}|${pageBytes}|${realPageBytes}|${blockSize}|${heads}|${headDim}|${valueHeadDim}`;
+  return `${sizes}|${dtype}|${cacheDtype}|${window}|${chunk}|${states}|${encoderTokens}|${variant}`;
 }
 
 /** All specs merge into one: one group with one page size. Layers with two different recorded windows do not. */

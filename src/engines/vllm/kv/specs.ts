@@ -91,11 +91,16 @@ function placeLayers(input: KvSpecsInput, layers: readonly LayerCaches[], facts:
   // A partition that does not add up is refused with the weights; here the layers stay on the first stage.
   const ends = 'error' in bounds ? [0, count] : bounds;
   const stages: KvLayerSpec[][] = Array.from({ length: options.pipelineParallelSize }, () => []);
+  // Layers of one layout differ in nothing but their number, unless some are left unquantized.
+  const known = options.kvCacheDtype.startsWith('turboquant_') ? undefined : new Map<CacheLayout, KvLayerSpec>();
   for (const { layer, caches } of layers) {
     const stage = layer >= count ? stages.length - 1 : ends.findIndex((end) => end > layer) - 1;
     for (const layout of caches) {
-      const spec = layerSpec(layer, layout, facts);
-      if (spec) stages[stage]!.push(spec);
+      const alike = known?.get(layout);
+      const spec = alike ? { ...alike, layer } : layerSpec(layer, layout, facts);
+      if (!spec) continue;
+      known?.set(layout, spec);
+      stages[stage]!.push(spec);
     }
   }
   return stages;
