@@ -149,11 +149,18 @@ function groupBlocks(
   const { groups, rows } = result;
   return groups!.values.map(({ value, fitting, rows: own }) => {
     const fits = own.map((at) => rows[at]!).filter((row) => row.fits);
-    const title = `${paint.bold(cellText({ key: groups!.column, unit: null }, value))}  ${thousands(fitting)} fit`;
+    const title = `${paint.bold(groupName(groups!.column, value))}  ${thousands(fitting)} fit`;
     if (fits.length === 0)
       return `${title}${own[0] === undefined ? '' : `: ${visible(String(rows[own[0]]!.verdict.reason ?? ''))}`}`;
     return `${title}\n${rowsGrid(fits, [...shared, groups!.column], asked, width)}`;
   });
+}
+
+/** A number alone says nothing. */
+function groupName(key: string, value: unknown): string {
+  const column = allColumns.find((one) => one.key === key)!;
+  const text = cellText(column, value);
+  return typeof value === 'string' ? text : `${column.title} ${text}`;
 }
 
 function rowsGrid(

@@ -49,6 +49,23 @@ describe.concurrent('examples', () => {
     for (const text of lines) expect(text).toMatch(/^0\.\d+\.\d +[\d.]+ GiB, \d+ tokens, [\d.]+x, fits$/);
   });
 
+  it('which-gpu.sh names three GPUs a layout, the cheapest first', async () => {
+    const ran = await asUser('examples/which-gpu.sh qwen3-8b 8192 8');
+    expectCalm(ran);
+    expect(ran.code).toBe(0);
+    const groups = ran.out.split('\n\n').filter((part) => /^TP [1248] {2}[\d,]+ fit\n/.test(part));
+    expect(groups).toHaveLength(4);
+    for (const group of groups) {
+      const costs = group
+        .trim()
+        .split('\n')
+        .slice(2)
+        .map((row) => Number(row.trim().split(/ {2,}/)[5]));
+      expect(costs).toHaveLength(3);
+      expect(costs).toEqual([...costs].sort((a, b) => a - b));
+    }
+  });
+
   it('capacity-check.yml passes, and fails when the requirement does', async () => {
     const workflow = parse(readFileSync(join(root, 'examples/capacity-check.yml'), 'utf8')) as {
       jobs: { plan: { steps: { name?: string; run?: string }[] } };
