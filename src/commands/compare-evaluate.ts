@@ -16,6 +16,7 @@ import { figuresOf, speakingFigure } from '../plan/quality/book.ts';
 import { schemeFigures } from '../plan/quantize/quality.ts';
 import type { PlanRequest } from '../plan/request.ts';
 import { estimateLlamaSpeed, estimateSpeed, type SpeedShape } from '../plan/speed/index.ts';
+import { loadShape } from '../plan/speed/shape.ts';
 import type { DevicePlan, Verdict } from '../plan/types.ts';
 import { findScheme } from '../spec/quantization.ts';
 import type { EngineEntry, GpuEntry } from './compare-lists.ts';
@@ -172,11 +173,8 @@ export class Evaluator {
     };
   }
 
-  /** What the estimate of speed is for: the load asked for, else one of usual size. */
   private shapeOf({ context, concurrency }: CompareLine, maxModelLen: number): SpeedShape {
-    const length = Math.max(2, Math.min(context ?? usualContext, maxModelLen));
-    const outputTokens = Math.max(1, Math.min(this.setup.outputTokens ?? Math.ceil(length / 4), length - 1));
-    return { concurrency: concurrency ?? 1, promptTokens: length - outputTokens, outputTokens };
+    return loadShape({ context, concurrency, outputTokens: this.setup.outputTokens }, maxModelLen);
   }
 
   private async model(ref: string): Promise<ResolvedModel> {
@@ -190,9 +188,6 @@ export class Evaluator {
     return model;
   }
 }
-
-/** Tokens of a sequence where nothing is asked for. */
-const usualContext = 4096;
 
 type Named = Pick<CompareSubject, 'model' | 'engine' | 'gpu' | 'gpus'>;
 

@@ -84,6 +84,11 @@ export async function planArguments(args: PlanArguments, io: Io): Promise<Planne
   const output = completeRequest(asked, devices, args.matrix);
   if (args.disaggregate !== undefined || isUnequal(devices.request.gpus))
     await tellSeveral(output, asked, devices, args.disaggregate);
+  const { verdict, workload } = output.result;
+  if (verdict.fits && workload?.fits) {
+    const { tellSpeed } = await import('./plan-several.ts');
+    tellSpeed({ output, request: devices.request, plan: (request) => planVllm(request, vllmRegistry()) });
+  }
   return { kind: 'plan', output };
 }
 

@@ -1,11 +1,13 @@
 // What `vram plan` says of several GPUs or servers together, for vLLM: ways to use unequal GPUs, prefill and decode on servers of their
-// own. A bundle of its own, loaded when asked for; planning is handed in, so that nothing is worked out twice.
+// own; and how fast it is likely to be under the load asked for. A bundle of its own, loaded when asked for; planning is handed in, so that nothing is worked out twice.
 import { inputError } from '../diagnostics.ts';
 import type { VllmPlanned } from '../engines/vllm/plan.ts';
 import { disaggregate } from '../plan/disaggregate/index.ts';
 import { option, parseDisaggregate } from '../plan/disaggregate/parse.ts';
 import type { PlanOutput } from '../plan/output.ts';
 import type { PlanRequest } from '../plan/request.ts';
+import { estimateSpeed } from '../plan/speed/index.ts';
+import { loadShape } from '../plan/speed/shape.ts';
 import { tensorParallelNote, unequalWay } from '../plan/unequal/vllm.ts';
 import { shellQuote } from '../shell.ts';
 
@@ -27,6 +29,24 @@ export function tellUnequal({ output, request, plan, commandOf }: SeveralInput):
   output.diagnostics.push(...tensorParallelNote(input));
   const way = unequalWay(input);
   if (way) output.result.suggestions.unshift({ ...way.suggestion, command: commandOf(way.request) });
+}
+
+/** Where a load is asked for and holds: how fast it is likely to be served. */
+export function tellSpeed({ output, request, plan }: Pick<SeveralInput, 'output' | 'request' | 'plan'>): void {
+  const planned = plan(request);
+  const shape = loadShape(request, planned.plan.kvCache.maxModelLen);
+  const speed = estimateSpeed({ planned, request, shape });
+  if (!speed) return;
+  const { decode, prefill, runningSequences, assumptions } = speed;
+  const { promptTokens, outputTokens } = shape;
+  output.result.speed = {
+    decode,
+    prefill,
+    sequences: runningSequences,
+    context: Math.round(promptTokens + outputTokens / 2),
+    promptTokens,
+    assumptions,
+  };
 }
 
 /** Throws InputError (VRAM179). */

@@ -28,6 +28,7 @@ export async function planHtml(output: PlanOutput, layouts = ''): Promise<string
     ...distinctDevices(result.devices).map(({ device, ranks }) => deviceTable(device, ranks)),
     nothingLoaded(result) ? '' : result.buffers ? buffers(output) : capacity(result),
     requirement(result),
+    result.buffers ? '' : paragraph(speedLines(result, paintFor(false), 1000)),
     matrix(result),
     section(
       'Try',
@@ -101,8 +102,12 @@ function buffers({ input, result }: PlanOutput): string {
     offloadLines(result, paint, 1000),
     speedLines(result, paint, 1000),
   ];
-  const lines = texts.filter(Boolean).map((text) => `<p>${text.split('\n').map(escapeXml).join('<br>')}</p>`);
+  const lines = texts.map(paragraph);
   return section('Buffers in MiB', `<table><tr>${head}</tr>${body.join('')}</table>${lines.join('')}`);
+}
+
+function paragraph(text: string): string {
+  return text === '' ? '' : `<p>${text.split('\n').map(escapeXml).join('<br>')}</p>`;
 }
 
 function capacity({ kvCache }: Plan): string {

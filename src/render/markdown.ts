@@ -24,6 +24,7 @@ export function planMarkdown(output: PlanOutput, outcomes: readonly RequirementO
     verdictText(result),
     nothingLoaded(result) ? '' : `${budget(result)}\n\n${result.buffers ? buffers(output) : capacity(result)}`,
     requirements(result, outcomes),
+    result.buffers ? '' : paragraph(speedLines(result, paintFor(false), 1000)),
     matrix(result),
     list(
       'Try',
@@ -78,9 +79,11 @@ function buffers({ input, result }: PlanOutput): string {
     offloadLines(result, paint, 1000),
     speedLines(result, paint, 1000),
   ];
-  return [table.join('\n'), ...texts.filter(Boolean).map((text) => text.split('\n').map(escaped).join('  \n'))].join(
-    '\n\n',
-  );
+  return [table.join('\n'), ...texts.filter(Boolean).map(paragraph)].join('\n\n');
+}
+
+function paragraph(text: string): string {
+  return text.split('\n').map(escaped).join('  \n');
 }
 
 function capacity({ kvCache }: Plan): string {

@@ -41,6 +41,7 @@ export function planTable(output: PlanOutput, style: TableStyle): string {
           ...deviceParts(result.devices, paint, width),
           ...(result.buffers ? llamaParts(output, paint, width) : [capacityTable(output, paint)]),
           workloadLine(result, paint, width),
+          result.buffers ? '' : speedLines(result, paint, width),
         ]),
     result.matrix ? matrixGrid(result.matrix, paint) : '',
     suggestionLines(result, paint, width),

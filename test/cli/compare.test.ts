@@ -103,6 +103,12 @@ describe('rows are what plan says', () => {
     same(weights.loadedBytes, Math.max(...gpusOnly.map((device) => device.weights.loadedBytes)));
     same(weights.tensorBytes, Math.max(...gpusOnly.map((device) => device.weights.tensorBytes)));
     same(row.fits, verdict.fits && workload?.fits !== false);
+    const { speed, buffers } = plan.result;
+    if (speed && !buffers)
+      same(
+        (row.speed as Record<string, number>).decodeTokensPerSecond,
+        Number(speed.decode.tokensPerSecond.toPrecision(4)),
+      );
     const { tp, pp, dp, ep } = plan.input.parallel;
     same(row.parallel, { tp, pp, dp, ep });
   }

@@ -174,6 +174,7 @@ describe.concurrent('examples', () => {
       'recommend.sh',
       'sharing-savings.sh',
       'vllm-config.yaml',
+      'which-gpu.sh',
     ];
     expect(readdirSync(join(root, 'examples')).sort()).toEqual(known);
   });
