@@ -29,7 +29,7 @@ async function main(argv: readonly string[]): Promise<void> {
     const code = load ? await (await load()).run(rest, io) : await (await import('./commands/root.ts')).run(argv, io);
     process.exitCode ||= code;
   } catch (error) {
-    process.exitCode = report(error, io);
+    process.exitCode = nobodyReads ? 0 : report(error, io);
   }
 }
 
@@ -54,11 +54,17 @@ function report(error: unknown, io: Io): number {
   return 70;
 }
 
+/** Standard output was closed by who read it. */
+let nobodyReads = false;
+
 /** `vram ... | head` closes the pipe early: that is not an error. A full disk behind standard output is. */
 function watchStreams(io: Io): void {
   process.stderr.on('error', () => undefined);
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code === 'EPIPE') return;
+    if (error.code === 'EPIPE') {
+      nobodyReads = true;
+      return;
+    }
     const trouble = new VramError('VRAM302', `cannot write to standard output: ${error.code ?? error.message}`);
     process.exitCode = report(trouble, io);
   });
@@ -69,6 +75,7 @@ function processIo(argv: readonly string[]): Io {
     out: (text) => void process.stdout.write(text),
     err: (text) => void process.stderr.write(text),
     drained: () => drained(process.stdout),
+    interrupted,
     env: process.env,
     columns: Math.min(Math.max(process.stdout.columns ?? 80, 40), 120),
     colour: wantsColour(process.stdout, argv),
@@ -80,12 +87,33 @@ function processIo(argv: readonly string[]): Io {
   };
 }
 
-/** A closed pipe takes everything, to nowhere. */
-function drained(stream: NodeJS.WriteStream): Promise<void> {
-  if (!stream.writableNeedDrain || stream.destroyed) return Promise.resolve();
-  return new Promise((resolve) => {
-    for (const event of ['drain', 'close', 'error']) stream.once(event, () => resolve());
-  });
+/** Rejects where nobody reads any more: what is still to come need not be worked out. */
+async function drained(stream: NodeJS.WriteStream): Promise<void> {
+  if (stream.writableNeedDrain && !nobodyReads)
+    await new Promise<void>((resolve) => {
+      const events = ['drain', 'close', 'error'];
+      const done = (): void => {
+        for (const event of events) stream.off(event, done);
+        resolve();
+      };
+      for (const event of events) stream.on(event, done);
+    });
+  if (nobodyReads) throw new Error('nobody reads the answer');
+}
+
+/** A handler keeps Ctrl-C from ending the program, so it ends it itself, by the same signal. */
+function interrupted(act: () => void): () => void {
+  const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+  const on = (signal: NodeJS.Signals): void => {
+    act();
+    off();
+    process.kill(process.pid, signal);
+  };
+  const off = (): void => {
+    for (const signal of signals) process.off(signal, on);
+  };
+  for (const signal of signals) process.on(signal, on);
+  return off;
 }
 
 /** NO_COLOR and --no-color win, then FORCE_COLOR, then whether the stream is a capable terminal. */

@@ -5,6 +5,8 @@ export interface Io {
   err(text: string): void;
   /** Until standard output takes more: for answers that are written as they come. */
   drained?(): Promise<void>;
+  /** Calls `act` before the program is ended from outside (Ctrl-C); the result takes it back. */
+  interrupted?(act: () => void): () => void;
   env: Readonly<Record<string, string | undefined>>;
   /** Width of the terminal, 80 when there is none. */
   columns: number;

@@ -9,8 +9,11 @@ import type { BaselineRow } from '../plan/compare/diff.ts';
 
 const option = '--diff';
 
+/** Bytes of a baseline at most: a row takes about 1,100 as JSON. */
+const mostBytes = 256 * 2 ** 20;
+
 export function readBaseline(file: string, io: Io): BaselineRow[] {
-  const text = readText(file, { env: io.env }, option);
+  const text = readText(file, { env: io.env }, option, mostBytes);
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -20,6 +23,9 @@ export function readBaseline(file: string, io: Io): BaselineRow[] {
   const rows = (value as { command?: unknown; result?: { rows?: unknown } } | null)?.result?.rows;
   if ((value as { command?: unknown } | null)?.command !== 'compare' || !Array.isArray(rows))
     throw notOurs(file, 'it has no rows of a comparison');
+  const version = (value as { schemaVersion?: unknown }).schemaVersion;
+  if (version !== 1)
+    throw notOurs(file, `its schemaVersion is ${JSON.stringify(version) ?? 'missing'}, this release knows 1`);
   return rows.map((row, at) => baselineRow(row, file, at));
 }
 

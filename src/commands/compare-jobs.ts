@@ -4,6 +4,7 @@ import { existsSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
+import { type Diagnostic, InputError } from '../diagnostics.ts';
 import type { Io } from '../io.ts';
 import { type Cells, placeOf } from '../plan/compare/cells.ts';
 import { parseFilter, type RowFilter } from '../plan/compare/filter.ts';
@@ -36,7 +37,9 @@ export interface WorkerJob {
   index: number;
   lines: readonly CompareLine[];
 }
-export type WorkerAnswer = { index: number; chunk: Chunk } | { index: number; fault: string };
+export type WorkerAnswer =
+  | { index: number; chunk: Chunk }
+  | { index: number; fault: string; diagnostics?: readonly Diagnostic[] };
 
 /** Below so much work all is planned before a thread has started, in plans of vLLM. */
 const smallPlans = 3000;
@@ -64,7 +67,11 @@ export async function runCompareJobs(input: JobsInput): Promise<void> {
   try {
     if (work <= smallPlans || threads <= 1 || !existsSync(worker)) {
       const planner = chunkPlanner(input, io);
-      for (const job of jobs) await take(await planner(job));
+      for (const job of jobs) {
+        await take(await planner(job));
+        // Between jobs a closed pipe and Ctrl-C are heard.
+        await new Promise((resolve) => setImmediate(resolve));
+      }
     } else await inThreads({ ...input, take }, { jobs, worker, threads });
   } finally {
     shown?.();
@@ -157,7 +164,7 @@ function inThreads(input: JobsInput, { jobs, worker, threads }: Threads): Promis
       all.push(thread);
       thread.on('error', (error) => end(() => reject(error)));
       thread.on('message', (answer: WorkerAnswer) => {
-        if ('fault' in answer) return end(() => reject(new Error(answer.fault)));
+        if ('fault' in answer) return end(() => reject(faultOf(answer)));
         early.set(answer.index, answer.chunk);
         taking = taking.then(drain).catch((error: unknown) => end(() => reject(error)));
         give(thread);
@@ -165,6 +172,10 @@ function inThreads(input: JobsInput, { jobs, worker, threads }: Threads): Promis
       give(thread);
     }
   });
+}
+
+function faultOf({ fault, diagnostics }: { fault: string; diagnostics?: readonly Diagnostic[] }): Error {
+  return diagnostics ? new InputError(diagnostics) : new Error(fault);
 }
 
 const fitsAt = placeOf('fits');

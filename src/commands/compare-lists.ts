@@ -149,19 +149,35 @@ function isGlob(word: string): boolean {
 }
 
 function matching(glob: string, names: ReadonlyMap<string, readonly string[]>, option: string): string[] {
-  const pattern = new RegExp(
-    `^${modelKey(glob)
-      .replace(/[.+^${}()|[\]\\]/g, '\\$&')
-      .replaceAll('*', '.*')
-      .replaceAll('?', '.')}$`,
-  );
-  const found = [...names].filter(([, all]) => all.some((name) => pattern.test(modelKey(name)))).map(([id]) => id);
+  const pattern = modelKey(glob);
+  const found = [...names].filter(([, all]) => all.some((name) => isLike(modelKey(name), pattern))).map(([id]) => id);
   if (found.length > 0) return found;
   const near = nearestNames(glob.replace(/[*?]/g, ''), names.keys()).join(', ');
   throw inputError('VRAM706', `nothing that ships matches ${JSON.stringify(printable(glob))}`, {
     ...(near ? { hint: `near: ${near}` } : {}),
     path: option,
   });
+}
+
+/** `*` is anything, `?` one letter. Goes back to the last star only, so that no pattern takes long. */
+function isLike(name: string, pattern: string): boolean {
+  let at = 0;
+  let next = 0;
+  let star = -1;
+  let from = 0;
+  while (at < name.length) {
+    if (pattern[next] === '*') {
+      star = next++;
+      from = at;
+    } else if (next < pattern.length && (pattern[next] === '?' || pattern[next] === name[at])) {
+      next++;
+      at++;
+    } else if (star >= 0) {
+      next = star + 1;
+      at = ++from;
+    } else return false;
+  }
+  return /^\**$/.test(pattern.slice(next));
 }
 
 function modelNames(): Map<string, readonly string[]> {

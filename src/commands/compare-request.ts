@@ -155,6 +155,7 @@ export async function compareRows(asked: CompareAsked, args: CompareArguments, i
     for (const cells of chunk.rows) keeper.add(cells);
   };
   if (args.filter !== undefined) parseFilter(args.filter);
+  const baseline = typeof args.diff === 'string' ? new Baseline(readBaseline(args.diff, io)) : undefined;
   await runCompareJobs({ ...asked, filter: args.filter, form: 'cells', io, take });
   combinations.kept = keeper.seen;
   const cells = keeper.rows();
@@ -164,7 +165,7 @@ export async function compareRows(asked: CompareAsked, args: CompareArguments, i
     rows: cells.map(rowOf),
     pareto: front ? { columns: front.map(({ key }) => key), rows: keeper.frontOf(cells) } : null,
     ...(group ? { groups: keeper.groups(cells, group) } : {}),
-    ...(args.diff === undefined ? {} : { diff: await diffOf(args, asked, cells, first, io) }),
+    ...(args.diff === undefined ? {} : { diff: await diffOf(args, asked, cells, baseline ?? first, io) }),
   };
   return envelope('compare', asked.input, result, [...asked.diagnostics, ...tooLong(cells, args)]) as CompareOutput;
 }
@@ -198,11 +199,11 @@ async function diffOf(
   args: CompareArguments,
   asked: CompareAsked,
   cells: readonly Cells[],
-  first: Cells | undefined,
+  against: Baseline | Cells | undefined,
   io: Io,
 ): Promise<NonNullable<CompareResult['diff']>> {
-  const file = args.diff === true ? undefined : args.diff;
-  if (file === undefined) {
+  if (!(against instanceof Baseline)) {
+    const first = against;
     const base = first ? baselineOf(first) : undefined;
     const { diffOf: difference } = await import('../plan/compare/diff.ts');
     const rows: RowDiff[] = cells.map((row) => difference(row, base));
@@ -212,8 +213,7 @@ async function diffOf(
       releases: await releaseDiffs(asked, io),
     };
   }
-  const baseline = new Baseline(readBaseline(file, io));
-  return { baseline: file, rows: cells.map((row) => baseline.diff(row)), releases: [] };
+  return { baseline: String(args.diff), rows: cells.map((row) => against.diff(row)), releases: [] };
 }
 
 /** Keeps what is to be shown: all rows, the first of an order (of each group), or the front. */

@@ -1,5 +1,6 @@
 // A thread that plans lines of a comparison: gets the lists once and then one job after the other, answers with its rows.
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
+import { isInputError } from '../diagnostics.ts';
 import type { Io } from '../io.ts';
 import { chunkPlanner, type WorkerAnswer, type WorkerJob, type WorkerSetup } from './compare-jobs.ts';
 
@@ -21,7 +22,8 @@ function serve(port: MessagePort, given: WorkerSetup): void {
     try {
       return { index, chunk: await planChunk(lines) };
     } catch (error) {
-      return { index, fault: error instanceof Error ? (error.stack ?? error.message) : String(error) };
+      const fault = error instanceof Error ? (error.stack ?? error.message) : String(error);
+      return { index, fault, ...(isInputError(error) ? { diagnostics: error.diagnostics } : {}) };
     }
   };
   let before: Promise<unknown> = Promise.resolve();

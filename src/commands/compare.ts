@@ -1,6 +1,6 @@
 // `vram compare`: reads the command line, plans every combination, writes the rows in the form asked for. Glue only: lists are resolved in
 // compare-lists.ts, rows made in compare-evaluate.ts, kept and ordered in compare-request.ts.
-import { inputError, VramError } from '../diagnostics.ts';
+import { inputError } from '../diagnostics.ts';
 import type { Io } from '../io.ts';
 import { openWhole } from '../load/write.ts';
 import { cellsIn } from '../plan/compare/cells.ts';
@@ -24,7 +24,7 @@ import {
 import { compareRows, resolveCompare, streamCompare } from './compare-request.ts';
 import { compareScenario } from './compare-scenario.ts';
 import { withLongNames } from './llama-arguments.ts';
-import { dataText, formNamed, styleFor, tellDiagnostics, writeOutput } from './output.ts';
+import { cannotWrite, checkOutput, dataText, formNamed, styleFor, tellDiagnostics, writeOutput } from './output.ts';
 
 export async function run(argv: readonly string[], io: Io): Promise<number> {
   const command = compareCommand(io);
@@ -33,6 +33,7 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
   const format = formNamed(args.format, compareFormats);
   args.format = format;
   checkCombination(args);
+  checkOutput(args.output);
   const columns = args.columns?.split(',').map((word) => columnNamed(word, '--columns').key);
   for (const text of args.require) parseFilter(text, '--require');
   if (args.scenario !== undefined) return recommend(args, format, columns, io);
@@ -101,27 +102,25 @@ async function streamed<Value>(
       await io.drained?.();
     });
   }
-  const file = openOrTell(output);
+  const file = orTell(output, () => openWhole(output));
+  const handled = io.interrupted?.(() => file.abandon());
   try {
-    const value = await work(async (text) => file.write(text));
-    file.close();
+    const value = await work(async (text) => orTell(output, () => file.write(text)));
+    orTell(output, () => file.close());
     return value;
   } catch (error) {
     file.abandon();
     throw error;
+  } finally {
+    handled?.();
   }
 }
 
-function openOrTell(output: string): ReturnType<typeof openWhole> {
+function orTell<Value>(output: string, work: () => Value): Value {
   try {
-    return openWhole(output);
+    return work();
   } catch (error) {
-    throw new VramError(
-      'VRAM301',
-      `cannot write ${output}: ${(error as NodeJS.ErrnoException).code ?? (error as Error).message}`,
-      'check that the directory exists and can be written',
-      { cause: error },
-    );
+    throw cannotWrite(output, error);
   }
 }
 
@@ -167,7 +166,9 @@ function exitCode({ result }: CompareOutput, { require, diff, maxChange }: Compa
   if (diff !== undefined) {
     const worse = result.diff!.rows.filter((row) => (maxChange === undefined ? row.broken : worseThan(row, maxChange)));
     for (const { id, broken } of worse.slice(0, 10))
-      io.err(`${broken ? 'does not fit any more' : `worse by more than ${(maxChange! * 100).toFixed(1)} %`}: ${id}\n`);
+      io.err(
+        `${broken ? 'does not fit, unlike what it is compared with' : `worse by more than ${(maxChange! * 100).toFixed(1)} %`}: ${id}\n`,
+      );
     failed ||= worse.length > 0;
   }
   return failed ? 1 : 0;

@@ -37,18 +37,28 @@ export async function writeOutput(text: string, file: string | undefined, io: Io
     io.out(text);
     return;
   }
-  if (file === '')
-    throw inputError('VRAM167', '--output names no file', { hint: 'e.g. -o plan.json', path: '--output' });
+  checkOutput(file);
   try {
     writeWhole(file, text);
   } catch (error) {
-    throw new VramError(
-      'VRAM301',
-      `cannot write ${file}: ${(error as NodeJS.ErrnoException).code ?? (error as Error).message}`,
-      'check that the directory exists and can be written',
-      { cause: error },
-    );
+    throw cannotWrite(file, error);
   }
+}
+
+/** What is wrong with the name of a file can be said before any work. */
+export function checkOutput(file: string | undefined): void {
+  if (file === '')
+    throw inputError('VRAM167', '--output names no file', { hint: 'e.g. -o plan.json', path: '--output' });
+}
+
+export function cannotWrite(file: string, error: unknown): VramError {
+  const code = (error as NodeJS.ErrnoException).code ?? (error as Error).message;
+  return new VramError(
+    'VRAM301',
+    `cannot write ${printable(file)}: ${code}`,
+    code === 'EISDIR' ? 'it is a directory: name a file in it' : 'check that the directory exists and can be written',
+    { cause: error },
+  );
 }
 
 export function tellDiagnostics(diagnostics: readonly Diagnostic[], io: Io): void {

@@ -26,8 +26,8 @@ export function absolute(path: string, context: LoadContext): string {
 }
 
 /** Text of a small file, or of standard input for "-". */
-export function readText(path: string, context: LoadContext, option: string): string {
-  if (path === '-') return context.stdin?.() ?? readBounded(0, path, option);
+export function readText(path: string, context: LoadContext, option: string, most = maxTextBytes): string {
+  if (path === '-') return context.stdin?.() ?? readBounded(0, path, option, most);
   let handle: number;
   try {
     handle = openSync(absolute(path, context), 'r');
@@ -35,7 +35,7 @@ export function readText(path: string, context: LoadContext, option: string): st
     throw fileError(error, path, option);
   }
   try {
-    return readBounded(handle, path, option);
+    return readBounded(handle, path, option, most);
   } catch (error) {
     throw fileError(error, path, option);
   } finally {
@@ -44,7 +44,7 @@ export function readText(path: string, context: LoadContext, option: string): st
 }
 
 /** Reads piece by piece: a pipe or a device has no size to look at first, and may never end. */
-function readBounded(handle: number, path: string, option: string): string {
+function readBounded(handle: number, path: string, option: string, most: number): string {
   const pieces: Buffer[] = [];
   let length = 0;
   for (;;) {
@@ -55,15 +55,15 @@ function readBounded(handle: number, path: string, option: string): string {
         .toString('utf8')
         .replace(/^\uFEFF/, '');
     length += read;
-    if (length > maxTextBytes) throw tooLarge(path, option);
+    if (length > most) throw tooLarge(path, option, most);
     pieces.push(piece.subarray(0, read));
   }
 }
 
-function tooLarge(path: string, option: string): Error {
+function tooLarge(path: string, option: string, most: number): Error {
   return inputError(
     'VRAM112',
-    `${printable(path)} is larger than ${maxTextBytes / 2 ** 20} MiB: not a spec or config`,
+    `${printable(path)} is larger than ${most / 2 ** 20} MiB${most === maxTextBytes ? ': not a spec or config' : ''}`,
     {
       path: option,
     },

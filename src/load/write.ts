@@ -21,17 +21,22 @@ export function writeWhole(file: string, text: string): void {
 export function openWhole(file: string): { write(text: string): void; close(): void; abandon(): void } {
   const { path, temporary } = writeTarget(file);
   const descriptor = openSync(temporary ?? path, temporary === undefined ? 'w' : 'wx');
+  let open = true;
+  const end = (): void => {
+    if (open) closeSync(descriptor);
+    open = false;
+  };
   return {
     write(text) {
       const bytes = Buffer.from(text);
       for (let at = 0; at < bytes.length; ) at += writeSync(descriptor, bytes, at);
     },
     close() {
-      closeSync(descriptor);
+      end();
       if (temporary !== undefined) renameSync(temporary, path);
     },
     abandon() {
-      closeSync(descriptor);
+      end();
       if (temporary !== undefined) rmSync(temporary, { force: true });
     },
   };
@@ -40,7 +45,9 @@ export function openWhole(file: string): { write(text: string): void; close(): v
 /** Where to write what is to become `file`; without a temporary name it is written in place. */
 export function writeTarget(file: string): { path: string; temporary?: string } {
   const found = statSync(file, { throwIfNoEntry: false });
-  if (found && !found.isFile() && !found.isDirectory()) return { path: file };
+  // Said before the work, not when its result is to be put there.
+  if (found?.isDirectory()) throw Object.assign(new Error('it is a directory'), { code: 'EISDIR' });
+  if (found && !found.isFile()) return { path: file };
   const path = found ? realpathSync(file) : file;
   return { path, temporary: `${path}.${process.pid}.part` };
 }

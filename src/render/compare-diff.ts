@@ -25,14 +25,14 @@ const mostRules = 12;
 export function diffParts({ result }: CompareOutput, paint: Paint, width: number): string {
   const { diff } = result;
   if (!diff) return '';
-  const rows = diff.rows.filter(({ id, against }) => id !== against);
+  // Against the first combination, that one itself has nothing to tell; in a baseline file it has.
+  const rows = diff.rows.filter(({ id }) => id !== diff.baseline);
+  const shown = rows.slice(0, mostRows).map((row) => rowText(row, paint, width));
+  const more = rows.length - shown.length;
+  if (rows.length === 0) shown.push('  there is nothing else to compare with it');
+  if (more > 0) shown.push(paint.dim(`${thousands(more)} more: --format json`));
   return [
-    `${paint.bold('Against')} ${visible(diff.baseline)}\n${rows
-      .slice(0, mostRows)
-      .map((row) => rowText(row, paint, width))
-      .join(
-        '\n',
-      )}${rows.length > mostRows ? `\n${paint.dim(`${thousands(rows.length - mostRows)} more: --format json`)}` : ''}`,
+    `${paint.bold('Against')} ${visible(diff.baseline)}\n${shown.join('\n')}`,
     ...diff.releases.map((release) => releaseText(release, paint, width)),
   ].join('\n\n');
 }

@@ -69,7 +69,10 @@ export function compareTable(output: CompareOutput, { style, columns, explain }:
   const width = style.columns;
   const { rows, diff, groups } = output.result;
   const fitting = rows.filter((row) => row.fits);
-  const shared = naming.filter((key) => rows.length > 1 && isShared(rows, key));
+  // Of a single row the model and the GPU head its line, the rest stands above it.
+  const shared = naming.filter((key) =>
+    rows.length > 1 ? isShared(rows, key) : rows.length === 1 && !/^(model|gpu)$/.test(key),
+  );
   const parts = [
     heading(output, shared, paint, Math.min(width, 80)),
     ...(groups
@@ -126,7 +129,11 @@ function fittingBlock(
   paint: Paint,
   width: number,
 ): string {
-  if (fitting.length === 0) return paint.bad('NOTHING FITS');
+  if (fitting.length === 0) {
+    if (output.result.combinations.fitting === 0) return paint.bad('NOTHING FITS');
+    // Rows that fit were left out; those that do not and were asked for stand below.
+    return output.result.rows.length > 0 ? '' : paint.warn('NO ROW MEETS WHAT IS ASKED FOR (--filter, --pareto)');
+  }
   const shown = fitting.slice(0, usualRows);
   const more = fitting.length - shown.length;
   const title = output.result.pareto

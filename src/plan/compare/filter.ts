@@ -3,6 +3,7 @@
 import { compileExpression } from 'filtrex';
 import { inputError } from '../../diagnostics.ts';
 import { type Cells, placeOf } from './cells.ts';
+import { columns } from './columns.ts';
 import { columnCalled, columnNamed } from './names.ts';
 
 export type RowFilter = (cells: Cells) => boolean;
@@ -10,7 +11,35 @@ export type RowFilter = (cells: Cells) => boolean;
 /** Throws InputError VRAM702 (cannot be read) or VRAM701 (no such column). */
 export function parseFilter(text: string, option = '--filter'): RowFilter {
   const value = rowExpression(text, option);
-  return (cells) => value(cells) === true;
+  const answer = (cells: Cells): boolean => {
+    const said = value(cells);
+    if (typeof said !== 'boolean') throw noAnswer(text, said, option);
+    return said;
+  };
+  // Words compared with numbers are found before anything is planned; behind an `and`, when a row gets so far.
+  for (const known of [false, true]) answer(sample(known));
+  return answer;
+}
+
+/** A row of nothing, or one with everything. */
+function sample(known: boolean): Cells {
+  return columns.map(({ key }) => (!known ? null : flags.has(key) ? true : texts.has(key) ? 'text' : 1));
+}
+
+function noAnswer(text: string, said: unknown, option: string): Error {
+  const why =
+    said instanceof Error
+      ? firstLine(said)
+      : `its answer is ${typeof said === 'string' ? 'a text' : 'a number'}, not yes or no`;
+  return inputError('VRAM717', `cannot use the filter ${shown(text)}: ${why}`, {
+    hint: `compare numbers with numbers and texts with texts, e.g. ${option} "tokens > 1000 and gpu == 'l40s'"`,
+    path: option,
+  });
+}
+
+/** Enough of it to recognize it by. */
+function shown(text: string): string {
+  return JSON.stringify(text.length > 80 ? `${text.slice(0, 80)}...` : text);
 }
 
 /** `best`: the row that names with the prefix `best.` are read from. */
@@ -37,7 +66,7 @@ export function rowExpression(
           : columnValue(rows.cells, name),
     });
   } catch (error) {
-    throw inputError('VRAM702', `cannot read the filter ${JSON.stringify(text)}: ${firstLine(error)}`, {
+    throw inputError('VRAM702', `cannot read the filter ${shown(text)}: ${firstLine(error)}`, {
       hint: `e.g. ${option} 'fits and cost < 2 and gpu in ("l40s", "h100-sxm")'`,
       path: option,
     });

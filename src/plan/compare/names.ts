@@ -12,10 +12,14 @@ for (const one of columns) {
 export function columnNamed(name: string, option: string): Column {
   const found = byName.get(name.trim().toLowerCase());
   if (found) return found;
-  throw inputError('VRAM701', `there is no column ${JSON.stringify(name)}`, {
-    hint: `columns: ${columns.map(({ key, names }) => names[0] ?? key).join(', ')}`,
-    path: option,
-  });
+  throw inputError(
+    'VRAM701',
+    `there is no column ${JSON.stringify(name.length > 60 ? `${name.slice(0, 60)}...` : name)}`,
+    {
+      hint: `columns: ${columns.map(({ key, names }) => names[0] ?? key).join(', ')}`,
+      path: option,
+    },
+  );
 }
 
 /** The same without an error: undefined where the word is none. */
