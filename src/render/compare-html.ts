@@ -65,7 +65,7 @@ function wordsOf(name: string): string {
 /** A list by commas; of an object, its names and values: "tp 2 pp 1". */
 function inputText(value: unknown): string {
   if (value === null || value === undefined) return '';
-  if (Array.isArray(value)) return value.map(inputText).filter(Boolean).join(', ');
+  if (Array.isArray(value)) return listText(value.map(inputText).filter(Boolean));
   if (typeof value !== 'object') return String(value);
   return Object.entries(value)
     .map(([name, inner]) => [name, inputText(inner)] as const)
@@ -73,6 +73,15 @@ function inputText(value: unknown): string {
     .map(([name, text]) => `${name} ${text}`)
     .join(' ');
 }
+
+/** Whole catalogues are counted: their names stand in the rows. */
+function listText(words: readonly string[]): string {
+  const shown = words.length > mostWords + 1 ? words.slice(0, mostWords) : words;
+  const more = words.length - shown.length;
+  return `${shown.join(', ')}${more > 0 ? ` and ${more} more` : ''}`;
+}
+
+const mostWords = 12;
 
 function hashOf(text: string): string {
   return `'sha256-${createHash('sha256').update(text).digest('base64')}'`;
