@@ -193,7 +193,9 @@ const dearest = 1e5;
 function amount(text: string, path: string): number {
   const value = /^\s*\$?\s*(\d+(?:\.\d*)?|\.\d+)\s*$/.exec(text)?.[1];
   const price = value === undefined ? Number.NaN : Number(value);
-  if (!(price <= dearest)) throw bad(`${JSON.stringify(text.trim().slice(0, 40))} is no price`, path);
+  const shown = JSON.stringify(text.trim().slice(0, 40));
+  if (price > dearest) throw bad(`${shown} is more than ${dearest.toLocaleString('en-US')} USD an hour`, path);
+  if (Number.isNaN(price)) throw bad(`${shown} is no price`, path);
   return price;
 }
 

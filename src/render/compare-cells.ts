@@ -15,7 +15,7 @@ export function cellText({ key, unit }: Pick<CompareColumn, 'key' | 'unit'>, val
       return `${(value * 100).toFixed(1)}%`;
     case 'USD/h':
     case 'USD/M':
-      return value < 0.1 ? value.toPrecision(2) : value.toFixed(2);
+      return value > 0 && value < 0.1 ? value.toPrecision(2) : value.toFixed(2);
     case 's':
       return secondsText(value);
     case 'tokens':

@@ -3,9 +3,10 @@
 import { thousands } from '../numbers.ts';
 import { columns as allColumns } from '../plan/compare/columns.ts';
 import type { CompareOutput, CompareRow } from '../plan/compare/output.ts';
+import { usualContext } from '../plan/speed/shape.ts';
 import { cellText, valueAt } from './compare-cells.ts';
 import { diffParts } from './compare-diff.ts';
-import { grid } from './grid.ts';
+import { columnsFor, naming, rowsGrid } from './compare-grid.ts';
 import { type Paint, paintFor } from './paint.ts';
 import type { TableStyle } from './table.ts';
 import { visible, wrap } from './text.ts';
@@ -17,48 +18,6 @@ export interface CompareTableOptions {
   explain: boolean;
 }
 
-/** What names a row, in reading order. */
-const naming = [
-  'model',
-  'gpu',
-  'gpus',
-  'engine',
-  'quantization',
-  'kvCacheDtype',
-  'parallel.tp',
-  'parallel.pp',
-  'parallel.dp',
-  'workload.context',
-  'workload.concurrency',
-];
-/** What is told of a row, the most wanted first. */
-const telling = [
-  'kvCache.tokens',
-  'workload.maxConcurrencyAtContext',
-  'price.perMillionOutputTokens',
-  'speed.decodeTokensPerSecond',
-  'weights.loadedBytes',
-  'price.perHour',
-  'kvCache.bytes',
-  'speed.prefillTokensPerSecond',
-  'quality.relativeLoss',
-  'verdict.headroomBytes',
-  'speed.decodeBound',
-];
-/** As they stand in the table. */
-const order = [
-  'weights.loadedBytes',
-  'kvCache.bytes',
-  'kvCache.tokens',
-  'workload.maxConcurrencyAtContext',
-  'verdict.headroomBytes',
-  'price.perHour',
-  'price.perMillionOutputTokens',
-  'speed.decodeTokensPerSecond',
-  'speed.decodeBound',
-  'speed.prefillTokensPerSecond',
-  'quality.relativeLoss',
-];
 /** Rows that do not fit, at most, with their reasons. */
 const mostRefused = 10;
 /** Rows that fit, at most, where --top does not say. */
@@ -156,9 +115,10 @@ function groupBlocks(
   const { groups, rows } = result;
   return groups!.values.map(({ value, fitting, rows: own }) => {
     const fits = own.map((at) => rows[at]!).filter((row) => row.fits);
-    const title = `${paint.bold(groupName(groups!.column, value))}  ${thousands(fitting)} fit`;
-    if (fits.length === 0)
-      return `${title}${own[0] === undefined ? '' : `: ${visible(String(rows[own[0]]!.verdict.reason ?? ''))}`}`;
+    const reason = own[0] === undefined ? null : rows[own[0]]!.verdict.reason;
+    const why = fits.length > 0 || reason === null || reason === value ? '' : `: ${visible(reason)}`;
+    const title = wrap(`${paint.bold(groupName(groups!.column, value))}  ${thousands(fitting)} fit${why}`, width, 2);
+    if (fits.length === 0) return title;
     return `${title}\n${rowsGrid(fits, [...shared, groups!.column], asked, width)}`;
   });
 }
@@ -168,55 +128,6 @@ function groupName(key: string, value: unknown): string {
   const column = allColumns.find((one) => one.key === key)!;
   const text = cellText(column, value);
   return typeof value === 'string' ? text : `${column.title} ${text}`;
-}
-
-function rowsGrid(
-  rows: readonly CompareRow[],
-  shared: readonly string[],
-  asked: readonly string[] | undefined,
-  width: number,
-): string {
-  const keys = asked ?? columnsFor(rows, shared, width);
-  const shown = keys.map((key) => allColumns.find((column) => column.key === key)!);
-  const cells = rows.map((row) => shown.map((column) => cellText(column, valueAt(row, column.key))));
-  const align = shown.map(({ unit, key }) =>
-    unit === null && !/Bytes/.test(key) ? ('left' as const) : ('right' as const),
-  );
-  return grid(
-    shown.map(({ short }) => short),
-    align,
-    cells,
-  );
-}
-
-/** Naming columns that differ, then as many of the others as there is room for. */
-function columnsFor(rows: readonly CompareRow[], shared: readonly string[], width: number): string[] {
-  const names = naming.filter((key) => !shared.includes(key) && !(key === 'gpus' && redundant(rows)));
-  let left = width - names.reduce((sum, key) => sum + widthOf(rows, key) + 2, 0);
-  const told = new Set<string>();
-  for (const key of telling) {
-    if (rows.every((row) => valueAt(row, key) === null) || isIdle(rows, key)) continue;
-    const more = widthOf(rows, key) + 2;
-    if (more > left + 2) continue;
-    told.add(key);
-    left -= more;
-  }
-  return [...names, ...order.filter((key) => told.has(key))];
-}
-
-/** No loss is told where nothing is quantized. */
-function isIdle(rows: readonly CompareRow[], key: string): boolean {
-  return key === 'quality.relativeLoss' && rows.every((row) => valueAt(row, 'quality.relation') === 'none');
-}
-
-/** The layout says how many GPUs there are. */
-function redundant(rows: readonly CompareRow[]): boolean {
-  return rows.every((row) => row.gpus === valueAt(row, 'parallel.tp'));
-}
-
-function widthOf(rows: readonly CompareRow[], key: string): number {
-  const column = allColumns.find((one) => one.key === key)!;
-  return Math.max(column.short.length, ...rows.map((row) => cellText(column, valueAt(row, key)).length));
 }
 
 function refusedBlock(rows: readonly CompareRow[], shared: readonly string[], paint: Paint, width: number): string {
@@ -259,6 +170,9 @@ function legend(
   if (fitting.length === 0) return '';
   const keys = asked ?? columnsFor(fitting, shared, width);
   const said = keys.flatMap((key) => heads[key] ?? []);
+  const estimates = keys.some((key) => allColumns.find((column) => column.key === key)!.estimate);
+  if (estimates && fitting.some((row) => valueAt(row, 'workload.concurrency') === null))
+    said.push(`no load is given, so for one sequence of ${thousands(usualContext)} tokens: --context, --concurrency`);
   return said.length === 0 ? '' : wrap(`${said.join('; ')}. More: --explain.`, Math.min(width, 80));
 }
 

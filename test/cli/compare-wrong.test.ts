@@ -137,3 +137,44 @@ describe('ended from outside', () => {
     expect(readFileSync(file, 'utf8')).toBe('before');
   });
 });
+
+describe('a table of 80 columns', () => {
+  const large = ['-m', 'deepseek-v3,kimi-k2', '-g', 'mi300x,hgx-h100', '--tp', '8'];
+  it.each([
+    [
+      'many columns',
+      [...large, '--columns', 'model,gpu,engine,q,kvCacheDtype,tp,fits,weights,kv,tokens,headroom,price,cost'],
+    ],
+    [
+      'every estimate',
+      [...large, '--columns', 'model,gpu,price,cost,throughput,decode,bound,prefill,ttft,tpot,speed.loadedTpotSeconds'],
+    ],
+    ['the dearest price', [...large, '--price', '99999.99']],
+    ['groups by a long reason', ['-m', 'qwen3-8b', '-g', 'all', '--group-by', 'reason']],
+    ['groups of what is refused', ['-m', 'llama-3.2-11b-vision,qwen3-8b', '-g', 'h200-sxm', '--group-by', 'model']],
+    ['a front of three', ['-m', 'qwen3-8b', '-g', 'all', '--pareto', 'cost,concurrency,decode', '--context', '8192']],
+    [
+      'long names',
+      [
+        '-m',
+        'RedHatAI/Meta-Llama-3.1-70B-Instruct-FP8,Qwen/Qwen3-235B-A22B',
+        '-g',
+        'b200,lambda-gpu-8x-a100-80gb-sxm4',
+        '--tp',
+        '4,8',
+        '--engine',
+        'vllm@0.18,vllm',
+      ],
+    ],
+  ])('%s', async (_, args) => {
+    const { out, err } = await compare(...args);
+    expect(`${out}${err}`.split('\n').filter((line) => line.length > 80)).toEqual([]);
+    expect(out).not.toMatch(/NaN|undefined|Infinity|\bnull\b/);
+    expect(out).toMatch(/ tokens\b| \$\/M| dec\/s/);
+  });
+
+  it('says what load the estimates are for where none is given', async () => {
+    expect((await compare(...one)).out.replaceAll('\n', ' ')).toContain('for one sequence of 4,096 tokens');
+    expect((await compare(...one, '--context', '2048')).out).not.toContain('no load is given');
+  });
+});

@@ -2,7 +2,7 @@
 import type { SpeedShape } from './types.ts';
 
 /** Tokens of a sequence where nothing is asked for. */
-const usualContext = 4096;
+export const usualContext = 4096;
 
 export interface AskedLoad {
   context?: number | undefined;
