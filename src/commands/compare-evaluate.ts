@@ -35,6 +35,8 @@ export interface CompareLine {
   dp: number;
   context: number | undefined;
   concurrency: number | undefined;
+  /** Of the GPUs, those from one position to before another; absent: all. */
+  only?: { from: number; to: number };
 }
 
 export interface CompareSetup {
@@ -88,7 +90,7 @@ export class Evaluator {
     const resolved = await attempt(() => resolveArguments({ ...asked, given }, this.io));
     const registry = vllmRegistry();
     const quality = qualityOf(model, typeof resolved === 'string' ? undefined : resolved.base.scheme?.id);
-    for (const entry of this.setup.gpus) {
+    for (const entry of this.gpusOf(line)) {
       if (entry.count !== null && entry.count < needed) continue;
       const gpus = entry.count ?? needed;
       const named = { ...wordsOf(line, model), gpu: entry.label, gpus };
@@ -132,7 +134,7 @@ export class Evaluator {
     if (dp > 1) return;
     const needed = tp * pp;
     const resolved = await attempt(() => resolveLlamaArguments(asked, this.io));
-    for (const entry of this.setup.gpus) {
+    for (const entry of this.gpusOf(line)) {
       if (entry.count !== null && entry.count < needed) continue;
       const count = entry.count ?? needed;
       const named = { ...wordsOf(line, model), gpu: entry.label, gpus: count };
@@ -171,6 +173,10 @@ export class Evaluator {
       speed: holds ? (estimateLlamaSpeed({ planned, request, shape }) ?? null) : null,
       quality: qualityOf(model, request.scheme),
     };
+  }
+
+  private gpusOf({ only }: CompareLine): readonly GpuEntry[] {
+    return only ? this.setup.gpus.slice(only.from, only.to) : this.setup.gpus;
   }
 
   private shapeOf({ context, concurrency }: CompareLine, maxModelLen: number): SpeedShape {

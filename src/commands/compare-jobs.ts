@@ -107,6 +107,11 @@ function jobsOf(lines: readonly CompareLine[], gpus: number): CompareLine[][] {
   for (const line of lines) {
     const last = jobs.at(-1);
     const more = costOf(line) * gpus;
+    if (more > jobPlans && gpus > 1) {
+      for (const piece of piecesOf(line, gpus)) jobs.push([piece]);
+      work = jobPlans;
+      continue;
+    }
     if (last && last[0]!.model === line.model && work + more <= jobPlans) {
       last.push(line);
       work += more;
@@ -116,6 +121,13 @@ function jobsOf(lines: readonly CompareLine[], gpus: number): CompareLine[][] {
     }
   }
   return jobs;
+}
+
+/** A line that is too long for one thread, by its GPUs. */
+function piecesOf(line: CompareLine, gpus: number): CompareLine[] {
+  const step = Math.max(1, Math.floor(jobPlans / costOf(line)));
+  const starts = Array.from({ length: Math.ceil(gpus / step) }, (_, i) => i * step);
+  return starts.map((from) => ({ ...line, only: { from, to: Math.min(gpus, from + step) } }));
 }
 
 function costOf({ engine }: CompareLine): number {

@@ -44,11 +44,31 @@ export interface LlamaLoad {
   projector?: ProjectorLoad;
 }
 
-/** Pure and cheap enough to be called some dozens of times. */
-export function loadModel(
-  { model, hparams, rules, freeBytes, measuring }: LoadInput,
-  options: LlamaOptions,
-): LlamaLoad {
+/** Loads of one model under one build's rules, by the options and by what else splits the layers; the latest of them. */
+const known = new WeakMap<GgufModel, { rules: LlamaRules; loads: Map<string, LlamaLoad> }>();
+const mostKnown = 256;
+
+/** Pure and cheap enough to be called some dozens of times; the same load is made once for all GPUs of a sweep. */
+export function loadModel(input: LoadInput, options: LlamaOptions): LlamaLoad {
+  const { model, rules, freeBytes, measuring = false } = input;
+  let entry = known.get(model);
+  if (entry?.rules !== rules) {
+    entry = { rules, loads: new Map() };
+    known.set(model, entry);
+  }
+  const { loads } = entry!;
+  const split = freeBytes.length > 1 ? freeBytes.join() : freeBytes.length;
+  const key = `${measuring}/${split}/${JSON.stringify(options)}`;
+  let load = loads.get(key);
+  if (!load) {
+    load = loadAnew(input, options);
+    if (loads.size >= mostKnown) loads.delete(loads.keys().next().value!);
+    loads.set(key, load);
+  }
+  return load;
+}
+
+function loadAnew({ model, hparams, rules, freeBytes, measuring }: LoadInput, options: LlamaOptions): LlamaLoad {
   const placement = placeModel({ model, hparams, options, rules, freeBytes });
   const { context, refusal, notes } = settledContext({ options, hparams, rules, placement }, model);
   const caches = cacheSpecs({ hparams, context, placement, rules });
