@@ -46,7 +46,10 @@ export async function modelRefs(text: string, io: Io): Promise<string[]> {
   const refs: string[] = [];
   for (const word of words(text, option)) {
     if (word === '-')
-      throw inputError('VRAM705', 'a comparison cannot read a model from standard input', { path: option });
+      throw inputError('VRAM705', 'a comparison cannot read a model from standard input', {
+        hint: 'write it to a file and name that',
+        path: option,
+      });
     if (word.toLowerCase() === 'all') refs.push(...loadPresets('models').map(({ id }) => id));
     else if (isGlob(word)) refs.push(...matching(word, modelNames(), option));
     else {
@@ -96,7 +99,7 @@ export function engineEntries(text: string | undefined): EngineEntry[] {
   return words(text ?? 'vllm', '--engine').map((ref) => {
     const id = engineIdOf(ref);
     if (id === 'ollama')
-      throw inputError('VRAM716', 'Ollama is not compared: it decides context and placement by itself', {
+      throw inputError('VRAM718', 'Ollama is not compared: it decides context and placement by itself', {
         hint: 'compare llama.cpp, which it starts, and plan the one you take with vram plan --engine ollama',
         path: '--engine',
       });

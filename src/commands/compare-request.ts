@@ -2,6 +2,7 @@
 // that only pass through (CSV without an order) are written as they come; everything else is kept as cells.
 import { type Diagnostic, inputError } from '../diagnostics.ts';
 import type { Io } from '../io.ts';
+import { plannedFlags } from '../load/flags.ts';
 import { type Cells, cellOf, rowOf } from '../plan/compare/cells.ts';
 import { type Column, columns } from '../plan/compare/columns.ts';
 import { Baseline, baselineOf, type RowDiff } from '../plan/compare/diff.ts';
@@ -20,6 +21,7 @@ import { type Chunk, runCompareJobs } from './compare-jobs.ts';
 import { counts, engineEntries, gpuEntries, modelRefs, schemesFor, words } from './compare-lists.ts';
 import { priceRules } from './compare-price.ts';
 import { releaseDiffs } from './compare-releases.ts';
+import { checkChoices } from './plan-checks.ts';
 
 export interface CompareAsked {
   setup: CompareSetup;
@@ -39,6 +41,9 @@ export async function resolveCompare(args: CompareArguments, io: Io): Promise<Co
   const engines = engineEntries(args.engine);
   const schemes = schemesFor(args.quantization);
   const caches = args.kvCacheDtype === undefined ? [undefined] : words(args.kvCacheDtype, '--kv-cache-dtype');
+  if (engines.every(({ id }) => id === 'vllm'))
+    for (const kvCacheDtype of caches)
+      checkChoices({ ...args.given, ...(kvCacheDtype === undefined ? {} : { kvCacheDtype }) }, plannedFlags());
   const contexts = optionalCounts(args.context, '--context');
   const concurrencies = optionalCounts(args.concurrency, '--concurrency');
   const layouts = layoutsOf(args);
@@ -178,7 +183,7 @@ function tooLong(rows: readonly Cells[], { given, context }: CompareArguments): 
   return [
     {
       severity: 'note',
-      code: 'VRAM715',
+      code: 'VRAM719',
       message: `${failing} of the combinations would start with a shorter --max-model-len: the engine wants room for one sequence of the longest`,
       hint: `add --max-model-len ${context ?? '16k'}`,
       path: '--max-model-len',

@@ -1,6 +1,6 @@
 // One value of a comparison as a person reads it, by its column's unit.
 import { thousands } from '../numbers.ts';
-import type { CompareColumn } from '../plan/compare/output.ts';
+import type { CompareColumn, CompareRow } from '../plan/compare/output.ts';
 import { GiB } from '../units.ts';
 import { visible } from './text.ts';
 
@@ -51,4 +51,9 @@ export function valueAt(row: object, key: string): unknown {
     if (typeof into !== 'object' || into === null || !Object.hasOwn(into, name)) return null;
     return (into as Record<string, unknown>)[name];
   }, row);
+}
+
+/** Why a row does not fit, with the engine's own words where it has said something. */
+export function reasonText({ verdict: { reason, refusal } }: Pick<CompareRow, 'verdict'>): string | null {
+  return reason && refusal ? `${reason}: ${refusal}` : reason;
 }

@@ -3,6 +3,7 @@
 import type { CompareColumn, CompareOutput, CompareRow } from '../plan/compare/output.ts';
 import { GiB, MiB } from '../units.ts';
 import type { PageColumn, PageData, RowState, Value } from './client/data.ts';
+import { reasonText } from './compare-cells.ts';
 import { visible } from './text.ts';
 
 /** A column with at most so many values is filtered by choosing among them. */
@@ -37,7 +38,7 @@ export function pageData(output: CompareOutput, wanted?: readonly string[]): Pag
     columns,
     names: namesOf(rows),
     states: rows.map(stateOf),
-    reasons: rows.map((row) => text(row.verdict.reason)),
+    reasons: rows.map((row) => text(reasonText(row))),
     axes: axesOf(columns, pareto?.columns ?? []),
   };
 }

@@ -24,6 +24,7 @@ const usual = [
   'speed.decodeTokensPerSecond',
   'quality.relativeLoss',
   'verdict.reason',
+  'verdict.refusal',
 ];
 
 export function compareMarkdown(output: CompareOutput, asked: readonly string[] | undefined): string {

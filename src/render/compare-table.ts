@@ -4,7 +4,7 @@ import { thousands } from '../numbers.ts';
 import { columns as allColumns } from '../plan/compare/columns.ts';
 import type { CompareOutput, CompareRow } from '../plan/compare/output.ts';
 import { usualContext } from '../plan/speed/shape.ts';
-import { cellText, valueAt } from './compare-cells.ts';
+import { cellText, reasonText, valueAt } from './compare-cells.ts';
 import { diffParts } from './compare-diff.ts';
 import { columnsFor, naming, rowsGrid } from './compare-grid.ts';
 import { type Paint, paintFor } from './paint.ts';
@@ -115,7 +115,7 @@ function groupBlocks(
   const { groups, rows } = result;
   return groups!.values.map(({ value, fitting, rows: own }) => {
     const fits = own.map((at) => rows[at]!).filter((row) => row.fits);
-    const reason = own[0] === undefined ? null : rows[own[0]]!.verdict.reason;
+    const reason = own[0] === undefined ? null : reasonText(rows[own[0]]!);
     const why = fits.length > 0 || reason === null || reason === value ? '' : `: ${visible(reason)}`;
     const title = wrap(`${paint.bold(groupName(groups!.column, value))}  ${thousands(fitting)} fit${why}`, width, 2);
     if (fits.length === 0) return title;
@@ -136,7 +136,7 @@ function refusedBlock(rows: readonly CompareRow[], shared: readonly string[], pa
   const names = naming.filter((key) => !shared.includes(key) && !/workload|gpus/.test(key));
   const lines = refused.slice(0, mostRefused).map((row) => {
     const words = names.map((key) => nameText(key, valueAt(row, key))).filter(Boolean);
-    return wrap(`${words.join(' ')}: ${visible(row.verdict.reason ?? 'it does not fit')}`, width, 2);
+    return wrap(`${words.join(' ')}: ${visible(reasonText(row) ?? 'it does not fit')}`, width, 2);
   });
   const more = refused.length - lines.length;
   if (more > 0) lines.push(paint.dim(`${thousands(more)} more`));

@@ -178,3 +178,22 @@ describe('a table of 80 columns', () => {
     expect((await compare(...one, '--context', '2048')).out).not.toContain('no load is given');
   });
 });
+
+describe('what the engine refuses', () => {
+  it('stands in its own words beside the reason', async () => {
+    const { out } = await compare('-m', 'qwen3-8b,llama-3.1-8b', '-g', 'l40s', '--tp', '3');
+    expect(out.replace(/\s+/g, ' ')).toContain(
+      'the engine refuses this layout: Total number of attention heads (32) must be divisible by tensor parallel size (3).',
+    );
+    const long = await compare('-m', 'qwen3-8b,llama-3.1-8b', '-g', 'l40s', '--max-model-len', '9999999');
+    expect(long.out).toContain('VLLM_ALLOW_LONG_MAX_MODEL_LEN');
+    expect(long.out.split('\n').filter((line) => line.length > 80)).toEqual([]);
+  });
+
+  it.each([
+    ['--kv-cache-dtype', 'fp8,foo'],
+    ['--dtype', 'foo'],
+  ])('%s %s: no release takes it', async (...args) => {
+    expect(await refusal(...one, ...args)).toBe(`VRAM145 ${args[0]} does not take "foo"`);
+  });
+});

@@ -225,6 +225,9 @@ const estimates: readonly Column[] = [
   ),
   column('quality.metric', 'Metric', 'what the loss was measured with', ({ quality }) => quality?.metric ?? null),
   column('verdict.reason', 'Reason', 'why it does not fit', ({ verdict }) => verdict.reason, { names: ['reason'] }),
+  column('verdict.refusal', 'Refusal', 'what the engine says where it refuses options, layout or scheme', refusalOf, {
+    names: ['refusal'],
+  }),
 ];
 
 export const columns: readonly Column[] = [...named, ...memory, ...estimates];
@@ -255,6 +258,11 @@ function kv(
 
 function load(key: keyof NonNullable<CompareSubject['workload']>): Column['read'] {
   return ({ workload }) => workload?.[key] ?? null;
+}
+
+/** The words of the engine where the reason is only that it refuses; figures that do not fit speak for themselves. */
+function refusalOf({ verdict: { reason, engineError } }: CompareSubject): string | null {
+  return reason !== null && /^the (?:engine refuses|GPU cannot)/.test(reason) ? engineError : null;
 }
 
 /** USD an hour over million output tokens an hour. */

@@ -127,6 +127,7 @@ const texts: ReadonlySet<string> = new Set([
   'quality.relation',
   'quality.metric',
   'verdict.reason',
+  'verdict.refusal',
 ]);
 const flags: ReadonlySet<string> = new Set(['fits', 'verdict.fits', 'workload.fits']);
 

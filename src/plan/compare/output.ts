@@ -26,7 +26,7 @@ export interface CompareRow {
   gpus: number;
   engine: string;
   quantization: string;
-  verdict: { fits: boolean; reason: string | null; [key: string]: unknown };
+  verdict: { fits: boolean; reason: string | null; refusal?: string | null; [key: string]: unknown };
   pareto?: boolean;
   [key: string]: unknown;
 }

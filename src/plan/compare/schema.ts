@@ -19,7 +19,12 @@ const row = z.strictObject({
   kvCacheDtype: z.string(),
   parallel: z.strictObject({ tp: count, pp: count, dp: count, ep: count }),
   fits: z.boolean().describe('it starts and holds the requirement'),
-  verdict: z.strictObject({ fits: z.boolean(), headroomBytes: z.int().nullable(), reason: z.string().nullable() }),
+  verdict: z.strictObject({
+    fits: z.boolean(),
+    headroomBytes: z.int().nullable(),
+    reason: z.string().nullable(),
+    refusal: z.string().nullable().describe('what the engine says where it refuses options, layout or scheme'),
+  }),
   weights: z.strictObject({ tensorBytes: bytes, loadedBytes: bytes }).describe('of the fullest GPU'),
   memory: z.strictObject({ activationBytes: bytes, graphBytes: bytes }),
   kvCache: z.strictObject({
