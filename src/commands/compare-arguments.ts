@@ -12,10 +12,10 @@ import { addLlamaOptions, readLlamaOptions } from './llama-arguments.ts';
 
 const examples = [
   'vram compare -m llama-3.1-8b,qwen3-8b -g rtx4090,l40s -q none,fp8,awq',
-  'vram compare -m llama-3.1-70b -g l40s,h100-sxm --tp 1,2,4,8 --concurrency 16 --context 8192',
-  'vram compare -m "qwen3-*" -g all --filter "fits and cost < 1" --sort cost --top 10',
-  'vram compare -m llama-3.1-8b -g all --pareto cost,concurrency --format html -o front.html',
-  'vram compare -m qwen3-32b -g h100-sxm --engine vllm@0.18,vllm@0.21,vllm@0.33 --diff',
+  'vram compare -m llama-3.1-70b -g l40s,h100-sxm --tp 2,4,8 --max-model-len 8k',
+  'vram compare -m "qwen3-*" -g all --filter "fits and cost < 1" --top 10',
+  'vram compare -m qwen3-8b -g all --pareto cost,seqs --format html -o front.html',
+  'vram compare -m qwen3-32b -g h100-sxm --engine vllm@0.18,vllm@0.33 --diff',
   'vram compare --for "single consumer GPU" -g rtx4090',
 ];
 
@@ -66,7 +66,7 @@ export interface CompareArguments {
 export function compareCommand(io: Io): Command {
   const command = makeCommand(
     'compare',
-    'Models x GPUs x schemes x layouts x engines side by side: what fits, what it holds,\nwhat it costs and how fast it is likely to be.',
+    'Models x GPUs x schemes x layouts x engines side by side: what fits, what it\nholds, what it costs and how fast it is likely to be.',
     examples,
     io,
   );

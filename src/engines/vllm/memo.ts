@@ -90,10 +90,10 @@ function weightsGpuKey(
   return architecture.attention === 'mla' || kvCacheDtype.startsWith('nvfp4') ? `${generation}` : '';
 }
 
-/** Backends are chosen by generation; only the refusal of an fp8 cache names the capability itself. */
+/** Backends are chosen by generation (0: not by CUDA); only the refusal of an fp8 cache names the capability itself. */
 function cacheGpuKey(gpu: GpuSpec, { kvCacheDtype }: ResolvedOptions): string {
   if (kvCacheDtype.startsWith('fp8')) return `${gpu.vendor}/${gpu.computeCapability}`;
-  return `${gpu.vendor}/${layoutGeneration(gpu.computeCapability)}`;
+  return `${layoutGeneration(gpu.computeCapability)}`;
 }
 
 /** Buffers that grow with the batch: of towers, of sparse and latent attention, of drafters, beside an NVFP4 cache. */
