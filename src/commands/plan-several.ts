@@ -53,6 +53,8 @@ export function tellSpeed({ output, request, plan }: Pick<SeveralInput, 'output'
 export function tellDisaggregation(text: string, { output, request, count, plan, commandOf }: SeveralInput): void {
   const asked = parseDisaggregate(text);
   const connector = connectorOf(request);
+  // Its servers take the GPUs that the plan of one server leaves.
+  output.diagnostics = output.diagnostics.filter(({ code }) => code !== 'VRAM535');
   output.result.disaggregation = disaggregate({
     asked,
     request,

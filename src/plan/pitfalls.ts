@@ -40,6 +40,7 @@ const checks: readonly Check[] = [
   closeCall,
   withoutEffect,
   foreignDevice,
+  idleGpus,
 ];
 
 /** Sequences are admitted by their prompt; each output token grows the cache until something must be preempted. */
@@ -106,6 +107,18 @@ function withoutEffect({ request, architecture }: PitfallFacts): Diagnostic | un
   ].filter((text) => text !== '');
   if (idle.length === 0) return undefined;
   return { severity: 'warning', code: 'VRAM515', message: `without effect on this plan: ${idle.join(', ')}` };
+}
+
+/** vLLM takes one GPU of a box unless its layout says more. */
+function idleGpus({ request: { gpus }, resolved }: PitfallFacts): Diagnostic | undefined {
+  const used = resolved.tensorParallelSize * resolved.pipelineParallelSize * resolved.dataParallelSize;
+  if (gpus.length < 2 || used >= gpus.length) return undefined;
+  return {
+    severity: 'note',
+    code: 'VRAM535',
+    message: `this layout takes ${used} of the ${gpus.length} GPUs, the others stay idle`,
+    hint: '--tensor-parallel-size or --pipeline-parallel-size take more; --auto-parallel plans every layout',
+  };
 }
 
 /** Measured on CUDA and ROCm only. */

@@ -117,7 +117,10 @@ function groupBlocks(
     const fits = own.map((at) => rows[at]!).filter((row) => row.fits);
     const reason = own[0] === undefined ? null : reasonText(rows[own[0]]!);
     const why = fits.length > 0 || reason === null || reason === value ? '' : `: ${visible(reason)}`;
-    const title = wrap(`${paint.bold(groupName(groups!.column, value))}  ${thousands(fitting)} fit${why}`, width, 2);
+    const name = groupName(groups!.column, value);
+    const rest = `  ${thousands(fitting)} fit${why}`;
+    const line = `${paint.bold(name)}${rest}`;
+    const title = name.length + rest.length <= width ? line : wrap(line, width, 2);
     if (fits.length === 0) return title;
     return `${title}\n${rowsGrid(fits, [...shared, groups!.column], asked, width)}`;
   });

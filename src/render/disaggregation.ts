@@ -27,8 +27,19 @@ export function disaggregationText(plan: DisaggregationPlan, style: TableStyle):
         width,
       ),
     ),
-    [plan.prefill, plan.decode].map(({ command }) => visible(command)).join('\n'),
+    `One server of each; further ones on ports and GPUs (CUDA_VISIBLE_DEVICES) of\ntheir own\n${[plan.prefill, plan.decode].map(({ command }) => broken(command, width)).join('\n\n')}`,
   ].join('\n\n')}\n`;
+}
+
+/** A command broken before its options. */
+function broken(command: string, width: number): string {
+  const lines: string[] = [];
+  for (const piece of command.split(/ (?=--[a-z])/)) {
+    const last = lines.at(-1);
+    if (last !== undefined && last.length + piece.length + 3 <= width) lines[lines.length - 1] = `${last} ${piece}`;
+    else lines.push(lines.length > 0 ? `    ${piece}` : piece);
+  }
+  return lines.map(visible).join(' \\\n');
 }
 
 function poolTable({ prefill, decode }: DisaggregationPlan): string {

@@ -11,6 +11,15 @@ describe.concurrent('several GPUs', () => {
     expect(ran.out).toContain('\nPlacement\nGPU 0');
   });
 
+  it('says so where a layout leaves GPUs idle, as vLLM does unasked', async () => {
+    const args = ['plan', '-m', 'qwen3-8b', '-g', '2x l40s'];
+    expect((await vram(args)).err).toMatch(/takes 1 of the 2 GPUs[\s\S]*VRAM535/);
+    expect((await vram([...args, '--tp', '2'])).err).not.toContain('VRAM535');
+    const apart = await vram([...args, '--disaggregate', 'prefill=1,decode=1']);
+    expect(apart.err).not.toContain('VRAM535');
+    expect(apart.out.split('\n').filter((line) => line.length > 80)).toEqual([]);
+  });
+
   it('llama.cpp has a placement and no layouts', async () => {
     const args = ['plan', '--engine', 'llama.cpp', '-m', 'qwen3-0.6b', '-q', 'q8_0', '-g', '2x rtx3060', '-c', '4096'];
     expect((await vram([...args, '--placement'])).out).toContain('\nPlacement\nGPU 0  blocks 0-');
