@@ -77,13 +77,16 @@ function processIo(argv: readonly string[]): Io {
     drained: () => drained(process.stdout),
     interrupted,
     env: process.env,
-    columns: Math.min(Math.max(process.stdout.columns ?? 80, 40), 120),
+    columns: Math.min(Math.max(process.stdout.columns || 80, 40), 120),
     colour: wantsColour(process.stdout, argv),
     errColour: wantsColour(process.stderr, argv),
     errIsTerminal: process.stderr.isTTY === true,
     cwd: pathToFileURL(`${process.cwd()}/`).href,
     progress: async (text) =>
-      process.stderr.isTTY ? (await import('./commands/progress.ts')).progress(text, process.stderr) : () => undefined,
+      // A terminal without a size (docker run -t, script) would have the spinner clear lines for ever.
+      process.stderr.isTTY && process.stderr.columns > 0
+        ? (await import('./commands/progress.ts')).progress(text, process.stderr)
+        : () => undefined,
   };
 }
 

@@ -12,6 +12,7 @@ import { parseOrder, type RowOrder, TopRows, usualOrder } from '../plan/compare/
 import type { CompareColumn, CompareOutput, CompareResult } from '../plan/compare/output.ts';
 import { ParetoFront, parsePareto } from '../plan/compare/pareto.ts';
 import { envelope } from '../plan/output.ts';
+import { usualContext } from '../plan/speed/shape.ts';
 import { csvHead } from '../render/compare-csv.ts';
 import { parseCount } from '../spec/count.ts';
 import type { CompareArguments } from './compare-arguments.ts';
@@ -46,6 +47,12 @@ export async function resolveCompare(args: CompareArguments, io: Io): Promise<Co
       checkChoices({ ...args.given, ...(kvCacheDtype === undefined ? {} : { kvCacheDtype }) }, plannedFlags());
   const contexts = optionalCounts(args.context, '--context');
   const concurrencies = optionalCounts(args.concurrency, '--concurrency');
+  const shortest = Math.min(...contexts.map((tokens) => tokens ?? usualContext));
+  if (args.outputTokens !== undefined && args.outputTokens >= shortest)
+    throw inputError('VRAM720', `of ${shortest} tokens of a sequence, ${args.outputTokens} cannot be the answer`, {
+      hint: 'the answer is a part of --context: make --context longer or --output-tokens fewer',
+      path: '--output-tokens',
+    });
   const layouts = layoutsOf(args);
   const lines: CompareLine[] = [];
   for (const model of models)

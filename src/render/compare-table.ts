@@ -74,7 +74,7 @@ function sharedText(key: string, value: unknown): string {
     case 'kvCacheDtype':
       return `KV cache ${text}`;
     case 'quantization':
-      return value === 'none' ? 'weights as published' : `weights ${text}`;
+      return value === 'none' ? 'weights not quantized' : `weights ${text}`;
     default:
       return text;
   }

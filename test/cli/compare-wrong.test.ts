@@ -197,3 +197,8 @@ describe('what the engine refuses', () => {
     expect(await refusal(...one, ...args)).toBe(`VRAM145 ${args[0]} does not take "foo"`);
   });
 });
+
+it('an answer longer than its sequence is refused', async () => {
+  expect(await refusal(...one, '--context', '4096', '--output-tokens', '4096')).toContain('VRAM720');
+  expect(await refusal(...one, '--context', '4096', '--output-tokens', '4095')).toBe('not refused');
+});
