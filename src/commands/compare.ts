@@ -102,14 +102,17 @@ async function streamed<Value>(
       await io.drained?.();
     });
   }
-  const file = orTell(output, () => openWhole(output));
-  const handled = io.interrupted?.(() => file.abandon());
+  // Before the file is there: a signal in between would leave it.
+  let opened: ReturnType<typeof openWhole> | undefined;
+  const handled = io.interrupted?.(() => opened?.abandon());
   try {
+    const file = orTell(output, () => openWhole(output));
+    opened = file;
     const value = await work(async (text) => orTell(output, () => file.write(text)));
     orTell(output, () => file.close());
     return value;
   } catch (error) {
-    file.abandon();
+    opened?.abandon();
     throw error;
   } finally {
     handled?.();
