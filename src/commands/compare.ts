@@ -172,7 +172,10 @@ function exitCode({ result }: CompareOutput, { require, diff, maxChange }: Compa
       io.err(
         `${broken ? 'does not fit, unlike what it is compared with' : `worse by more than ${(maxChange! * 100).toFixed(1)} %`}: ${id}\n`,
       );
-    failed ||= worse.length > 0;
+    // A baseline that knows none of the rows checks nothing: most likely it is another comparison's.
+    const unknown = typeof diff === 'string' && result.diff!.rows.every(({ against }) => against === null);
+    if (unknown) io.err('the baseline has none of these rows: write it anew with --format json\n');
+    failed ||= worse.length > 0 || unknown;
   }
   return failed ? 1 : 0;
 }

@@ -302,6 +302,8 @@ describe('differences', () => {
     expect(changed.code).toBe(1);
     expect(changed.err).toContain('worse by more than 2.0 %');
     expect((await compare(...fewer, '--max-change', '90%')).code).toBe(0);
+    const other = await compare('-m', 'qwen3-14b', '-g', 'l40s', '--diff', file);
+    expect([other.code, other.err]).toEqual([1, expect.stringContaining('the baseline has none of these rows')]);
     writeFileSync(file, '{"command": "plan"}');
     expect(await refusal(...fewer)).toContain('VRAM711');
   });
