@@ -121,7 +121,7 @@ const last: Record<'batch' | 'rest', { options: ResolvedOptions; text: string } 
 function optionsText(resolved: ResolvedOptions, readsBatch: boolean): string {
   const slot = readsBatch ? 'batch' : 'rest';
   const before = last[slot];
-  if (before && isSame(before.options, resolved, readsBatch)) return before.text;
+  if (before && (before.options === resolved || isSame(before.options, resolved, readsBatch))) return before.text;
   const { captureSizes, cudagraphMode, gpuMemoryUtilization, kvCacheMemoryBytes, autoMaxModelLen, ...options } =
     resolved;
   const { maxNumSeqs, maxNumBatchedTokens, ...others } = options;

@@ -101,9 +101,9 @@ export function rankTensors(input: WeightsInput): DeviceTensor[] {
   const tables = shared ? architecture.rotary.slice(-1) : architecture.rotary;
   const rotary = hasAttention ? distinctTables(tables, plan.layers) : [];
   const mla = architecture.caches.some((entry) => entry.caches.some((cache) => cache.kind === 'mla'));
-  return [
-    ...secondEmbedding(modules, input, rules),
-    ...modules.flatMap((module, i) => place(module, laidOut[i]!, layout, plan.tp)),
+  const tensors = secondEmbedding(modules, input, rules);
+  for (const [i, module] of modules.entries()) place(module, tensors, { quantized: laidOut[i]!, layout, tp: plan.tp });
+  tensors.push(
     ...rotary.map((table, i) => ({
       name: `rotary ${i}`,
       bytes: rotaryBytes(table, {
@@ -123,7 +123,8 @@ export function rankTensors(input: WeightsInput): DeviceTensor[] {
     ...sparseIndexTables(input, plan.layers),
     ...draftResiduals(input, plan),
     ...(withoutLatents(input) ? [] : absorbedMatrices(modules, input, context)),
-  ];
+  );
+  return tensors;
 }
 
 /** DeepSeek-V4 states in expert_dtype that the experts of an FP8 checkpoint are FP4 with a scale per 32 values. */
@@ -149,10 +150,21 @@ function isLaidOut(module: Module, context: Parameters<typeof isQuantized>[1]): 
   return module.kind !== 'plain' && isQuantized(module, context);
 }
 
-function place(module: Module, quantized: boolean, layout: LayoutContext, tp: number): DeviceTensor[] {
+interface Layout {
+  quantized: boolean;
+  layout: LayoutContext;
+  tp: number;
+}
+
+/** Adds the module's tensors; there are thousands, so no list is made in between. */
+function place(module: Module, into: DeviceTensor[], { quantized, layout, tp }: Layout): void {
+  const { name, part, layer } = module;
   if (module.kind === 'plain') {
-    const { name, part, whole } = module;
-    return [{ name, bytes: module.elements * module.elementBytes, part, whole, ...layerOf(module) }];
+    const { elements, elementBytes, whole } = module;
+    const tensor: DeviceTensor = { name, bytes: elements * elementBytes, part, whole };
+    if (layer !== undefined) tensor.layer = layer;
+    into.push(tensor);
+    return;
   }
   if (quantized && module.kind === 'linear') checkLinear(module, layout, tp);
   const format = quantized ? layout.scheme.format : 'none';
@@ -160,18 +172,13 @@ function place(module: Module, quantized: boolean, layout: LayoutContext, tp: nu
     module.kind === 'linear'
       ? linearLayouts[format](module, layout)
       : expertsLayouts[quantized ? (layout.scheme.expertFormat ?? format) : format](module, layout);
-  return pieces.map(([suffix, bytes, kept]) => ({
-    name: `${module.name}.${suffix}`,
-    bytes,
-    part: module.part,
-    whole: module.kind === 'linear' && module.parallel === 'replicated',
-    ...layerOf(module),
-    ...(kept ? { loaderState: true } : {}),
-  }));
-}
-
-function layerOf({ layer }: Module): { layer?: number } {
-  return layer === undefined ? {} : { layer };
+  const whole = module.kind === 'linear' && module.parallel === 'replicated';
+  for (const [suffix, bytes, kept] of pieces) {
+    const tensor: DeviceTensor = { name: `${name}.${suffix}`, bytes, part, whole };
+    if (layer !== undefined) tensor.layer = layer;
+    if (kept) tensor.loaderState = true;
+    into.push(tensor);
+  }
 }
 
 function modulePlan(input: WeightsInput): ModulePlan {
