@@ -17,11 +17,14 @@ export async function resolveDeployment(ref: string, context: LoadContext): Prom
   return findDeployment(word, option);
 }
 
-/** A shipped deployment by its id; `path` names where the word comes from. */
+/** A shipped deployment by its id, or by what only its id ends with (rtx4090_24gb); `path` names where the word comes from. */
 export function findDeployment(ref: string, path?: string): DeploymentPreset {
   const presets = loadPresets('deployments');
-  const found = presets.find(({ id }) => id === ref.trim().toLowerCase());
+  const word = ref.trim().toLowerCase().replaceAll('_', '-');
+  const found = presets.find(({ id }) => id === word);
   if (found) return found;
+  const ending = word === '' ? [] : presets.filter(({ id }) => id.endsWith(`-${word}`));
+  if (ending.length === 1) return ending[0]!;
   const ids = presets.map(({ id }) => id);
   const near = nearestNames(ref, ids, 1)[0];
   throw inputError('VRAM170', `there is no deployment ${JSON.stringify(printable(ref))}`, {

@@ -146,6 +146,15 @@ describe('--deployment', () => {
     ]);
   });
 
+  it('goes by the name that a template has where it comes from', async () => {
+    for (const name of ['rtx4090_24gb', 'a100_80gb', 'multi_gpu_hybrid']) {
+      const { code, out } = await vramPlan(['--deployment', name, '--json']);
+      expect(code).toBe(0);
+      const { deployment } = (JSON.parse(out) as { result: { deployment: { id: string } } }).result;
+      expect(deployment.id).toBe(`themisdb-${name.replaceAll('_', '-')}`);
+    }
+  });
+
   it('refuses an unknown name, and an existing command beside it', async () => {
     expectRefused(await vram(['plan', '--deployment', 'themisdb-a100-80g']), 2, [
       'VRAM170',
