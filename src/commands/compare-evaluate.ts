@@ -35,6 +35,8 @@ export interface CompareLine {
   dp: number;
   context: number | undefined;
   concurrency: number | undefined;
+  /** No layout is asked for: a box is used whole, by tensor parallelism. */
+  whole?: boolean;
   /** Of the GPUs, those from one position to before another; absent: all. */
   only?: { from: number; to: number };
 }
@@ -84,6 +86,7 @@ export class Evaluator {
     model: ResolvedModel,
     emit: EmitCells,
   ): Promise<void> {
+    if (line.whole) return this.wholeBoxes(line, asked, model, emit);
     const { tp, pp, dp } = line;
     const given = { ...asked.given, tensorParallelSize: tp, pipelineParallelSize: pp, dataParallelSize: dp };
     const needed = tp * pp * dp;
@@ -121,6 +124,27 @@ export class Evaluator {
           quality,
         }),
       );
+    }
+  }
+
+  /** Every stretch of GPUs of one count with the layout that uses them all. */
+  private async wholeBoxes(
+    line: CompareLine,
+    asked: PlanArguments,
+    model: ResolvedModel,
+    emit: EmitCells,
+  ): Promise<void> {
+    const { from, to } = line.only ?? { from: 0, to: this.setup.gpus.length };
+    const countAt = (at: number): number => this.setup.gpus[at]!.count ?? 1;
+    for (let start = from, at = from + 1; at <= to; at++) {
+      if (at < to && countAt(at) === countAt(start)) continue;
+      await this.vllmLine(
+        { ...line, whole: false, tp: countAt(start), only: { from: start, to: at } },
+        asked,
+        model,
+        emit,
+      );
+      start = at;
     }
   }
 

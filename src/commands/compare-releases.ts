@@ -42,7 +42,8 @@ async function stepsOf(
   const resolvedModel = await resolveModel(group[0]!.model, { env: io.env });
   const requests: PlanRequest[] = [];
   for (const line of group) {
-    const { tp, pp, dp, quantization, kvCacheDtype, context, concurrency } = line;
+    const { pp, dp, quantization, kvCacheDtype, context, concurrency } = line;
+    const tp = tensorSize(line, entry);
     const given = {
       ...args.given,
       tensorParallelSize: tp,
@@ -66,7 +67,13 @@ async function stepsOf(
       return [];
     }
   }
-  const { model, quantization, tp, pp } = group[0]!;
+  const { model, quantization, pp } = group[0]!;
+  const tp = tensorSize(group[0]!, entry);
   const id = `${model}/${quantization ?? 'as published'}/tp${tp}${pp > 1 ? `xpp${pp}` : ''}/${entry.label}`;
   return requests.slice(1).map((request, at) => ({ id, ...releaseChange(requests[at]!, request, vllmRegistry()) }));
+}
+
+/** A box is used whole where no layout is asked for. */
+function tensorSize({ whole, tp }: CompareLine, { count }: GpuEntry): number {
+  return whole ? (count ?? 1) : tp;
 }

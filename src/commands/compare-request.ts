@@ -54,6 +54,7 @@ export async function resolveCompare(args: CompareArguments, io: Io): Promise<Co
       path: '--output-tokens',
     });
   const layouts = layoutsOf(args);
+  const whole = args.tp === undefined && args.pp === undefined && args.dp === undefined;
   const lines: CompareLine[] = [];
   for (const model of models)
     for (const engine of engines)
@@ -62,7 +63,16 @@ export async function resolveCompare(args: CompareArguments, io: Io): Promise<Co
           for (const layout of engine.id === 'vllm' ? layouts : llamaLayouts(layouts))
             for (const context of contexts)
               for (const concurrency of concurrencies)
-                lines.push({ model, engine, quantization, kvCacheDtype, ...layout, context, concurrency });
+                lines.push({
+                  model,
+                  engine,
+                  quantization,
+                  kvCacheDtype,
+                  ...layout,
+                  context,
+                  concurrency,
+                  ...(whole ? { whole } : {}),
+                });
   const total = lines.length * gpus.length;
   if (total > mostCombinations)
     throw inputError('VRAM708', `${total.toLocaleString('en-US')} combinations are too many`, {
@@ -80,7 +90,7 @@ export async function resolveCompare(args: CompareArguments, io: Io): Promise<Co
       engines: engines.map(({ label }) => label),
       quantizations: schemes.all.map((id) => id ?? null),
       kvCacheDtypes: caches.map((type) => type ?? null),
-      layouts,
+      layouts: whole ? [] : layouts,
       contexts: contexts.map((value) => value ?? null),
       concurrencies: concurrencies.map((value) => value ?? null),
       outputTokens: args.outputTokens ?? null,

@@ -232,12 +232,14 @@ describe('choosing rows', () => {
 
   it('takes prices, boxes, nodes and globs', async () => {
     const { rows } = (await answer('-m', 'qwen3-8b', '-g', '2x l40s,aws-p5.48xlarge,rtx40?0', '--price', '1.5')).result;
-    expect(rows.map(({ gpu, gpus }) => [gpu, gpus])).toEqual(
+    const tp = (row: CompareRow): number => (row.parallel as { tp: number }).tp;
+    // A box is used whole where no layout is asked for.
+    expect(rows.map((row) => [row.gpu, row.gpus, tp(row)])).toEqual(
       expect.arrayContaining([
-        ['2xl40s', 2],
-        ['aws-p5.48xlarge', 8],
-        ['rtx4090', 1],
-        ['rtx4080', 1],
+        ['2xl40s', 2, 2],
+        ['aws-p5.48xlarge', 8, 8],
+        ['rtx4090', 1, 1],
+        ['rtx4080', 1, 1],
       ]),
     );
     expect(rows.every(({ price, gpus }) => (price as { perHour: number }).perHour === 1.5 * gpus)).toBe(true);
