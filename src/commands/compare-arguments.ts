@@ -76,7 +76,10 @@ export function compareCommand(io: Io): Command {
     .option('--engine <refs>', 'engines with versions, e.g. vllm@0.18,vllm@0.33,llama.cpp')
     .option('-q, --quantization <schemes>', 'scheme ids, globs; none for 16 bit')
     .option('--kv-cache-dtype <types>', 'types of the KV cache, e.g. auto,fp8')
-    .option('--tp <sizes>', 'tensor-parallel sizes, e.g. 1,2,4,8; with llama.cpp: GPUs')
+    .option(
+      '--tp <sizes>',
+      'tensor-parallel sizes, e.g. 1,2,4,8 (without any layout: 1, boxes whole); with llama.cpp: GPUs',
+    )
     .option('--pp <sizes>', 'pipeline stages, e.g. 1,2')
     .option('--dp <sizes>', 'replicas, e.g. 1,4')
     .addOption(new Option('--tensor-parallel-size <sizes>').hideHelp())
