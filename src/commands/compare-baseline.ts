@@ -1,4 +1,4 @@
-// The baseline of `--diff FILE`: an earlier answer of `vram compare --format json` or csv, checked before anything is planned.
+// The baseline of `--diff FILE`: an earlier answer of `vram compare --format json`, checked before anything is planned.
 import { inputError } from '../diagnostics.ts';
 import type { Io } from '../io.ts';
 import { readText } from '../load/context.ts';

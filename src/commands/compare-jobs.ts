@@ -9,7 +9,8 @@ import type { Io } from '../io.ts';
 import { type Cells, placeOf } from '../plan/compare/cells.ts';
 import { parseFilter, type RowFilter } from '../plan/compare/filter.ts';
 import { csvLines } from '../render/compare-csv.ts';
-import { type CompareLine, type CompareSetup, Evaluator } from './compare-evaluate.ts';
+import { Evaluator } from './compare-evaluate.ts';
+import type { CompareLine, CompareSetup } from './compare-line.ts';
 
 /** What a job answers with: rows as text for a stream of CSV, or as cells. */
 export interface Chunk {

@@ -6,7 +6,7 @@ import { resolveModel } from '../load/model.ts';
 import type { ReleaseDiff } from '../plan/compare/output.ts';
 import { releaseChange } from '../plan/compare/rule-changes.ts';
 import type { PlanRequest } from '../plan/request.ts';
-import type { CompareLine } from './compare-evaluate.ts';
+import { argumentsOf, type CompareLine, requestOn, withLayoutFor } from './compare-line.ts';
 import type { GpuEntry } from './compare-lists.ts';
 import type { CompareAsked } from './compare-request.ts';
 import { resolveArguments } from './plan-request.ts';
@@ -42,38 +42,16 @@ async function stepsOf(
   const resolvedModel = await resolveModel(group[0]!.model, { env: io.env });
   const requests: PlanRequest[] = [];
   for (const line of group) {
-    const { pp, dp, quantization, kvCacheDtype, context, concurrency } = line;
-    const tp = tensorSize(line, entry);
-    const given = {
-      ...args.given,
-      tensorParallelSize: tp,
-      pipelineParallelSize: pp,
-      dataParallelSize: dp,
-      ...(quantization === undefined ? {} : { quantization }),
-      ...(kvCacheDtype === undefined ? {} : { kvCacheDtype }),
-    };
-    const load = {
-      ...(context === undefined ? {} : { context }),
-      ...(concurrency === undefined ? {} : { concurrency }),
-    };
     try {
-      const { base } = await resolveArguments(
-        { ...args, given, model: line.model, resolvedModel, engine: line.engine.ref, ...load },
-        io,
-      );
-      requests.push({ ...base, gpus: entry.gpus });
+      const asked = argumentsOf(withLayoutFor(line, entry), args, resolvedModel);
+      const { base } = await resolveArguments(asked, io);
+      requests.push(requestOn(base, entry));
     } catch (error) {
       if (!isInputError(error)) throw error;
       return [];
     }
   }
-  const { model, quantization, pp } = group[0]!;
-  const tp = tensorSize(group[0]!, entry);
+  const { model, quantization, tp, pp } = withLayoutFor(group[0]!, entry);
   const id = `${model}/${quantization ?? 'as published'}/tp${tp}${pp > 1 ? `xpp${pp}` : ''}/${entry.label}`;
   return requests.slice(1).map((request, at) => ({ id, ...releaseChange(requests[at]!, request, vllmRegistry()) }));
-}
-
-/** A box is used whole where no layout is asked for. */
-function tensorSize({ whole, tp }: CompareLine, { count }: GpuEntry): number {
-  return whole ? (count ?? 1) : tp;
 }

@@ -5,20 +5,21 @@ import type { Io } from '../io.ts';
 import { plannedFlags } from '../load/flags.ts';
 import { type Cells, cellOf, rowOf } from '../plan/compare/cells.ts';
 import { type Column, columns } from '../plan/compare/columns.ts';
-import { Baseline, baselineOf, type RowDiff } from '../plan/compare/diff.ts';
+import { Baseline, baselineOf, diffOf as rowDiff } from '../plan/compare/diff.ts';
 import { parseFilter } from '../plan/compare/filter.ts';
 import { columnNamed } from '../plan/compare/names.ts';
-import { parseOrder, type RowOrder, TopRows, usualOrder } from '../plan/compare/order.ts';
+import { parseOrder, usualOrder } from '../plan/compare/order.ts';
 import type { CompareColumn, CompareOutput, CompareResult } from '../plan/compare/output.ts';
-import { ParetoFront, parsePareto } from '../plan/compare/pareto.ts';
+import { parsePareto } from '../plan/compare/pareto.ts';
 import { envelope } from '../plan/output.ts';
 import { usualContext } from '../plan/speed/shape.ts';
 import { csvHead } from '../render/compare-csv.ts';
 import { parseCount } from '../spec/count.ts';
 import type { CompareArguments } from './compare-arguments.ts';
 import { readBaseline } from './compare-baseline.ts';
-import type { CompareLine, CompareSetup } from './compare-evaluate.ts';
 import { type Chunk, runCompareJobs } from './compare-jobs.ts';
+import { Keeper } from './compare-keeper.ts';
+import type { CompareLine, CompareSetup } from './compare-line.ts';
 import { counts, engineEntries, gpuEntries, modelRefs, schemesFor, words } from './compare-lists.ts';
 import { priceRules } from './compare-price.ts';
 import { releaseDiffs } from './compare-releases.ts';
@@ -169,11 +170,9 @@ export async function compareRows(asked: CompareAsked, args: CompareArguments, i
   const keeper = new Keeper(args, order, front, group);
   const combinations = { planned: 0, fitting: 0, kept: 0 };
   let first: Cells | undefined;
-  const all: Cells[] = [];
   const take = async (chunk: Chunk): Promise<void> => {
     count(combinations, chunk);
     first ??= chunk.rows[0];
-    if (args.diff !== undefined) all.push(...chunk.rows);
     for (const cells of chunk.rows) keeper.add(cells);
   };
   if (args.filter !== undefined) parseFilter(args.filter);
@@ -227,74 +226,11 @@ async function diffOf(
   if (!(against instanceof Baseline)) {
     const first = against;
     const base = first ? baselineOf(first) : undefined;
-    const { diffOf: difference } = await import('../plan/compare/diff.ts');
-    const rows: RowDiff[] = cells.map((row) => difference(row, base));
     return {
       baseline: first ? String(cellOf(first, 'id')) : '',
-      rows,
+      rows: cells.map((row) => rowDiff(row, base)),
       releases: await releaseDiffs(asked, io),
     };
   }
   return { baseline: String(args.diff), rows: cells.map((row) => against.diff(row)), releases: [] };
-}
-
-/** Keeps what is to be shown: all rows, the first of an order (of each group), or the front. */
-class Keeper {
-  private readonly tops = new Map<unknown, TopRows>();
-  private readonly counts = new Map<unknown, number>();
-  private readonly front: ParetoFront | undefined;
-  private readonly wholePage: boolean;
-  seen = 0;
-
-  constructor(
-    private readonly args: CompareArguments,
-    private readonly order: RowOrder,
-    by: readonly Column[] | undefined,
-    private readonly group: Column | undefined,
-  ) {
-    this.front = by ? new ParetoFront(by) : undefined;
-    // The page shows the front among all rows.
-    this.wholePage = args.format === 'html';
-  }
-
-  add(cells: Cells): void {
-    this.seen++;
-    this.front?.add(cells);
-    if (this.front && !this.wholePage) return;
-    const value = this.group ? cellOf(cells, this.group.key) : null;
-    if (cellOf(cells, 'fits') === true) this.counts.set(value, (this.counts.get(value) ?? 0) + 1);
-    let top = this.tops.get(value);
-    if (!top) {
-      top = new TopRows(this.order, this.args.top ?? (this.group ? 3 : Number.POSITIVE_INFINITY));
-      this.tops.set(value, top);
-    }
-    top.add(cells);
-  }
-
-  rows(): Cells[] {
-    if (this.front && !this.wholePage) {
-      const rows = [...this.front.rows()].sort(this.order);
-      return this.args.top === undefined ? rows : rows.slice(0, this.args.top);
-    }
-    const lists = [...this.tops.values()].map((top) => top.rows());
-    if (this.group) lists.sort((a, b) => this.order(a[0]!, b[0]!));
-    return lists.flat();
-  }
-
-  frontOf(rows: readonly Cells[]): number[] {
-    const front = new Set(this.front?.rows());
-    return rows.flatMap((row, at) => (front.has(row) ? [at] : []));
-  }
-
-  groups(rows: readonly Cells[], group: Column): NonNullable<CompareResult['groups']> {
-    const values = [...new Set(rows.map((row) => cellOf(row, group.key)))];
-    return {
-      column: group.key,
-      values: values.map((value) => ({
-        value,
-        fitting: this.counts.get(value) ?? 0,
-        rows: rows.flatMap((row, at) => (cellOf(row, group.key) === value ? [at] : [])),
-      })),
-    };
-  }
 }

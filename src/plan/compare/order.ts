@@ -36,8 +36,6 @@ function compareCells(a: Cell, b: Cell, sign: number): number {
 /** Keeps the first `most` rows by an order without keeping all of them. */
 export class TopRows {
   private kept: Cells[] = [];
-  /** Rows that were offered. */
-  seen = 0;
 
   constructor(
     private readonly order: RowOrder,
@@ -45,7 +43,6 @@ export class TopRows {
   ) {}
 
   add(cells: Cells): void {
-    this.seen++;
     this.kept.push(cells);
     if (this.kept.length > 2 * this.most + 4096) this.cut();
   }

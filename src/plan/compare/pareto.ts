@@ -26,7 +26,6 @@ export function parsePareto(text: string): Column[] {
 /** The front of what was added so far; a row that is beaten is dropped at once. */
 export class ParetoFront {
   private front: Cells[] = [];
-  seen = 0;
   private readonly places: readonly { at: number; sign: number }[];
 
   constructor(by: readonly Column[]) {
@@ -34,7 +33,6 @@ export class ParetoFront {
   }
 
   add(cells: Cells): void {
-    this.seen++;
     const complete = this.places.every(({ at }) => cells[at] !== null);
     if (!complete || cellOf(cells, 'fits') !== true) return;
     if (this.front.some((other) => this.beats(other, cells))) return;
