@@ -33,20 +33,6 @@ const telling = [
   'verdict.headroomBytes',
   'speed.decodeBound',
 ];
-/** As they stand in the table. */
-const order = [
-  'weights.loadedBytes',
-  'kvCache.bytes',
-  'kvCache.tokens',
-  'workload.maxConcurrencyAtContext',
-  'verdict.headroomBytes',
-  'price.perHour',
-  'price.perMillionOutputTokens',
-  'speed.decodeTokensPerSecond',
-  'speed.decodeBound',
-  'speed.prefillTokensPerSecond',
-  'quality.relativeLoss',
-];
 export function rowsGrid(
   rows: readonly CompareRow[],
   shared: readonly string[],
@@ -139,7 +125,8 @@ export function columnsFor(rows: readonly CompareRow[], shared: readonly string[
     told.add(key);
     left -= more;
   }
-  return [...names, ...order.filter((key) => told.has(key))];
+  // Beside one another they stand in the order of all columns.
+  return [...names, ...allColumns.map(({ key }) => key).filter((key) => told.has(key))];
 }
 
 /** No loss is told where nothing is quantized. */

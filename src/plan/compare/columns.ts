@@ -4,6 +4,8 @@ import type { CompareColumn } from './output.ts';
 import type { CompareSubject } from './subject.ts';
 
 export interface Column extends CompareColumn {
+  /** What its values are: number unless said otherwise. */
+  kind: 'number' | 'text' | 'flag';
   /** For narrow tables. */
   short: string;
   /** Other words that --sort, --filter, --pareto and --group-by take for it. */
@@ -11,12 +13,13 @@ export interface Column extends CompareColumn {
   read(subject: CompareSubject): string | number | boolean | null;
 }
 
-type Rest = Partial<Pick<Column, 'unit' | 'better' | 'estimate' | 'short' | 'names'>>;
+type Rest = Partial<Pick<Column, 'kind' | 'unit' | 'better' | 'estimate' | 'short' | 'names'>>;
 
 function column(key: string, title: string, description: string, read: Column['read'], rest: Rest = {}): Column {
   return {
     key,
     title,
+    kind: 'number',
     unit: null,
     better: null,
     estimate: false,
@@ -29,20 +32,27 @@ function column(key: string, title: string, description: string, read: Column['r
 }
 
 const named: readonly Column[] = [
-  column('id', 'Combination', 'model, GPUs, engine, scheme and layout in one word', idOf, { short: 'id' }),
-  column('model', 'Model', 'preset id or reference', (row) => row.model),
-  column('gpu', 'GPU', 'preset id', (row) => row.gpu),
+  column('id', 'Combination', 'model, GPUs, engine, scheme and layout in one word', idOf, {
+    kind: 'text',
+    short: 'id',
+  }),
+  column('model', 'Model', 'preset id or reference', (row) => row.model, { kind: 'text' }),
+  column('gpu', 'GPU', 'preset id', (row) => row.gpu, { kind: 'text' }),
   column('gpus', 'GPUs', 'GPUs that the layout takes, over all replicas', (row) => row.gpus, {
     unit: 'count',
     better: 'less',
     short: 'n',
   }),
-  column('engine', 'Engine', 'engine and version', (row) => row.engine),
+  column('engine', 'Engine', 'engine and version', (row) => row.engine, { kind: 'text' }),
   column('quantization', 'Scheme', 'how the weights are stored', (row) => row.quantization, {
+    kind: 'text',
     short: 'scheme',
     names: ['q', 'scheme'],
   }),
-  column('kvCacheDtype', 'KV cache', 'type of the KV cache', (row) => row.kvCacheDtype, { short: 'KV type' }),
+  column('kvCacheDtype', 'KV cache', 'type of the KV cache', (row) => row.kvCacheDtype, {
+    kind: 'text',
+    short: 'KV type',
+  }),
   column('parallel.tp', 'TP', 'tensor-parallel size', (row) => row.parallel.tp, { unit: 'count', names: ['tp'] }),
   column('parallel.pp', 'PP', 'pipeline stages', (row) => row.parallel.pp, { unit: 'count', names: ['pp'] }),
   column('parallel.dp', 'DP', 'replicas', (row) => row.parallel.dp, { unit: 'count', names: ['dp'] }),
@@ -58,9 +68,12 @@ const memory: readonly Column[] = [
     'Fits',
     'it starts and holds the requirement',
     ({ verdict, workload }) => verdict.fits && workload?.fits !== false,
-    { better: 'more' },
+    { kind: 'flag', better: 'more' },
   ),
-  column('verdict.fits', 'Starts', 'the engine starts', ({ verdict }) => verdict.fits, { better: 'more' }),
+  column('verdict.fits', 'Starts', 'the engine starts', ({ verdict }) => verdict.fits, {
+    kind: 'flag',
+    better: 'more',
+  }),
   column('weights.tensorBytes', 'Tensors', 'exact bytes of the tensors on the fullest GPU', of('tensorBytes'), {
     unit: 'GiB',
     better: 'less',
@@ -110,7 +123,7 @@ const memory: readonly Column[] = [
     names: ['context'],
   }),
   column('workload.concurrency', 'Asked', 'sequences asked for at once', load('concurrency'), { unit: 'count' }),
-  column('workload.fits', 'Holds', 'the cache holds what is asked for', load('fits'), { better: 'more' }),
+  column('workload.fits', 'Holds', 'the cache holds what is asked for', load('fits'), { kind: 'flag', better: 'more' }),
   column(
     'workload.maxConcurrencyAtContext',
     'Sequences',
@@ -163,6 +176,7 @@ const estimates: readonly Column[] = [
     { unit: 'tokens/s', better: 'more', estimate: true, short: 'dec/s', names: ['decode'] },
   ),
   column('speed.decodeBound', 'Decode bound', 'what decoding waits for', ({ speed }) => speed?.decode.bound ?? null, {
+    kind: 'text',
     estimate: true,
     short: 'bound',
     names: ['bound'],
@@ -175,6 +189,7 @@ const estimates: readonly Column[] = [
     { unit: 'tokens/s', better: 'more', estimate: true, short: 'pre/s', names: ['prefill'] },
   ),
   column('speed.prefillBound', 'Prefill bound', 'what prefill waits for', ({ speed }) => speed?.prefill.bound ?? null, {
+    kind: 'text',
     estimate: true,
   }),
   column(
@@ -221,11 +236,17 @@ const estimates: readonly Column[] = [
     'Measured on',
     'model: this one; family: its family; other: another; none: nothing is quantized',
     ({ quality }) => quality?.relation ?? null,
-    { short: 'on' },
+    { kind: 'text', short: 'on' },
   ),
-  column('quality.metric', 'Metric', 'what the loss was measured with', ({ quality }) => quality?.metric ?? null),
-  column('verdict.reason', 'Reason', 'why it does not fit', ({ verdict }) => verdict.reason, { names: ['reason'] }),
+  column('quality.metric', 'Metric', 'what the loss was measured with', ({ quality }) => quality?.metric ?? null, {
+    kind: 'text',
+  }),
+  column('verdict.reason', 'Reason', 'why it does not fit', ({ verdict }) => verdict.reason, {
+    kind: 'text',
+    names: ['reason'],
+  }),
   column('verdict.refusal', 'Refusal', 'what the engine says where it refuses options, layout or scheme', refusalOf, {
+    kind: 'text',
     names: ['refusal'],
   }),
 ];

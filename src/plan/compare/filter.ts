@@ -23,7 +23,7 @@ export function parseFilter(text: string, option = '--filter'): RowFilter {
 
 /** A row of nothing, or one with everything. */
 function sample(known: boolean): Cells {
-  return columns.map(({ key }) => (!known ? null : flags.has(key) ? true : texts.has(key) ? 'text' : 1));
+  return columns.map(({ kind }) => (known ? something[kind] : null));
 }
 
 function noAnswer(text: string, said: unknown, option: string): Error {
@@ -107,29 +107,15 @@ function checkNames(words: string, option: string, constants: Readonly<Record<st
   }
 }
 
-/** Nothing is a number that every comparison is false with, an empty text, or false. */
 function columnValue(cells: Cells, name: string): unknown {
   const column = columnCalled(name);
   const value = column ? cells[placeOf(column.key)] : null;
-  if (value !== null && value !== undefined) return value;
-  return column && texts.has(column.key) ? '' : column && flags.has(column.key) ? false : Number.NaN;
+  return value ?? nothing[column?.kind ?? 'number'];
 }
 
-const texts: ReadonlySet<string> = new Set([
-  'id',
-  'model',
-  'gpu',
-  'engine',
-  'quantization',
-  'kvCacheDtype',
-  'speed.decodeBound',
-  'speed.prefillBound',
-  'quality.relation',
-  'quality.metric',
-  'verdict.reason',
-  'verdict.refusal',
-]);
-const flags: ReadonlySet<string> = new Set(['fits', 'verdict.fits', 'workload.fits']);
+/** What is not known: a number that every comparison is false with, an empty text, or false. */
+const nothing = { number: Number.NaN, text: '', flag: false } as const;
+const something = { number: 1, text: 'text', flag: true } as const;
 
 function firstLine(error: unknown): string {
   const lines = (error instanceof Error ? error.message : String(error)).split('\n');
