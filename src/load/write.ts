@@ -1,18 +1,14 @@
 // Writes a file whole or not at all: to a neighbour first, then renamed over the target. What a link points to is written, not the
 // link; a device or a pipe is written as it is, since a rename would put a file in its place.
-import { closeSync, openSync, realpathSync, renameSync, rmSync, statSync, writeFileSync, writeSync } from 'node:fs';
+import { closeSync, openSync, realpathSync, renameSync, rmSync, statSync, writeSync } from 'node:fs';
 
 export function writeWhole(file: string, text: string): void {
-  const { path, temporary } = writeTarget(file);
-  if (temporary === undefined) {
-    writeFileSync(path, text);
-    return;
-  }
+  const whole = openWhole(file);
   try {
-    writeFileSync(temporary, text, { flag: 'wx' });
-    renameSync(temporary, path);
+    whole.write(text);
+    whole.close();
   } catch (error) {
-    rmSync(temporary, { force: true });
+    whole.abandon();
     throw error;
   }
 }
