@@ -2,6 +2,7 @@
 // modules of this folder know one by one; a plan, a fit and every search for what would fit are made of such loads.
 import type { BufferKind } from '../../plan/types.ts';
 import type { GgufModel } from '../../spec/gguf.ts';
+import { identity, recent } from '../recent.ts';
 import { abortOf, GraphAbort } from './aborts.ts';
 import { estimateCompute } from './compute-estimate.ts';
 import type { DraftLoad } from './drafting.ts';
@@ -44,28 +45,14 @@ export interface LlamaLoad {
   projector?: ProjectorLoad;
 }
 
-/** Loads of one model under one build's rules, by the options and by what else splits the layers; the latest of them. */
-const known = new WeakMap<GgufModel, { rules: LlamaRules; loads: Map<string, LlamaLoad> }>();
-const mostKnown = 256;
+const loads = recent<LlamaLoad>(256);
 
 /** Pure and cheap enough to be called some dozens of times; the same load is made once for all GPUs of a sweep. */
 export function loadModel(input: LoadInput, options: LlamaOptions): LlamaLoad {
   const { model, rules, freeBytes, measuring = false } = input;
-  let entry = known.get(model);
-  if (entry?.rules !== rules) {
-    entry = { rules, loads: new Map() };
-    known.set(model, entry);
-  }
-  const { loads } = entry!;
   const split = freeBytes.length > 1 ? freeBytes.join() : freeBytes.length;
-  const key = `${measuring}/${split}/${JSON.stringify(options)}`;
-  let load = loads.get(key);
-  if (!load) {
-    load = loadAnew(input, options);
-    if (loads.size >= mostKnown) loads.delete(loads.keys().next().value!);
-    loads.set(key, load);
-  }
-  return load;
+  const key = `${identity(model)}/${identity(rules)}/${measuring}/${split}/${JSON.stringify(options)}`;
+  return loads(key, () => loadAnew(input, options));
 }
 
 function loadAnew({ model, hparams, rules, freeBytes, measuring }: LoadInput, options: LlamaOptions): LlamaLoad {

@@ -6,10 +6,10 @@ import type { Architecture } from '../../architecture/types.ts';
 import type { PlanRequest } from '../../plan/request.ts';
 import type { GpuSpec } from '../../spec/gpu.ts';
 import type { ModelSpec } from '../../spec/model.ts';
+import { identity, recent } from '../recent.ts';
 import { type KvSpecs, kvLayerSpecs } from './kv/specs.ts';
 import type { KvProfile } from './kv/types.ts';
 import type { Profile } from './profile.ts';
-import { identity, recent } from './recent.ts';
 import type { ResolvedOptions } from './resolved.ts';
 import { layoutGeneration, rankWeights, rocmLayout } from './weights/index.ts';
 import type { WeightRules } from './weights/rules.ts';
@@ -122,10 +122,7 @@ function optionsText(resolved: ResolvedOptions, readsBatch: boolean): string {
   const slot = readsBatch ? 'batch' : 'rest';
   const before = last[slot];
   if (before && (before.options === resolved || isSame(before.options, resolved, readsBatch))) return before.text;
-  const { captureSizes, cudagraphMode, gpuMemoryUtilization, kvCacheMemoryBytes, autoMaxModelLen, ...options } =
-    resolved;
-  const { maxNumSeqs, maxNumBatchedTokens, ...others } = options;
-  const text = JSON.stringify(readsBatch ? options : others);
+  const text = JSON.stringify(Object.entries(resolved).filter(([key]) => isRead(key, readsBatch)));
   last[slot] = { options: resolved, text };
   return text;
 }
@@ -139,12 +136,15 @@ const unread: ReadonlySet<string> = new Set([
 ]);
 const batch: ReadonlySet<string> = new Set(['maxNumSeqs', 'maxNumBatchedTokens']);
 
+function isRead(key: string, readsBatch: boolean): boolean {
+  return !unread.has(key) && (readsBatch || !batch.has(key));
+}
+
 function isSame(a: ResolvedOptions, b: ResolvedOptions, readsBatch: boolean): boolean {
   let keys = 0;
   for (const key in b) {
     keys++;
-    if (a[key as keyof ResolvedOptions] === b[key as keyof ResolvedOptions] || unread.has(key)) continue;
-    if (readsBatch || !batch.has(key)) return false;
+    if (a[key as keyof ResolvedOptions] !== b[key as keyof ResolvedOptions] && isRead(key, readsBatch)) return false;
   }
   for (const _ in a) keys--;
   return keys === 0;

@@ -1,8 +1,8 @@
 // The simulator's step-time model for a planned vLLM deployment. Sweeps ask for the same model on many GPUs: what one forward pass
 // has to move and to compute depends on model, scheme and tensor parallelism alone and is summed once.
 import { type ForwardWork, forwardWork } from '../../accounting/work.ts';
+import { identity, recent } from '../../engines/recent.ts';
 import type { VllmPlanned } from '../../engines/vllm/plan.ts';
-import { identity, recent } from '../../engines/vllm/recent.ts';
 import { createStepTime, type StepTime } from '../../sim/time/index.ts';
 import type { PlanRequest } from '../request.ts';
 

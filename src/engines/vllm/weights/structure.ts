@@ -1,6 +1,6 @@
 // The modules of a rank and which of them the scheme lays out: the part of the weights that no GPU changes, kept for the models
 // of the moment, because a sweep asks for it once per kernel generation, scheme and size of batches.
-import { identity, recent } from '../recent.ts';
+import { identity, recent } from '../../recent.ts';
 import type { ModulePlan } from './modules.ts';
 import type { Module, WeightsInput } from './types.ts';
 
