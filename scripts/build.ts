@@ -15,7 +15,7 @@ const separate = [
   { in: /src\/commands\/plan-request\.ts$/, bundles: ['plan-llama', 'plan-parallel', 'plan-several'] },
   { in: /src\/commands\/plan-render\.ts$/, bundles: ['plan-parallel', 'plan-several'] },
   { in: /src\/load\/model\.ts$/, bundles: ['read-gguf'] },
-  { in: /src\/commands\/(?:plan|simulate)\.ts$/, bundles: ['deployment'] },
+  { in: /src\/commands\/deployed-command\.ts$/, bundles: ['deployment'] },
 ];
 
 /** cli.ts imports ./commands/x.ts on demand; in the bundle that is the file x.cjs beside it, with its code cache. */

@@ -24,3 +24,18 @@ export interface Progress {
   (): void;
   update?(text: string): void;
 }
+
+/** Nobody listens: for work in threads and scripts, whose answer is a value. */
+export function quietIo(env: Io['env'] = {}): Io {
+  const nothing = (): void => undefined;
+  return {
+    out: nothing,
+    err: nothing,
+    env,
+    columns: 80,
+    colour: false,
+    errColour: false,
+    errIsTerminal: false,
+    cwd: '',
+  };
+}

@@ -11,7 +11,7 @@ import { resolveLlamaArguments } from '../../src/commands/plan-llama.ts';
 import { type PlanArguments, resolveArguments } from '../../src/commands/plan-request.ts';
 import { planLlama } from '../../src/engines/llamacpp/plan.ts';
 import { planVllm } from '../../src/engines/vllm/plan.ts';
-import type { Io } from '../../src/io.ts';
+import { quietIo } from '../../src/io.ts';
 import { vllmRegistry } from '../../src/load/flags.ts';
 import {
   type DeploymentSpeed,
@@ -151,7 +151,7 @@ export function isLlama({ engine }: PublishedSpeed): boolean {
 }
 
 async function planArgumentsOf(row: PublishedSpeed): Promise<PlanArguments> {
-  const command = makeCommand('plan', '', [], quiet).option('-m, --model <ref>').option('-g, --gpu <ref>');
+  const command = makeCommand('plan', '', [], quietIo()).option('-m, --model <ref>').option('-g, --gpu <ref>');
   command.option('--engine <ref>');
   addEngineOptions(command);
   addLlamaOptions(command);
@@ -164,13 +164,13 @@ async function planArgumentsOf(row: PublishedSpeed): Promise<PlanArguments> {
 type Estimate = (shape: SpeedShape) => DeploymentSpeed | undefined;
 
 async function vllmEstimate(args: PlanArguments): Promise<Estimate> {
-  const { request } = (await resolveArguments(args, quiet)).devices!;
+  const { request } = (await resolveArguments(args, quietIo())).devices!;
   const planned = planVllm(request, vllmRegistry());
   return (shape) => estimateSpeed({ planned, request, shape });
 }
 
 async function llamaEstimate(args: PlanArguments): Promise<Estimate> {
-  const { request: asked, gpus } = await resolveLlamaArguments(args, quiet);
+  const { request: asked, gpus } = await resolveLlamaArguments(args, quietIo());
   const request = { ...asked, gpus: gpus! };
   const planned = planLlama(request);
   return (shape) => estimateLlamaSpeed({ planned, request, shape });
@@ -252,14 +252,3 @@ function drainSeconds({ outputTokens }: PublishedSpeed, at: Estimator, running: 
   }
   return seconds + (last === 1 ? outputTokens / at(1).decode.tokensPerSecond : 0);
 }
-
-const quiet: Io = {
-  out() {},
-  err() {},
-  env: {},
-  columns: 80,
-  colour: false,
-  errColour: false,
-  errIsTerminal: false,
-  cwd: process.cwd(),
-};

@@ -1,23 +1,13 @@
 // A thread that plans lines of a comparison: gets the lists once and then one job after the other, answers with its rows.
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { isInputError } from '../diagnostics.ts';
-import type { Io } from '../io.ts';
+import { quietIo } from '../io.ts';
 import { chunkPlanner, type WorkerAnswer, type WorkerJob, type WorkerSetup } from './compare-jobs.ts';
-
-const silent: Omit<Io, 'env'> = {
-  out: () => undefined,
-  err: () => undefined,
-  columns: 80,
-  colour: false,
-  errColour: false,
-  errIsTerminal: false,
-  cwd: '',
-};
 
 if (parentPort) serve(parentPort, workerData as WorkerSetup);
 
 function serve(port: MessagePort, given: WorkerSetup): void {
-  const planChunk = chunkPlanner(given, { ...silent, env: given.env });
+  const planChunk = chunkPlanner(given, quietIo(given.env));
   const answer = async ({ index, lines }: WorkerJob): Promise<WorkerAnswer> => {
     try {
       return { index, chunk: await planChunk(lines) };

@@ -4,7 +4,8 @@ import type { Command } from 'commander';
 import type { Io } from '../io.ts';
 import { checkRequirement, parseRequirement } from '../plan/require.ts';
 import { parseCount } from '../spec/count.ts';
-import { makeCommand, parseCommand } from './command.ts';
+import { makeCommand } from './command.ts';
+import { parseDeployed } from './deployed-command.ts';
 import { addEngineOptions, collect, readPlanArguments } from './engine-arguments.ts';
 import { renderGpuList } from './gpu-list.ts';
 import { addLlamaOptions, readLlamaOptions, withLongNames } from './llama-arguments.ts';
@@ -23,27 +24,12 @@ const examples = [
 ];
 
 export async function run(argv: readonly string[], io: Io): Promise<number> {
-  const separator = argv.indexOf('--');
-  const own = withLongNames(separator < 0 ? argv : argv.slice(0, separator));
-  let command = planCommand(io);
-  if (!(await parseCommand(command, own))) return 0;
-  const named = command.opts<{ deployment?: string; fromCommand?: string }>();
-  const deployment =
-    named.deployment === undefined
-      ? undefined
-      : await (await import('./deployment.ts')).openDeployment(
-          named.deployment,
-          'plan',
-          separator >= 0 || named.fromCommand !== undefined,
-          io,
-        );
-  if (deployment) {
-    command = planCommand(io);
-    await parseCommand(command, [...deployment.words, ...own]);
-  }
+  const parsed = await parseDeployed(argv, { name: 'plan', make: () => planCommand(io), words: withLongNames }, io);
+  if (!parsed) return 0;
+  const { command, deployment, commandWords } = parsed;
   const args = readArguments(command);
   if (deployment?.environment) args.given.env = deployment.environment;
-  if (separator >= 0) args.commandWords = argv.slice(separator + 1);
+  if (commandWords) args.commandWords = commandWords;
   const requirements = args.require.map(parseRequirement);
   const format = formNamed(args.format, formats);
   const style = styleFor(args.output, io);

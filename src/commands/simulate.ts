@@ -1,11 +1,12 @@
 // `vram simulate`: reads the command line, gets the answer of an engine, a cache or a configured run, writes it in the form asked
 // for. Glue only: what a run consists of is simulate-setup.ts, how runs are made simulate-engine.ts, forms simulate-render.ts.
+import type { Command } from 'commander';
 import type { Io } from '../io.ts';
 import { standardInputOnce } from '../load/context.ts';
 import { checkRequirement, parseRequirement } from '../plan/require.ts';
 import { runsOf, type SimulateOutput } from '../plan/simulate-output.ts';
 import { visible } from '../render/text.ts';
-import { parseCommand } from './command.ts';
+import { parseDeployed } from './deployed-command.ts';
 import { formNamed, styleFor, tellDiagnostics, tellFailedRequirements, writeOutput } from './output.ts';
 import { readSimulateArguments, type SimulateArguments, simulateCommand } from './simulate-arguments.ts';
 import { simulateCache } from './simulate-cache.ts';
@@ -16,27 +17,19 @@ import { carriesDiagnostics, renderSimulation, type SimulateForm, simulateForms 
 import { simulateRunConfig } from './simulate-run-config.ts';
 
 export async function run(argv: readonly string[], io: Io): Promise<number> {
-  const separator = argv.indexOf('--');
-  let command = simulateCommand(io);
-  const repeated = repeatedOptions(command);
-  if (!(await parseCommand(command, separator < 0 ? argv : argv.slice(0, separator)))) return 0;
-  const named = command.opts<{ deployment?: string; fromCommand?: string }>();
-  const deployment =
-    named.deployment === undefined
-      ? undefined
-      : await (await import('./deployment.ts')).openDeployment(
-          named.deployment,
-          'simulate',
-          separator >= 0 || named.fromCommand !== undefined,
-          io,
-        );
-  if (deployment) {
-    command = simulateCommand(io);
-    await parseCommand(command, [...deployment.words, ...(separator < 0 ? argv : argv.slice(0, separator))]);
-  }
-  const args = readSimulateArguments(command, repeated);
+  // Counted in what was typed: a deployment says nothing twice.
+  let repeated: Set<string> | undefined;
+  const make = (): Command => {
+    const made = simulateCommand(io);
+    repeated ??= repeatedOptions(made);
+    return made;
+  };
+  const parsed = await parseDeployed(argv, { name: 'simulate', make }, io);
+  if (!parsed) return 0;
+  const { command, deployment, commandWords } = parsed;
+  const args = readSimulateArguments(command, repeated!);
   if (deployment?.environment) args.given.env = deployment.environment;
-  if (separator >= 0) args.commandWords = argv.slice(separator + 1);
+  if (commandWords) args.commandWords = commandWords;
   const requirements = args.require.map(parseRequirement);
   const form = formNamed(args.format, simulateForms);
   checkTimeline(args.timeline);

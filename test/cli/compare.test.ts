@@ -180,34 +180,9 @@ describe('choosing rows', () => {
   });
 
   it('keeps the Pareto front: no row beats another', async () => {
-    const { rows, pareto } = (
-      await answer(
-        '-m',
-        'llama-3.1-8b',
-        '-g',
-        'all',
-        '--context',
-        '8192',
-        '--concurrency',
-        '8',
-        '--pareto',
-        'cost,concurrency',
-      )
-    ).result;
-    const all = (
-      await answer(
-        '-m',
-        'llama-3.1-8b',
-        '-g',
-        'all',
-        '--context',
-        '8192',
-        '--concurrency',
-        '8',
-        '--filter',
-        'fits and cost > 0',
-      )
-    ).result.rows;
+    const everywhere = ['-m', 'llama-3.1-8b', '-g', 'all', '--context', '8192', '--concurrency', '8'];
+    const { rows, pareto } = (await answer(...everywhere, '--pareto', 'cost,concurrency')).result;
+    const all = (await answer(...everywhere, '--filter', 'fits and cost > 0')).result.rows;
     const point = (row: CompareRow): [number, number] => [
       (row.price as { perMillionOutputTokens: number }).perMillionOutputTokens,
       (row.workload as { maxConcurrencyAtContext: number }).maxConcurrencyAtContext,

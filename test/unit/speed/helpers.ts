@@ -1,21 +1,10 @@
 // A planned deployment by the words of a command line, asked for its speed.
 import { resolveArguments } from '../../../src/commands/plan-request.ts';
 import { planVllm, type VllmPlanned } from '../../../src/engines/vllm/plan.ts';
-import type { Io } from '../../../src/io.ts';
+import { quietIo } from '../../../src/io.ts';
 import { vllmRegistry } from '../../../src/load/flags.ts';
 import { type DeploymentSpeed, estimateSpeed, type SpeedShape } from '../../../src/plan/speed/index.ts';
 import type { EngineOptions } from '../../../src/spec/options.ts';
-
-const quiet: Io = {
-  out() {},
-  err() {},
-  env: {},
-  columns: 80,
-  colour: false,
-  errColour: false,
-  errIsTerminal: false,
-  cwd: process.cwd(),
-};
 
 export interface Deployed {
   planned: VllmPlanned;
@@ -24,7 +13,7 @@ export interface Deployed {
 
 export async function deployed(model: string, gpu: string, given: Partial<EngineOptions> = {}): Promise<Deployed> {
   const args = { model, gpu, engine: 'vllm@0.19.0', require: [], matrix: false, explain: false };
-  const resolved = await resolveArguments({ ...args, given: { maxModelLen: 8192, ...given } }, quiet);
+  const resolved = await resolveArguments({ ...args, given: { maxModelLen: 8192, ...given } }, quietIo());
   const { request } = resolved.devices!;
   const planned = planVllm(request, vllmRegistry());
   return { planned, speed: (shape) => estimateSpeed({ planned, request, shape })! };
