@@ -7,7 +7,7 @@ import { deltaKernels } from './delta-kernels.ts';
 import { deltaNet } from './delta-net.ts';
 import { normalizes, routed } from './experts.ts';
 import { hybridInputs } from './hybrid.ts';
-import { convolved, type DeltaAt } from './kimi-linear.ts';
+import { absorbed, compress, convolved, type DeltaAt } from './kimi-linear.ts';
 import { readStates, sequenceTokens, stateTensor } from './recurrent.ts';
 import { recurrentRules } from './recurrent-rules.ts';
 import { stated } from './serial.ts';
@@ -82,27 +82,13 @@ function decay({ b, layer }: DeltaAt, x: GraphTensor): GraphTensor {
 }
 
 function latentAttention(b: Build, x: GraphTensor, layer: number, inputs: CacheInputs): GraphTensor {
-  const { mla, ropeDim: rope } = b.hp;
-  const { tokens } = b.batch;
-  const [rank, key, heads] = [mla!.kvLoraRank, mla!.keyLength, b.hp.heads[layer]!];
   const weight = (name: string) => b.layerWeight(layer, `${name}.weight`);
   const narrow = b.layerOptional(layer, 'attn_q_a.weight');
   const q = narrow
     ? b.mulMat(weight('attn_q_b'), layerNorm(b, b.mulMat(narrow, x), layer, 'attn_q_a_norm'))
     : b.mulMat(weight('attn_q'), x);
-  const both = b.mulMat(weight('attn_kv_a_mqa'), x);
-  const row = b.rowSize(both.type, rank + rope);
-  const common = b.view(both, { ne: [rank, tokens], nb: [row] });
-  const shared = b.view(both, { ne: [rope, 1, tokens], nb: [row, row], offset: b.rowSize(both.type, rank) });
-  const normed = norm(b, common, { weight: weight('attn_kv_a_norm'), layer });
-  const wide = b.rowSize(q.type, key);
-  const part = (size: number, from: number) =>
-    b.view(q, { ne: [size, heads, tokens], nb: [wide, wide * heads], offset: b.rowSize(q.type, from) });
-  const inCommon = b.mulMat(weight('attn_k_b'), b.permute(part(key - rope, 0), 0, 2, 1, 3));
-  const v = b.reshape(normed, rank, 1, tokens);
-  const queries = b.concat(b.permute(inCommon, 0, 2, 1, 3), part(rope, key - rope), 0);
-  const latent = { rank, values: weight('attn_v_b') };
-  const attended = attention(b, { inputs, layer, q: queries, k: b.concat(v, shared, 0), v, latent, output: null });
+  const latent = absorbed(b, layer, { q, ...compress(b, x, layer) });
+  const attended = attention(b, { inputs, layer, ...latent, output: null });
   const gate = b.layerOptional(layer, 'attn_gate.weight');
   const gated = gate ? b.mul(attended, b.unary('sigmoid', b.mulMat(gate, x))) : attended;
   return b.mulMat(weight('attn_output'), gated);

@@ -109,34 +109,44 @@ export function convolved(
 // Latent attention.
 
 function latentAttention(b: Build, x: GraphTensor, layer: number, inputs: CacheInputs): GraphTensor {
-  const { mla, expandedMla, ropeDim: rope } = b.hp;
-  const { tokens } = b.batch;
-  const rank = (mla ?? expandedMla)!.kvLoraRank;
-  const weight = (name: string) => b.layerWeight(layer, `${name}.weight`);
-  const q = b.mulMat(weight('attn_q'), x);
-  const both = b.mulMat(weight('attn_kv_a_mqa'), x);
-  const row = b.rowSize(both.type, rank + rope);
-  const common = b.view(both, { ne: [rank, tokens], nb: [row] });
-  const shared = b.view(both, { ne: [rope, 1, tokens], nb: [row, row], offset: b.rowSize(both.type, rank) });
-  const normed = norm(b, common, { weight: weight('attn_kv_a_norm'), layer });
-  if (!b.layerOptional(layer, 'attn_k_b.weight')) {
-    return attention(b, { inputs, layer, ...expanded(b, layer, { q, normed, shared }) });
-  }
-  const [key, heads] = [mla!.keyLength, b.hp.heads[layer]!];
-  const wide = b.rowSize(q.type, key);
-  const part = (size: number, from: number) =>
-    b.view(q, { ne: [size, heads, tokens], nb: [wide, wide * heads], offset: b.rowSize(q.type, from) });
-  const inCommon = b.mulMat(weight('attn_k_b'), b.permute(part(key - rope, 0), 0, 2, 1, 3));
-  const v = b.reshape(normed, rank, 1, tokens);
-  const queries = b.concat(b.permute(inCommon, 0, 2, 1, 3), part(rope, key - rope), 0);
-  const latent = { rank, values: weight('attn_v_b') };
-  return attention(b, { inputs, layer, q: queries, k: b.concat(v, shared, 0), v, latent });
+  const q = b.mulMat(b.layerWeight(layer, 'attn_q.weight'), x);
+  const compressed = { q, ...compress(b, x, layer) };
+  const isSplit = b.layerOptional(layer, 'attn_k_b.weight') !== undefined;
+  return attention(b, { inputs, layer, ...(isSplit ? absorbed : expanded)(b, layer, compressed) });
 }
 
 interface Compressed {
   q: GraphTensor;
   normed: GraphTensor;
   shared: GraphTensor;
+}
+
+/** What is cached of a token: the latent that all heads have in common, and the part that would be rotated. */
+export function compress(b: Build, x: GraphTensor, layer: number): Omit<Compressed, 'q'> {
+  const { mla, expandedMla, ropeDim: rope } = b.hp;
+  const { tokens } = b.batch;
+  const rank = (mla ?? expandedMla)!.kvLoraRank;
+  const both = b.mulMat(b.layerWeight(layer, 'attn_kv_a_mqa.weight'), x);
+  const row = b.rowSize(both.type, rank + rope);
+  const common = b.view(both, { ne: [rank, tokens], nb: [row] });
+  const shared = b.view(both, { ne: [rope, 1, tokens], nb: [row, row], offset: b.rowSize(both.type, rank) });
+  const normed = norm(b, common, { weight: b.layerWeight(layer, 'attn_kv_a_norm.weight'), layer });
+  return { normed, shared };
+}
+
+/** Queries multiplied into the latent's space: attention reads the latents as they are cached. */
+export function absorbed(b: Build, layer: number, { q, normed, shared }: Compressed) {
+  const { mla, ropeDim: rope } = b.hp;
+  const { tokens } = b.batch;
+  const [rank, key, heads] = [mla!.kvLoraRank, mla!.keyLength, b.hp.heads[layer]!];
+  const wide = b.rowSize(q.type, key);
+  const part = (size: number, from: number) =>
+    b.view(q, { ne: [size, heads, tokens], nb: [wide, wide * heads], offset: b.rowSize(q.type, from) });
+  const inCommon = b.mulMat(b.layerWeight(layer, 'attn_k_b.weight'), b.permute(part(key - rope, 0), 0, 2, 1, 3));
+  const v = b.reshape(normed, rank, 1, tokens);
+  const queries = b.concat(b.permute(inCommon, 0, 2, 1, 3), part(rope, key - rope), 0);
+  const latent = { rank, values: b.layerWeight(layer, 'attn_v_b.weight') };
+  return { q: queries, k: b.concat(v, shared, 0), v, latent };
 }
 
 /** Keys and values of every head, in files without the parts of the second product. */
