@@ -3,10 +3,11 @@
 // command lines and layouts; their number is stated, so that none can drop out.
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { type StartupCase, type StartupScore, scoreStartups, statistics } from '../../scripts/lib/startups.ts';
+import { type StartupCase, type StartupScore, scoreStartups } from '../../scripts/lib/startups.ts';
 import { judgeLine } from '../../scripts/oracle/judge.ts';
 import type { OracleLine } from '../../scripts/oracle/line.ts';
 import { runPlan } from '../helpers/run.ts';
+import { holdStartupBounds } from './startup-bounds.ts';
 
 const read = (name: string): string => readFileSync(new URL(name, import.meta.url), 'utf8');
 
@@ -30,7 +31,6 @@ const failuresOf = (all: readonly OracleLine[]): string[] =>
 
 describe('published start-ups on several GPUs', () => {
   let score: StartupScore;
-  const of = (quantity: string) => statistics(score.judgements.filter((j) => j.quantity === quantity));
 
   it('are 27, all planned, with the verdict that the engine came to', async () => {
     expect(startups).toHaveLength(27);
@@ -42,22 +42,7 @@ describe('published start-ups on several GPUs', () => {
     expect(score.wrongVerdicts).toEqual([]);
   }, 60_000);
 
-  it('weights: median error at most 0.05 %, 90th percentile at most 0.5 %', () => {
-    const { median, p90 } = of('weights');
-    expect(median).toBeLessThanOrEqual(0.0005);
-    expect(p90).toBeLessThanOrEqual(0.005);
-  });
-
-  it('KV bytes: median error at most 0.15 %, 90th percentile at most 6 %', () => {
-    const { median, p90 } = of('kv');
-    expect(median).toBeLessThanOrEqual(0.0015);
-    expect(p90).toBeLessThanOrEqual(0.06);
-  });
-
-  it('bytes to tokens: inside what the printed decimals allow, in every case', () => {
-    const outside = score.judgements.filter((j) => j.quantity === 'bytesToTokens' && Math.abs(j.error) > j.allowed!);
-    expect(outside.map((j) => `${j.case.id}: ${j.predicted} for ${j.observed}`)).toEqual([]);
-  });
+  holdStartupBounds(() => score.judgements);
 });
 
 describe("vLLM's own classes on several ranks", () => {

@@ -5,6 +5,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { type StartupCase, type StartupScore, scoreStartups, statistics } from '../../scripts/lib/startups.ts';
 import { planOutputSchema } from '../../src/plan/schema.ts';
 import { runPlan } from '../helpers/run.ts';
+import { holdStartupBounds } from './startup-bounds.ts';
 
 const { cases } = JSON.parse(readFileSync(new URL('./vllm-startups.json', import.meta.url), 'utf8')) as {
   cases: StartupCase[];
@@ -28,26 +29,11 @@ describe('published start-ups', () => {
     expect(score.wrongVerdicts).toEqual([]);
   });
 
-  it('weights: median error at most 0.05 %, 90th percentile at most 0.5 %', () => {
-    const { median, p90 } = of('weights');
-    expect(median).toBeLessThanOrEqual(0.0005);
-    expect(p90).toBeLessThanOrEqual(0.005);
-  });
-
-  it('KV bytes: median error at most 0.15 %, 90th percentile at most 6 %', () => {
-    const { median, p90 } = of('kv');
-    expect(median).toBeLessThanOrEqual(0.0015);
-    expect(p90).toBeLessThanOrEqual(0.06);
-  });
+  holdStartupBounds(() => score.judgements);
 
   it('KV bytes on 0.19 with an H100: median at most 0.02 %, 90th percentile at most 0.3 %', () => {
     const { median, p90 } = of('kv', (c) => c.vllmVersion.startsWith('0.19') && c.gpu === 'h100-sxm');
     expect(median).toBeLessThanOrEqual(0.0002);
     expect(p90).toBeLessThanOrEqual(0.003);
-  });
-
-  it('bytes to tokens: inside what the printed decimals allow, in every case', () => {
-    const outside = score.judgements.filter((j) => j.quantity === 'bytesToTokens' && Math.abs(j.error) > j.allowed!);
-    expect(outside.map((j) => `${j.case.id}: ${j.predicted} for ${j.observed}`)).toEqual([]);
   });
 });
