@@ -1,0 +1,82 @@
+// The JSON envelope of `vram simulate --pool`: what was asked (resolved), the models under the policy that was chosen, every policy
+// side by side, and which one to take. Renderers format it and never compute.
+import type { SharedModelResult, SharedPoint, SharedSummary } from '../sim/sharing/result.ts';
+import type { Envelope } from './output.ts';
+import type { Settings, WorkloadEcho } from './simulate-output.ts';
+
+export interface SharedModelEcho {
+  id: string;
+  model: string;
+  parameters: number;
+  quantization: string;
+  engine: string;
+  devices: number[];
+  weights: string;
+  priority: number;
+  minBytes: number;
+  maxBytes: number;
+  workload: WorkloadEcho;
+}
+
+export interface SharedInputEcho {
+  pool: { file: string; name: string | null; policy: string; policies: string[]; loading: string | null };
+  gpu: { name: string; count: number; totalBytes: number };
+  models: SharedModelEcho[];
+  seed: number;
+}
+
+/** The fields of a run alone, byte for byte, and what sharing adds. */
+export interface NamedSharedModel extends SharedModelResult {
+  policy: string;
+  settings: Settings;
+  eviction: string;
+  advice: [];
+}
+
+/** One policy among those compared. */
+export interface SharedPolicyResult {
+  policy: string;
+  name: string;
+  summary: string;
+  /** False: a bound or a proposal that no engine runs. */
+  runs: boolean;
+  pool: SharedSummary;
+  models: SharedModelBrief[];
+  timeline: SharedPoint[];
+}
+
+export interface SharedModelBrief {
+  id: string;
+  requests: { total: number; finished: number; rejected: number };
+  preemptions: number;
+  refusals: { count: number; seconds: number };
+  ttftP99Seconds: number;
+  tpotP99Seconds: number;
+  sloAttainment: number;
+  relativeSpeed: number;
+  meanMappedBytes: number;
+  peakMappedBytes: number;
+}
+
+export interface SharedAdvice {
+  /** The policy to take. */
+  policy: string;
+  /** Path of the figure in `pool` that decided, its value there and under the policy compared with. */
+  figure: string;
+  value: number;
+  against: { policy: string; value: number };
+  /** One sentence with both figures. */
+  because: string;
+}
+
+export interface SharedResultOutput {
+  policy: string;
+  models: NamedSharedModel[];
+  pool: SharedSummary;
+  timeline: SharedPoint[];
+  policies: SharedPolicyResult[];
+  refused: { policy: string; reason: string }[];
+  advice: SharedAdvice | null;
+}
+
+export type SharedOutput = Envelope<'simulate', SharedInputEcho, SharedResultOutput>;

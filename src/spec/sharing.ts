@@ -1,0 +1,118 @@
+// Several models on the same GPUs: what a pool file states, and the policies by which they share memory, as data. A policy is a preset
+// (presets/sharing/*.yaml): how the KV memory is handed out, in which pieces, at what cost. Words follow the systems they come from.
+
+/** How models share the KV memory. Each kind is one piece of code (sim/sharing/); its parameters are the preset's. */
+export type SharingPolicy = StaticSharing | ExpandSharing | KvcachedSharing | MuxserveSharing | OracleSharing;
+
+interface SharingCommon {
+  id: string;
+  name: string;
+  /** One sentence: who gives memory to whom, and when. */
+  summary: string;
+  /** False where no release of any engine does it: a bound, or a proposal. */
+  runs: boolean;
+  sources: readonly string[];
+  notes?: readonly string[];
+}
+
+/** A fixed slice for the model's whole life: what engines with split gpu_memory_utilization do. */
+export interface StaticSharing extends SharingCommon {
+  kind: 'static';
+  /** equal: the same utilization; weights: by bytes of weights; load: KV memory by mean load (tokens x bytes per token). */
+  split: 'equal' | 'weights' | 'load';
+}
+
+/** What mapping costs: seconds for a page id (all layers, K and V), and for each of its pages. */
+export interface MapCost {
+  perPageId: number;
+  perPage: number;
+}
+
+/** Virtual pages reserved once; physical ones mapped and unmapped at step boundaries, on the signal of the queues. */
+export interface ExpandSharing extends SharingCommon {
+  kind: 'expand';
+  pageBytes: number;
+  /** Grow when swapped > ratio x max(1, running). */
+  ratio: number;
+  /** Mapped and empty pages that a model keeps at most before it gives one back, and pre-maps up to. */
+  minReservedPages: number;
+  maxReservedPages: number;
+  mapSeconds: MapCost;
+  unmapSeconds: MapCost;
+}
+
+/** Pages mapped on demand, kept mapped for a while, given back when empty. */
+export interface KvcachedSharing extends SharingCommon {
+  kind: 'kvcached';
+  pageBytes: number;
+  minReservedPages: number;
+  maxReservedPages: number;
+  /** Share of the GPU that KV pages may use, with what else is there. */
+  gpuUtilization: number;
+  /** Cached tokens that nobody uses, at most; more are dropped, oldest first. null: no limit. */
+  maxCachedTokens: number | null;
+  /** Where a block comes from, and which cached block goes first: queue order, or by what the page still holds. */
+  allocation: 'queue' | 'fullest-page';
+  eviction: 'lru' | 'emptiest-page';
+  mapSeconds: MapCost;
+  unmapSeconds: MapCost;
+}
+
+/** Blocks of one attention head in one pool, with a quota a model that moves from idle to busy models. */
+export interface MuxserveSharing extends SharingCommon {
+  kind: 'muxserve';
+  /** Seconds between two adaptations of the quotas. */
+  periodSeconds: number;
+  /** A model gives when it uses less than this share of its quota, and takes when it uses more than that. */
+  givesBelow: number;
+  takesAbove: number;
+  /** Share of the giver's unused quota that moves at a time. */
+  movedShare: number;
+}
+
+/** One pool, single blocks, no cost: the bound. */
+export interface OracleSharing extends SharingCommon {
+  kind: 'oracle';
+}
+
+export type SharingKind = SharingPolicy['kind'];
+
+/** Where a model's weights are before anybody asks for it. */
+export const weightPlaces = ['resident', 'host', 'disk'] as const;
+export type WeightPlace = (typeof weightPlaces)[number];
+
+/** When weights come and go: a preset (presets/loading/*.yaml) or the fields of one. */
+export interface LoadingPolicy {
+  id: string;
+  name: string;
+  summary: string;
+  /** Seconds after its last request before an idle model is unloaded; null: stays until somebody needs the room. */
+  keepAliveSeconds: number | null;
+  /** Models in memory at once, at most; null: as many as fit. */
+  maxLoaded: number | null;
+  /** Who goes when room is needed: the least recently used idle model; or, at token level, a busy one too. */
+  unloads: 'idle-lru' | 'busy';
+  /** busy: how long a model computes at least before it is taken off. */
+  quantumSeconds: number | null;
+  /** Seconds that a start takes beside moving the weights (process, graph capture), and a wake-up from host memory. */
+  startSeconds: { disk: number; host: number };
+  /** Share of the link's rate that weights are moved at, from the host. */
+  linkShare: number;
+  /** Bytes per second from disk, where the file does not say. */
+  diskRate: number;
+  /** Share of a load that hides behind the computing of others (prefetch). */
+  prefetch: number;
+  /** What stays on the GPU of an unloaded model, beside nothing: its CUDA context. */
+  keepsContext: boolean;
+  /** Whether the framework's caching allocator is bypassed (manual buffers). */
+  manualBuffers: boolean;
+  sources: readonly string[];
+  notes?: readonly string[];
+}
+
+/** What a request has to hold to count as served well; seconds. Where neither is given: slower than alone by `scale` at most. */
+export interface PoolObjective {
+  ttftSeconds?: number;
+  tpotSeconds?: number;
+  scale?: number;
+}
