@@ -116,6 +116,8 @@ export interface ServingSystem {
   readonly stepsAhead?: number;
   /** Seconds until something arrives that the server waits for (a transfer); absent or Infinity: nothing is on its way. */
   readonly nextArrival?: number;
+  /** Memory may come from outside: what finds none now waits, and is not refused for good. */
+  readonly mayGrow?: boolean;
   /** So many seconds have passed since the last call; only where steps have a duration. */
   elapse?(seconds: number): void;
   add(request: number): void;

@@ -1,7 +1,9 @@
 // The clock: lets requests arrive, asks the serving system for one step after the other, and gives every step its time. It knows
 // nothing of blocks; what it sees of a step it hands to observers. With `unit` every step (and every idle or empty call) lasts 1.
+// A server alone runs to its end in one go; several on the same GPUs take turns (sharing/), and pause wherever time passes.
 import type { RequestListener, ServingSystem, SimRequest, StepWork, Workload } from '../types.ts';
 import { Arrivals } from './arrivals.ts';
+import { type Device, OwnDevice } from './device.ts';
 
 /** What happens to the server from outside, at a time; `act` runs before the step of that time. */
 export interface OutsideEvent {
@@ -26,6 +28,17 @@ export interface ClockOptions {
   progressEvery?: number;
   /** Never pass over steps in which nothing is allocated, admitted or finished; the results are the same. */
   stepByStep?: boolean;
+  /** Where the steps are computed; absent: on a device of the server's own. */
+  device?: Device;
+  /** Asked before every step, at its time: false while the server cannot compute (its weights are elsewhere). */
+  ready?: (now: number) => boolean;
+}
+
+/** Where a server that shares its device waits. Whoever drives it resumes it with the time; NaN: nothing will happen any more. */
+export interface Pause {
+  /** device: the oldest step in flight; time: a moment; memory: that memory comes from outside, or that moment. */
+  for: 'device' | 'time' | 'memory';
+  until: number;
 }
 
 /** Times by index of the request; NaN where it never came. */
@@ -69,9 +82,8 @@ export class Clock implements RequestListener {
   private now = 0;
   /** Time of the step whose output is being processed, and of those in flight. */
   private outputTime = 0;
-  private readonly inFlight: number[] = [];
-  /** When the device is done with all steps in flight: a step scheduled ahead begins then. */
-  private deviceFree = 0;
+  private device: Device = new OwnDevice();
+  private readonly pause: Pause = { for: 'time', until: 0 };
   /** The time that the server was last told. */
   private told = 0;
 
@@ -108,10 +120,18 @@ export class Clock implements RequestListener {
   }
 
   /** Runs until every request has ended. */
-  run(system: ServingSystem, options: ClockOptions = {}): void {
-    const { events = [], observer, stepSeconds, progress, progressEvery = 4096 } = options;
+  run(system: ServingSystem, options: Omit<ClockOptions, 'device' | 'ready'> = {}): void {
+    // Alone it never pauses.
+    this.turns(system, options).next();
+  }
+
+  /** The same, turn by turn: pauses wherever time passes, if the device is shared. */
+  *turns(system: ServingSystem, options: ClockOptions): Generator<Pause, void, number> {
+    const { events = [], observer, stepSeconds, progress, progressEvery = 4096, ready } = options;
     const unit = stepSeconds === undefined;
-    const { totals, arrivals } = this;
+    const shared = options.device !== undefined;
+    if (options.device) this.device = options.device;
+    const { totals, arrivals, device } = this;
     let nextEvent = 0;
     let fruitless = 0;
     for (;;) {
@@ -119,20 +139,24 @@ export class Clock implements RequestListener {
       this.admit(system);
       for (; nextEvent < events.length && (events[nextEvent] as OutsideEvent).at <= this.now; nextEvent++)
         (events[nextEvent] as OutsideEvent).act();
-      if (system.unfinished === 0 && this.inFlight.length === 0 && system.busy !== true) {
+      if (system.unfinished === 0 && device.steps === 0 && system.busy !== true) {
         if (!arrivals.pending) break;
+        if (shared) yield this.until('time', Math.max(this.now, arrivals.nextTime(0)));
         this.idle(unit, events[nextEvent]?.at ?? Number.POSITIVE_INFINITY, observer);
         continue;
       }
-      const scheduled = system.schedule();
+      const scheduled = (ready === undefined || ready(this.now)) && system.schedule();
       if (scheduled) {
         const { work } = system;
-        this.inFlight.push(unit ? this.now : this.deviceEnd(work.seconds ?? stepSeconds(work)));
+        device.submit(this.now, unit ? 0 : (work.seconds ?? stepSeconds(work)));
         totals.steps++;
         totals.scheduledTokens += work.tokens;
         totals.scheduledSequences += work.sequences;
       } else totals.emptySteps++;
-      const seconds = unit ? 1 : this.untilOutput(scheduled, system.stepsAhead ?? 1);
+      // Nothing changes until the output of the oldest step; at once if the next step is to be scheduled before that.
+      const waits = device.steps > 0 && !(scheduled && device.steps < (system.stepsAhead ?? 1));
+      if (shared && waits) yield this.until('device', Number.POSITIVE_INFINITY);
+      const seconds = unit ? 1 : waits ? Math.max(0, device.oldestEnd - this.now) : 0;
       if (scheduled) observer?.scheduled?.(this.now, seconds);
       else if (!unit && seconds > 0) observer?.idle?.(this.now, this.now + seconds);
       const completed = this.complete(system);
@@ -140,11 +164,28 @@ export class Clock implements RequestListener {
       else if (completed) this.now = Math.max(this.now, this.outputTime);
       if (scheduled && !options.stepByStep && nextEvent >= events.length) this.skipQuietSteps(system, options);
       fruitless = scheduled || completed ? 0 : fruitless + 1;
-      if (fruitless > 0 && !this.moveOn(system, { unit, fruitless, eventsLeft: nextEvent < events.length })) break;
+      if (fruitless > 0) {
+        if (shared && (system.mayGrow === true || ready?.(this.now) === false)) {
+          const at = yield this.until('memory', Math.max(this.now, arrivals.nextTime(system.unfinished)));
+          if (Number.isNaN(at)) break;
+          if (at > this.now) observer?.idle?.(this.now, at);
+          this.now = at;
+          continue;
+        }
+        const from = this.now;
+        if (!this.moveOn(system, { unit, fruitless, eventsLeft: nextEvent < events.length })) break;
+        if (shared && this.now > from) yield this.until('time', this.now);
+      }
       if (progress && totals.steps % progressEvery === 0)
         progress(totals.finished + this.times.rejected.size, this.workload.requests.length);
     }
     this.rejectLeftOvers();
+  }
+
+  private until(what: Pause['for'], time: number): Pause {
+    this.pause.for = what;
+    this.pause.until = time;
+    return this.pause;
   }
 
   /** How much time has passed since it was last told. */
@@ -195,23 +236,11 @@ export class Clock implements RequestListener {
     }
   }
 
-  /** When a step of so many seconds ends that is scheduled now. */
-  private deviceEnd(seconds: number): number {
-    this.deviceFree = Math.max(this.now, this.deviceFree) + seconds;
-    return this.deviceFree;
-  }
-
-  /** Nothing changes until the output of the oldest step; at once if the next step is to be scheduled before that. */
-  private untilOutput(scheduled: boolean, stepsAhead: number): number {
-    const next = this.inFlight[0];
-    if (next === undefined || (scheduled && this.inFlight.length < stepsAhead)) return 0;
-    return Math.max(0, next - this.now);
-  }
-
   private complete(system: ServingSystem): boolean {
-    this.outputTime = this.inFlight[0] ?? this.now;
+    const { device } = this;
+    this.outputTime = device.steps > 0 ? device.oldestEnd : this.now;
     const completed = system.complete();
-    if (completed) this.inFlight.shift();
+    if (completed) device.end();
     return completed;
   }
 
