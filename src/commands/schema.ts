@@ -7,6 +7,7 @@ import { quantizeOutputSchema } from '../plan/quantize-schema.ts';
 import { planOutputSchema } from '../plan/schema.ts';
 import { simulateOutputSchema } from '../plan/simulate-schema.ts';
 import { workloadSchema } from '../sim/workload/preset-schema.ts';
+import { poolSchema } from '../spec/pool-schema.ts';
 import { deploymentSchema, gpuSchema, modelSchema, nodeSchema, scenarioSchema } from '../spec/schema.ts';
 import { makeCommand, parseCommand } from './command.ts';
 
@@ -20,6 +21,7 @@ const schemas: Readonly<Record<string, z.ZodType>> = {
   node: nodeSchema,
   workload: workloadSchema,
   deployment: deploymentSchema,
+  pool: poolSchema,
   scenario: scenarioSchema,
 };
 

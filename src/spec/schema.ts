@@ -16,13 +16,13 @@ const text = z
     (value) => !/[\u0000-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/.test(value),
     'contains control characters',
   );
-const name = text.min(1).max(200);
-const id = name.regex(/^[a-z0-9][a-z0-9._-]*$/, 'an id has lower-case letters, digits, dots and dashes');
+export const name = text.min(1).max(200);
+export const id = name.regex(/^[a-z0-9][a-z0-9._-]*$/, 'an id has lower-case letters, digits, dots and dashes');
 const notes = z.array(text).max(100);
 const date = z.string().regex(/^\d{4}(-\d{2}(-\d{2})?)?$/, 'a date is written as YYYY-MM-DD');
 
 /** An integer within bounds that no real model or GPU exceeds; the message carries the bound. */
-const count = (max: number, min = 1) =>
+export const count = (max: number, min = 1) =>
   z
     .number({ error: ({ input }) => (input === undefined ? 'is required' : 'expected a number') })
     .int('expected an integer')
@@ -36,7 +36,10 @@ function isPlainJson(value: unknown, depth = 0): value is Json {
   if (depth > maxDepth || typeof value !== 'object') return false;
   return Object.values(value as object).every((inner) => isPlainJson(inner, depth + 1));
 }
-const json = z.custom<Json>((value) => isPlainJson(value), 'expected finite numbers, texts, lists or nested values');
+export const json = z.custom<Json>(
+  (value) => isPlainJson(value),
+  'expected finite numbers, texts, lists or nested values',
+);
 const anyKeys = (keys: readonly string[]) => Object.fromEntries(keys.map((key) => [key, json.optional()]));
 
 /** A list, or its short form ("12x (3x a, b)"). */

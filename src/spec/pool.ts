@@ -1,0 +1,82 @@
+// A pool file: several models on the same GPUs, each with the engine and the workload that it has, and the policies by which they share
+// the memory. Plain data, sizes in bytes; references (models, GPUs, policies, workloads) are still names here.
+import type { Json } from './model.ts';
+import type { LoadingPolicy, PoolObjective, WeightPlace } from './sharing.ts';
+import type { Rate } from './simulation-values.ts';
+
+export interface PoolSpec {
+  /** As the file was called, for messages. */
+  file: string;
+  name: string;
+  /** As --gpu and --gpu-memory take them. */
+  gpu: string;
+  gpuMemory?: string;
+  /** The engine of every model that names none. */
+  engine?: string;
+  /** Share of each GPU that all engines together may use; absent: what the engine's release uses for one. */
+  gpuMemoryUtilization?: number;
+  /** Ids of policies, the chosen one first; never empty. */
+  policies: readonly string[];
+  /** Shown beside the first: every policy there is, or the others of `policies` and these. */
+  compare: 'all' | readonly string[];
+  /** By policy: parameters in place of the preset's. */
+  policyOptions: Readonly<Record<string, Readonly<Record<string, number | string | null>>>>;
+  loading?: PoolLoading;
+  hostMemoryBytes?: number;
+  /** Bytes per second. */
+  diskRate?: number;
+  seed: number;
+  models: readonly PoolModel[];
+}
+
+/** A loading behaviour by its id, with fields in place of its own. */
+export type PoolLoading = { preset?: string } & Partial<
+  Omit<LoadingPolicy, 'id' | 'name' | 'summary' | 'sources' | 'notes'>
+>;
+
+export interface PoolModel {
+  id: string;
+  /** As --model and --engine take them. */
+  model: string;
+  engine?: string;
+  quantization?: string;
+  /** The engine's (and its scheduler's) own option names without dashes. */
+  options: Readonly<Record<string, Json>>;
+  /** Indexes of its GPUs; absent: where most room is left, the largest models first. */
+  devices?: readonly number[];
+  workload?: PoolWorkload;
+  priority: number;
+  /** KV cache that it always keeps, and may take at most; bytes over all its GPUs. */
+  minBytes: number;
+  maxBytes: number | null;
+  objective: PoolObjective;
+  weights: WeightPlace;
+  preloadAt: readonly number[];
+  /** Weights that it has in common with other models of the file. */
+  shares: readonly SharedWeights[];
+  /** Adapters that are served on its weights. */
+  adapters: number;
+}
+
+/** All weights, or one part of the model (vision, audio, text, ...), shared with another model or under a name that several give. */
+export interface SharedWeights {
+  with: string;
+  part?: string;
+}
+
+export interface PoolWorkload {
+  /** As --workload takes it. */
+  ref: string;
+  workloadModel?: string;
+  rate?: Rate;
+  concurrency?: number;
+  seed?: number;
+  limit?: number;
+  durationSeconds?: number;
+  repeat?: number;
+  samples?: number;
+  beamWidth?: number;
+  thinkSeconds?: number;
+  /** Arrivals are moved by so many seconds and wrapped at the end of the trace. */
+  shiftSeconds?: number;
+}
