@@ -47,13 +47,14 @@ export interface KvcachedSharing extends SharingCommon {
   pageBytes: number;
   minReservedPages: number;
   maxReservedPages: number;
-  /** Share of the GPU that KV pages may use, with what else is there. */
+  /** Share of the GPU's total that everything on it may use; the rest stays free, once for all engines. */
   gpuUtilization: number;
-  /** Cached tokens that nobody uses, at most; more are dropped, oldest first. null: no limit. */
+  /** Cached tokens that nobody uses, at most, for each model; looked at when blocks are freed. null: no limit. */
   maxCachedTokens: number | null;
-  /** Where a block comes from, and which cached block goes first: queue order, or by what the page still holds. */
-  allocation: 'queue' | 'fullest-page';
-  eviction: 'lru' | 'emptiest-page';
+  /** The partly used page that a block comes from: where the wanted run fits best (else the emptiest), or the one touched last. */
+  allocation: 'best-fit' | 'last-touched';
+  /** Cached blocks above the limit: pages that can be emptied whole first, or the oldest. Blocks that make room are the oldest. */
+  eviction: 'whole-page' | 'lru';
   mapSeconds: MapCost;
   unmapSeconds: MapCost;
 }
@@ -61,13 +62,19 @@ export interface KvcachedSharing extends SharingCommon {
 /** Blocks of one attention head in one pool, with a quota a model that moves from idle to busy models. */
 export interface MuxserveSharing extends SharingCommon {
   kind: 'muxserve';
+  /** Quotas at the start: by arrival rate times bytes of a token, or by bytes of a token alone. */
+  initialQuota: 'rate' | 'size';
   /** Seconds between two adaptations of the quotas. */
   periodSeconds: number;
-  /** A model gives when it uses less than this share of its quota, and takes when it uses more than that. */
-  givesBelow: number;
+  /** Decode steps over which use is averaged: mean sequences in a step over those that the quota holds. */
+  windowSteps: number;
+  /** A model takes when its use is this share of its quota or more, and gives below that share. */
   takesAbove: number;
-  /** Share of the giver's unused quota that moves at a time. */
-  movedShare: number;
+  /** It takes only with that many sequences (waiting and running) over its mean use; then this share of the mean, at least one. */
+  queueFactor: number;
+  takesShare: number;
+  /** Share of its quota that a giver keeps above its use; at least one sequence is offered, and taken in proportion to the offers. */
+  leavesFree: number;
 }
 
 /** One pool, single blocks, no cost: the bound. */
