@@ -1,6 +1,7 @@
 // The shape of a pool file (several models on the same GPUs) as a zod schema: strict keys, plausible numbers, and what its entries say of
 // each other (ids that are unique, minima below maxima, names that exist). What the numbers mean is plan/sharing.
 import * as z from 'zod';
+import { loadingFields } from './loading-schema.ts';
 import { count, id, json, name } from './schema.ts';
 import { weightPlaces } from './sharing.ts';
 
@@ -45,19 +46,6 @@ const workload = z.strictObject({
     .optional()
     .describe('seconds by which the arrivals are rotated within the span of the trace'),
 });
-
-const loadingFields = {
-  keepAliveSeconds: seconds().nullable().optional(),
-  maxLoaded: count(1000).nullable().optional(),
-  unloads: z.enum(['idle-lru', 'busy']).optional(),
-  quantumSeconds: seconds().nullable().optional(),
-  startSeconds: z.strictObject({ disk: seconds(1e5), host: seconds(1e5) }).optional(),
-  linkShare: fraction.optional(),
-  diskRate: z.number().positive().max(1e15).optional(),
-  prefetch: z.number().min(0).max(1).optional(),
-  keepsContext: z.boolean().optional(),
-  manualBuffers: z.boolean().optional(),
-};
 
 const shared = z.union([
   name,
@@ -122,7 +110,7 @@ export const poolSchema = z
       .describe('policies shown beside it'),
     policyOptions: policyOptions.optional().describe('parameters in place of those of a policy'),
     loading: z
-      .union([id, z.strictObject({ preset: id.optional(), ...loadingFields })])
+      .union([id, z.strictObject(loadingFields).partial().extend({ preset: id.optional() })])
       .optional()
       .describe('when weights come and go'),
     hostMemory: size.optional(),

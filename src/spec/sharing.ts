@@ -88,6 +88,12 @@ export type SharingKind = SharingPolicy['kind'];
 export const weightPlaces = ['resident', 'host', 'disk'] as const;
 export type WeightPlace = (typeof weightPlaces)[number];
 
+/**
+ * Who goes when room is needed: nobody; an idle model, the least recently used or the first in a fixed order; or, at token level, the
+ * one that has computed longest, busy or not, its KV cache with it.
+ */
+export const unloadings = ['never', 'idle-lru', 'idle-fixed', 'busy'] as const;
+
 /** When weights come and go: a preset (presets/loading/*.yaml) or the fields of one. */
 export interface LoadingPolicy {
   id: string;
@@ -97,16 +103,27 @@ export interface LoadingPolicy {
   keepAliveSeconds: number | null;
   /** Models in memory at once, at most; null: as many as fit. */
   maxLoaded: number | null;
-  /** Who goes when room is needed: the least recently used idle model; or, at token level, a busy one too. */
-  unloads: 'idle-lru' | 'busy';
+  /** Whether that many are meant for each GPU of the run. */
+  maxLoadedPerGpu: boolean;
+  unloads: (typeof unloadings)[number];
+  /** Where nobody is idle: the one that is to go takes no new requests until it is. */
+  drains: boolean;
   /** busy: how long a model computes at least before it is taken off. */
   quantumSeconds: number | null;
   /** Seconds that a start takes beside moving the weights (process, graph capture), and a wake-up from host memory. */
   startSeconds: { disk: number; host: number };
+  /** Seconds until the memory of an unloaded model is free, beside moving anything. */
+  unloadSeconds: number;
+  /** Weights are copied to the host when a model is unloaded; otherwise they are simply dropped. */
+  savesWeights: boolean;
   /** Share of the link's rate that weights are moved at, from the host. */
   linkShare: number;
+  /** Bytes per second at most by the loader itself, wherever the weights are (a thread that copies); null: the link decides. */
+  loaderRate: number | null;
   /** Bytes per second from disk, where the file does not say. */
   diskRate: number;
+  /** Host memory for weights that are not on a GPU, where the file does not say; null: all have room. */
+  hostMemoryBytes: number | null;
   /** Share of a load that hides behind the computing of others (prefetch). */
   prefetch: number;
   /** What stays on the GPU of an unloaded model, beside nothing: its CUDA context. */
