@@ -1,15 +1,19 @@
 // A series over time as one line of characters, each column the time-weighted mean of its stretch.
-import type { TimelinePoint } from '../sim/result.ts';
 
 const levels = '▁▂▃▄▅▆▇█';
+
+/** A point of any timeline. */
+interface Timed {
+  t: number;
+}
 
 /**
  * Values hold from their point to the next. `most` is the value of the tallest glyph; anything above zero shows at least the
  * lowest one, zero is a space.
  */
-export function sparkline(
-  points: readonly TimelinePoint[],
-  value: (point: TimelinePoint) => number,
+export function sparkline<Point extends Timed>(
+  points: readonly Point[],
+  value: (point: Point) => number,
   most: number,
   width: number,
 ): string {
@@ -22,9 +26,9 @@ export function sparkline(
 }
 
 /** Means over `width` equal stretches between the first and the last point. */
-export function resample(
-  points: readonly TimelinePoint[],
-  value: (point: TimelinePoint) => number,
+export function resample<Point extends Timed>(
+  points: readonly Point[],
+  value: (point: Point) => number,
   width: number,
 ): number[] {
   const first = points[0];

@@ -1,0 +1,135 @@
+// The columns of the tables about several models on one GPU, for every form: what a policy did with the memory, what requests saw of
+// it, and both model by model. A column is a head of two lines, a name for forms with room, and the text of a row.
+import { thousands } from '../numbers.ts';
+import type { NamedSharedModel, SharedPolicyResult } from '../plan/shared-output.ts';
+import { GiB } from '../units.ts';
+import { seconds, tokens } from './simulate-text.ts';
+
+export interface Column<Row> {
+  /** Two lines in a terminal. */
+  head: readonly [string, string];
+  name: string;
+  text: (row: Row) => string;
+  /** Left out where there is nothing of the kind. */
+  when?: (row: Row) => boolean;
+  /** Left out where the lines would be too wide, the last first. */
+  spare?: true;
+}
+
+export function shownColumns<Row>(columns: readonly Column<Row>[], rows: readonly Row[]): Column<Row>[] {
+  return columns.filter(({ when }) => when === undefined || rows.some(when));
+}
+
+export const memoryColumns: readonly Column<SharedPolicyResult>[] = [
+  { head: ['tokens', '%'], name: 'tokens, % of the pool', text: ({ pool }) => share(pool.tokenShare) },
+  { head: ['mapped', '%'], name: 'mapped, % of the pool', text: ({ pool }) => share(pool.mappedShare) },
+  { head: ['frag.', '%'], name: 'fragmentation, % of mapped', text: ({ pool }) => share(pool.fragmentationShare) },
+  { head: ['stranded', 'GiB'], name: 'stranded, GiB', text: ({ pool }) => inGib(pool.strandedBytes) },
+  { head: ['', '% time'], name: 'stranded, % of time', text: ({ pool }) => share(pool.strandedTimeShare) },
+  { head: ['', 'maps'], name: 'maps', text: ({ pool }) => tokens(pool.maps) },
+  {
+    head: ['', 'mapping'],
+    name: 'mapping and unmapping',
+    text: ({ pool }) => seconds(pool.mapSeconds + pool.unmapSeconds),
+  },
+  { head: ['', 'loads'], name: 'loads', text: ({ pool }) => tokens(pool.loads), when: ({ pool }) => pool.loads > 0 },
+  {
+    head: ['', 'denied'],
+    name: 'pages denied',
+    text: ({ pool }) => tokens(pool.denied),
+    when: ({ pool }) => pool.denied > 0,
+    spare: true,
+  },
+];
+
+export const memoryMeaning =
+  'tokens, mapped: bytes of tokens, and bytes that models hold, over the pool’s, as means over time; frag.: of what is mapped, in no block in use; stranded: free in one model while another refuses; maps, denied: page ids mapped, and wanted when the pool had none';
+
+export const requestColumns: readonly Column<SharedPolicyResult>[] = [
+  {
+    head: ['', 'done'],
+    name: 'finished',
+    text: ({ pool }) => tokens(pool.requests.finished),
+    when: ({ pool }) => pool.requests.finished < pool.requests.total,
+  },
+  { head: ['', 'pre.'], name: 'preemptions', text: ({ pool }) => tokens(pool.preemptions) },
+  { head: ['', 'refused'], name: 'refusals', text: ({ pool }) => tokens(pool.refusals) },
+  { head: ['', 'for'], name: 'refused for', text: ({ pool }) => seconds(pool.refusedSeconds), spare: true },
+  { head: ['TTFT', 'p50'], name: 'TTFT p50', text: (row) => latency(row, 'ttftSeconds', 'p50') },
+  { head: ['', 'p99'], name: 'TTFT p99', text: (row) => latency(row, 'ttftSeconds', 'p99') },
+  { head: ['TPOT', 'p50'], name: 'TPOT p50', text: (row) => latency(row, 'tpotSeconds', 'p50') },
+  { head: ['', 'p99'], name: 'TPOT p99', text: (row) => latency(row, 'tpotSeconds', 'p99') },
+  { head: ['SLO', '%'], name: 'SLO attained, %', text: ({ pool }) => share(pool.sloAttainment) },
+  { head: ['', 'fair'], name: 'fairness', text: ({ pool }) => pool.fairness.toFixed(2) },
+];
+
+export const requestMeaning =
+  'pre.: preemptions; refused: times the head of a queue found no blocks; SLO: requests that held their objective; fair: Jain’s index over the models’ relative speeds, 1 when all are served alike';
+
+export const modelColumns: readonly Column<NamedSharedModel>[] = [
+  { head: ['', 'req.'], name: 'requests', text: ({ requests }) => tokens(requests.total) },
+  {
+    head: ['', 'done'],
+    name: 'finished',
+    text: ({ requests }) => tokens(requests.finished),
+    when: ({ requests }) => requests.finished < requests.total,
+  },
+  { head: ['TTFT', 'p99'], name: 'TTFT p99', text: (model) => modelLatency(model, 'ttftSeconds') },
+  { head: ['TPOT', 'p99'], name: 'TPOT p99', text: (model) => modelLatency(model, 'tpotSeconds') },
+  { head: ['SLO', '%'], name: 'SLO attained, %', text: ({ slo }) => share(slo.attainment) },
+  { head: ['speed', '%'], name: 'relative speed, %', text: ({ relativeSpeed }) => share(relativeSpeed) },
+  {
+    head: ['', 'pre.'],
+    name: 'preemptions',
+    text: ({ preemptions }) => tokens(preemptions.recompute + preemptions.swap),
+  },
+  { head: ['', 'refused'], name: 'refusals', text: ({ refusals }) => tokens(refusals.count) },
+  { head: ['GiB', 'mean'], name: 'mapped, mean GiB', text: ({ memoryBytes }) => inGib(memoryBytes.meanMapped) },
+  { head: ['', 'peak'], name: 'mapped, peak GiB', text: ({ memoryBytes }) => inGib(memoryBytes.peakMapped) },
+];
+
+export const modelMeaning =
+  'speed: the time alone on the GPU over the time here, mean over requests; GiB: KV memory mapped';
+
+export const loadColumns: readonly Column<NamedSharedModel>[] = [
+  { head: ['from', 'host'], name: 'loads from host', text: ({ loads }) => tokens(loads.fromHost) },
+  { head: ['from', 'disk'], name: 'loads from disk', text: ({ loads }) => tokens(loads.fromDisk) },
+  { head: ['', 'unloads'], name: 'unloads', text: ({ loads }) => tokens(loads.unloads) },
+  {
+    head: ['', 'switches'],
+    name: 'switches',
+    text: ({ loads }) => tokens(loads.switches),
+    when: ({ loads }) => loads.switches > 0,
+  },
+  { head: ['', 'loading'], name: 'loading', text: ({ loads }) => seconds(loads.seconds) },
+  { head: ['', 'waited for'], name: 'waited for', text: ({ loads }) => seconds(loads.waitSeconds) },
+];
+
+export const loadMeaning = 'waited for: what requests waited for the weights, in all';
+
+export function anyLoads(models: readonly NamedSharedModel[]): boolean {
+  return models.some(({ loads }) => loads.fromHost + loads.fromDisk + loads.unloads + loads.switches > 0);
+}
+
+function share(value: number): string {
+  return (value * 100).toFixed(1);
+}
+
+export function inGib(bytes: number): string {
+  return bytes > 0 && bytes < 0.005 * GiB
+    ? '<0.01'
+    : bytes >= 1000 * GiB
+      ? thousands(bytes / GiB)
+      : (bytes / GiB).toFixed(2);
+}
+
+type Figure = 'ttftSeconds' | 'tpotSeconds';
+
+/** A request that never ended has no latency. */
+function latency({ pool }: SharedPolicyResult, figure: Figure, statistic: 'p50' | 'p99'): string {
+  return pool.requests.finished === 0 ? '-' : seconds(pool[figure][statistic]);
+}
+
+function modelLatency({ requests, latency: of }: NamedSharedModel, figure: Figure): string {
+  return requests.finished === 0 ? '-' : seconds(of[figure].p99);
+}

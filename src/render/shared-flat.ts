@@ -1,0 +1,197 @@
+// Forms of several simulated models for other programs: CSV of the figures and of who holds what over time, Markdown, annotations,
+// JUnit. They carry the same figures as the JSON and compute nothing.
+import type { RequirementOutcome } from '../plan/require.ts';
+import type { SharedModelBrief, SharedOutput, SharedPolicyResult } from '../plan/shared-output.ts';
+import type { SharedSummary } from '../sim/sharing/result.ts';
+import { annotation, githubLevel, type JunitCase, junitText } from './flat.ts';
+import { escaped } from './markdown.ts';
+import {
+  anyLoads,
+  type Column,
+  loadColumns,
+  loadMeaning,
+  memoryColumns,
+  memoryMeaning,
+  modelColumns,
+  modelMeaning,
+  requestColumns,
+  requestMeaning,
+  shownColumns,
+} from './shared-columns.ts';
+import { demandLine, estimateLines, modelLine, nameText, notRunLine, poolLine, sharedTitle } from './shared-text.ts';
+import { csvText } from './simulate-flat.ts';
+import { seconds, tokens } from './simulate-text.ts';
+import { visible } from './text.ts';
+
+/**
+ * One row a policy, of all models together (`model` is empty), followed by one a model. A column that the row has no figure for is
+ * empty; columns are named by the path of the figure in `policies[].pool` (or `policies[].models[]`).
+ */
+export function sharedCsv({ result }: SharedOutput): string {
+  const head = ['policy', 'runs', 'model', ...figures.map(([name]) => name)];
+  const rows = result.policies.flatMap(({ policy, runs, pool, models }) => [
+    [policy, String(runs), '', ...figures.map(([, of]) => of?.(pool) ?? '')],
+    ...models.map((model) => [policy, String(runs), model.id, ...figures.map(([, , of]) => of?.(model) ?? '')]),
+  ]);
+  return csvText([head, ...rows]);
+}
+
+type Figure = readonly [
+  name: string,
+  ofPool: ((pool: SharedSummary) => number) | null,
+  ofModel?: (model: SharedModelBrief) => number,
+];
+
+const latencies = ['ttftSeconds', 'tpotSeconds', 'e2eSeconds', 'queueSeconds'] as const;
+const statistics = ['mean', 'p50', 'p90', 'p99'] as const;
+/** What summaries and models both have comes first. */
+const figures: readonly Figure[] = [
+  ['requests.total', ({ requests }) => requests.total, ({ requests }) => requests.total],
+  ['requests.finished', ({ requests }) => requests.finished, ({ requests }) => requests.finished],
+  ['requests.rejected', ({ requests }) => requests.rejected, ({ requests }) => requests.rejected],
+  ['preemptions', ({ preemptions }) => preemptions, ({ preemptions }) => preemptions],
+  ['refusals', ({ refusals }) => refusals, ({ refusals }) => refusals.count],
+  ['refusedSeconds', ({ refusedSeconds }) => refusedSeconds, ({ refusals }) => refusals.seconds],
+  ...latencies.flatMap((key) =>
+    statistics.map((statistic): Figure => {
+      const ofPool = (pool: SharedSummary): number => pool[key][statistic];
+      if (statistic !== 'p99') return [`${key}.${statistic}`, ofPool];
+      if (key === 'ttftSeconds') return [`${key}.p99`, ofPool, ({ ttftP99Seconds }) => ttftP99Seconds];
+      return key === 'tpotSeconds'
+        ? [`${key}.p99`, ofPool, ({ tpotP99Seconds }) => tpotP99Seconds]
+        : [`${key}.p99`, ofPool];
+    }),
+  ),
+  ['sloAttainment', ({ sloAttainment }) => sloAttainment, ({ sloAttainment }) => sloAttainment],
+  ['relativeSpeed', null, ({ relativeSpeed }) => relativeSpeed],
+  ['meanMappedBytes', null, ({ meanMappedBytes }) => meanMappedBytes],
+  ['peakMappedBytes', null, ({ peakMappedBytes }) => peakMappedBytes],
+  ...(
+    [
+      'poolBytes',
+      'tokenShare',
+      'usedShare',
+      'mappedShare',
+      'fragmentationBytes',
+      'fragmentationShare',
+      'strandedBytes',
+      'strandedTimeShare',
+      'maps',
+      'unmaps',
+      'mapSeconds',
+      'unmapSeconds',
+      'denied',
+      'loads',
+      'loadSeconds',
+      'fairness',
+      'makespanSeconds',
+      'outputTokensPerSecond',
+      'busyShare',
+    ] as const
+  ).map((key): Figure => [key, (pool) => pool[key]]),
+];
+
+/** One row a policy, point of time and model. */
+export function sharedTimelineCsv({ input, result }: SharedOutput): string {
+  const rows = result.policies.flatMap(({ policy, timeline }) =>
+    timeline.flatMap(({ t, models }) =>
+      models.map(({ weights, mapped, used, running, waiting }, i) => [
+        policy,
+        t,
+        input.models[i]?.id ?? String(i),
+        weights,
+        mapped,
+        used,
+        running,
+        waiting,
+      ]),
+    ),
+  );
+  const head = ['policy', 't', 'model', 'weightsBytes', 'mappedBytes', 'usedBytes', 'running', 'waiting'];
+  return csvText([head, ...rows]);
+}
+
+export function sharedMarkdown(output: SharedOutput): string {
+  const { input, result, diagnostics } = output;
+  const { advice, policies, models } = result;
+  const refused = result.refused.map(({ policy, reason }) => `- ${escaped(policy)}: ${escaped(reason)}`);
+  const notes = diagnostics.map(({ severity, code, message }) => `- ${severity} ${code}: ${escaped(message)}`);
+  const shares = policies.map((row) => ({ name: row.policy, row }));
+  const named = models.map((row) => ({ name: row.id, row }));
+  const parts = [
+    `# ${escaped(sharedTitle(output))}`,
+    `${escaped(poolLine(output))}  \n${escaped(demandLine(output))}`,
+    input.models.map((model) => `- ${escaped(nameText(model.id))}: ${escaped(modelLine(model))}`).join('\n'),
+    advice ? `**Take ${escaped(advice.policy)}**: ${escaped(advice.because)}` : '',
+    ...(policies.length > 0
+      ? [
+          '## Memory',
+          table(memoryColumns, shares),
+          memoryMeaning,
+          '## Requests',
+          table(requestColumns, shares),
+          requestMeaning,
+          escaped(notRunLine(policies)),
+        ]
+      : []),
+    ...(models.length > 0
+      ? [`## Models under ${escaped(result.policy)}`, table(modelColumns, named), modelMeaning]
+      : []),
+    ...(anyLoads(models) ? ['## Weights on demand', table(loadColumns, named), loadMeaning] : []),
+    ...estimateLines(models).map((text) => `Times: ${escaped(text)}`),
+    ...(refused.length > 0 ? ['## Not run', refused.join('\n')] : []),
+    ...(notes.length > 0 ? ['## Notes', notes.join('\n')] : []),
+  ];
+  return `${parts.filter(Boolean).join('\n\n')}\n`;
+}
+
+function table<Row>(columns: readonly Column<Row>[], rows: readonly { name: string; row: Row }[]): string {
+  const shown = shownColumns(
+    columns,
+    rows.map(({ row }) => row),
+  );
+  const line = (cells: readonly string[]): string => `| ${cells.map(escaped).join(' | ')} |`;
+  return [
+    line(['', ...shown.map(({ name }) => name)]),
+    `|---|${shown.map(() => '---:|').join('')}`,
+    ...rows.map(({ name, row }) => line([name, ...shown.map(({ text }) => text(row))])),
+  ].join('\n');
+}
+
+/** Workflow commands of GitHub Actions: each policy, what to take, each failed requirement, each diagnostic. */
+export function sharedGithub(output: SharedOutput, outcomes: readonly RequirementOutcome[]): string {
+  const title = 'vram simulate';
+  const { advice } = output.result;
+  const lines = [
+    ...casesOf(output).map(({ name, failure }) =>
+      annotation(failure === null ? 'notice' : 'error', title, `${name}: ${failure ?? 'served'}`),
+    ),
+    ...(advice ? [annotation('notice', title, `take ${advice.policy}: ${advice.because}`)] : []),
+    ...outcomes
+      .filter(({ holds }) => !holds)
+      .map(({ requirement, actual }) =>
+        annotation('error', 'vram requirement', `${requirement} does not hold: ${String(actual)}`),
+      ),
+    ...output.diagnostics.map((d) =>
+      annotation(githubLevel(d), d.code, d.hint ? `${d.message} (${d.hint})` : d.message),
+    ),
+  ];
+  return `${lines.join('\n')}\n`;
+}
+
+/** One test case a policy, and one for each requirement. */
+export function sharedJunit(output: SharedOutput, outcomes: readonly RequirementOutcome[]): string {
+  const requirements = outcomes.map(({ requirement, holds, actual }) => ({
+    name: requirement,
+    failure: holds ? null : `is ${String(actual)}`,
+  }));
+  return junitText('vram.simulate', sharedTitle(output), [...casesOf(output), ...requirements]);
+}
+
+function casesOf({ result }: SharedOutput): JunitCase[] {
+  const ran = result.policies.map(({ policy, pool }: SharedPolicyResult) => ({
+    name: `${visible(policy)}: ${tokens(pool.requests.finished)} of ${tokens(pool.requests.total)} requests, TTFT p99 ${pool.requests.finished === 0 ? '-' : seconds(pool.ttftSeconds.p99)}`,
+    failure: pool.requests.finished === 0 && pool.requests.total > 0 ? 'nothing could be served' : null,
+  }));
+  return [...ran, ...result.refused.map(({ policy, reason }) => ({ name: visible(policy), failure: reason }))];
+}

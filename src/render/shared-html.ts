@@ -1,0 +1,90 @@
+// Several simulated models as one HTML file that works offline and runs no script: which policy to take, who held what over time,
+// every policy and every model in tables. Every word from outside is escaped.
+import type { SharedOutput } from '../plan/shared-output.ts';
+import { htmlPage, items, section } from './html.ts';
+import { sharedSvg } from './shared-chart.ts';
+import {
+  anyLoads,
+  type Column,
+  loadColumns,
+  loadMeaning,
+  memoryColumns,
+  memoryMeaning,
+  modelColumns,
+  modelMeaning,
+  requestColumns,
+  requestMeaning,
+  shownColumns,
+} from './shared-columns.ts';
+import { demandLine, estimateLines, modelLine, nameText, notRunLine, poolLine, sharedTitle } from './shared-text.ts';
+import { escapeXml } from './text.ts';
+
+export async function sharedHtml(output: SharedOutput): Promise<string> {
+  const { input, result, diagnostics } = output;
+  const { advice, policies, models } = result;
+  const title = escapeXml(sharedTitle(output));
+  const shares = policies.map((row) => ({ name: row.policy, row, strong: row.policy === result.policy }));
+  const named = models.map((row) => ({ name: row.id, row, strong: false }));
+  return htmlPage(title, [
+    `<h1>${title}</h1>`,
+    `<p>${[poolLine(output), demandLine(output)].map(escapeXml).join('<br>')}</p>`,
+    items(
+      input.models.map((model) => `<strong>${escapeXml(nameText(model.id))}</strong>: ${escapeXml(modelLine(model))}`),
+    ),
+    advice ? `<p><strong class="good">Take ${escapeXml(advice.policy)}</strong>: ${escapeXml(advice.because)}</p>` : '',
+    await sharedSvg(output),
+    ...(policies.length > 0
+      ? [
+          section('Memory', table(memoryColumns, shares) + dim(memoryMeaning)),
+          section('Requests', table(requestColumns, shares) + dim(requestMeaning) + dim(notRunLine(policies))),
+          section('Policies', items(policies.map(({ policy, summary }) => escapeXml(`${policy}: ${summary}`)))),
+        ]
+      : []),
+    models.length > 0 ? section(`Models under ${result.policy}`, table(modelColumns, named) + dim(modelMeaning)) : '',
+    anyLoads(models) ? section('Weights on demand', table(loadColumns, named) + dim(loadMeaning)) : '',
+    section(
+      'Rejected',
+      items(
+        models.flatMap(({ id, requests }) =>
+          requests.rejections.map(({ reason, count, first }) =>
+            escapeXml(`${nameText(id)}: ${count}, ${reason} (first ${nameText(first)})`),
+          ),
+        ),
+      ),
+    ),
+    section('Not run', items(result.refused.map(({ policy, reason }) => escapeXml(`${policy}: ${reason}`)))),
+    ...estimateLines(models).map((text) => dim(`Times: ${text}`)),
+    section(
+      'Notes',
+      items(diagnostics.map(({ severity, code, message }) => escapeXml(`${severity} ${code}: ${message}`))),
+    ),
+    `<p class="dim">vram ${escapeXml(output.tool.version)}, seed ${input.seed}</p>`,
+  ]);
+}
+
+/** The chart alone, as a page. */
+export async function sharedTimelineHtml(output: SharedOutput): Promise<string> {
+  const title = escapeXml(sharedTitle(output));
+  return htmlPage(title, [`<h1>${title}</h1>`, await sharedSvg(output)]);
+}
+
+function dim(text: string): string {
+  return text === '' ? '' : `<p class="dim">${escapeXml(text)}</p>`;
+}
+
+function table<Row>(
+  columns: readonly Column<Row>[],
+  rows: readonly { name: string; row: Row; strong: boolean }[],
+): string {
+  const shown = shownColumns(
+    columns,
+    rows.map(({ row }) => row),
+  );
+  const head = shown.map(({ name }) => `<th class="n wrap">${escapeXml(name)}</th>`).join('');
+  const body = rows.map(({ name, row, strong }) => {
+    const cells = shown.map(({ text }) => `<td class="n">${escapeXml(text(row))}</td>`).join('');
+    const label = escapeXml(nameText(name));
+    return `<tr><td>${strong ? `<strong>${label}</strong>` : label}</td>${cells}</tr>`;
+  });
+  return `<table><tr><th></th>${head}</tr>${body.join('')}</table>`;
+}

@@ -1,0 +1,163 @@
+// Several simulated models on one GPU for a person: what there was to share, which policy to take, every policy side by side, the
+// models under the chosen one, and who held what over time. 80 columns, readable without colour; it computes nothing.
+import { gib, thousands } from '../numbers.ts';
+import type { SharedOutput, SharedPolicyResult } from '../plan/shared-output.ts';
+import { grid } from './grid.ts';
+import { type Paint, paintFor } from './paint.ts';
+import {
+  anyLoads,
+  type Column,
+  loadColumns,
+  loadMeaning,
+  memoryColumns,
+  memoryMeaning,
+  modelColumns,
+  modelMeaning,
+  requestColumns,
+  requestMeaning,
+  shownColumns,
+} from './shared-columns.ts';
+import { demandLine, estimateLines, nameText, notRunLine, poolLine, prose, sharedTitle } from './shared-text.ts';
+import { sparkline } from './spark.ts';
+import type { TableStyle } from './table.ts';
+import { visible, wrap } from './text.ts';
+
+interface Look {
+  paint: Paint;
+  width: number;
+}
+
+export function sharedTable(output: SharedOutput, style: TableStyle): string {
+  const { result } = output;
+  const look = { paint: paintFor(style.colour), width: Math.min(style.columns, 80) };
+  const { paint, width } = look;
+  const parts = [
+    [
+      paint.bold(prose(sharedTitle(output), width)),
+      prose(poolLine(output), width),
+      prose(demandLine(output), width),
+    ].join('\n'),
+    answer(output, look),
+    policyTables(output, look),
+    modelTables(output, look),
+    overTime(output, look),
+    ...estimateLines(result.models).map((text) => paint.dim(wrap(`Times: ${text}`, width))),
+    result.refused
+      .map(({ policy, reason }) => `${paint.bad('NOT RUN')}  ${prose(`${policy}: ${reason}`, width - 9, 2)}`)
+      .join('\n'),
+  ];
+  return `${parts.filter(Boolean).join('\n\n')}\n`;
+}
+
+function answer({ result }: SharedOutput, { paint, width }: Look): string {
+  const lines = [];
+  if (result.advice)
+    lines.push(`${paint.good('TAKE')}  ${prose(`${result.advice.policy}: ${result.advice.because}`, width - 6, 2)}`);
+  const { total, finished } = result.pool.requests;
+  if (finished === 0 && total > 0) lines.push(paint.bad('NOTHING SERVED'));
+  for (const { id, requests } of result.models) {
+    for (const { reason, count, first } of requests.rejections)
+      lines.push(
+        prose(`${nameText(id)}: ${thousands(count)} rejected: ${reason} (first ${nameText(first)})`, width, 2),
+      );
+  }
+  return lines.join('\n');
+}
+
+function policyTables({ result }: SharedOutput, { paint, width }: Look): string {
+  const { policies } = result;
+  if (policies.length === 0) return '';
+  const rows = policies.map((row) => ({ name: visible(row.policy), row }));
+  const chosen = (text: string, { row }: { row: SharedPolicyResult }): string =>
+    policies.length > 1 && row.policy === result.policy ? paint.bold(text) : row.runs ? text : paint.dim(text);
+  const block = (title: string, columns: readonly Column<SharedPolicyResult>[], meaning: string): string =>
+    `${paint.bold(title)}\n${namedTable(columns, rows, width, chosen)}\n${paint.dim(wrap(meaning, width))}`;
+  const bound = notRunLine(policies);
+  return [
+    block('Memory', memoryColumns, memoryMeaning),
+    block('Requests', requestColumns, requestMeaning) + (bound === '' ? '' : `\n${paint.dim(wrap(bound, width))}`),
+  ].join('\n\n');
+}
+
+function modelTables({ result }: SharedOutput, { paint, width }: Look): string {
+  const rows = result.models.map((row) => ({ name: visible(row.id), row }));
+  if (rows.length === 0) return '';
+  const title = `Models under ${visible(result.policy)}`;
+  const models = `${paint.bold(title)}\n${namedTable(modelColumns, rows, width)}\n${paint.dim(wrap(modelMeaning, width))}`;
+  if (!anyLoads(result.models)) return models;
+  const loads = `${paint.bold('Weights on demand')}\n${namedTable(loadColumns, rows, width)}\n${paint.dim(wrap(loadMeaning, width))}`;
+  return `${models}\n\n${loads}`;
+}
+
+/** Figures to the right of names; where a line would be too wide, spare columns go first, then names are cut. */
+function namedTable<Row>(
+  columns: readonly Column<Row>[],
+  rows: readonly { name: string; row: Row }[],
+  width: number,
+  painted = (text: string, _: { row: Row }): string => text,
+): string {
+  const shown = shownColumns(
+    columns,
+    rows.map(({ row }) => row),
+  );
+  const longest = Math.max(...rows.map(({ name }) => name.length));
+  for (;;) {
+    const bare = draw(shown, rows, 0);
+    const room = width - bare.width;
+    const spare = shown.findLastIndex((column) => column.spare);
+    if (room >= Math.min(longest, leastName) || spare === -1)
+      return draw(shown, rows, Math.max(shortestName, room), painted).text;
+    shown.splice(spare, 1);
+  }
+}
+
+/** Names get so many columns before a spare one is given up, and so many in any case. */
+const leastName = 16;
+const shortestName = 8;
+
+function draw<Row>(
+  columns: readonly Column<Row>[],
+  rows: readonly { name: string; row: Row }[],
+  room: number,
+  painted = (text: string, _: { row: Row }): string => text,
+): { text: string; width: number } {
+  const body = rows.map(({ name, row }) => [
+    room === 0 ? '' : nameText(name, room),
+    ...columns.map(({ text }) => text(row)),
+  ]);
+  const head = ['\n', ...columns.map(({ head: [top, bottom] }) => `${top}\n${bottom}`)];
+  const lines = grid(head, ['left', ...columns.map(() => 'right' as const)], body).split('\n');
+  const heads = lines.length - rows.length;
+  return {
+    width: Math.max(...lines.map((line) => line.length)),
+    text: lines.map((line, i) => (i < heads ? line : painted(line, rows[i - heads]!))).join('\n'),
+  };
+}
+
+/** So many models get a line of their own. */
+const mostLines = 12;
+
+function overTime({ result }: SharedOutput, { paint, width }: Look): string {
+  const { timeline, models } = result;
+  if (timeline.length < 2) return '';
+  const peak = (i: number): number => Math.max(...timeline.map((point) => point.models[i]?.mapped ?? 0));
+  const all = models.map(({ id }, i) => ({ id, i, most: peak(i) })).sort((a, b) => b.most - a.most || a.i - b.i);
+  const shown = all.slice(0, mostLines).sort((a, b) => a.i - b.i);
+  const most = Math.max(...all.map((model) => model.most));
+  const named = Math.min(18, Math.max(7, ...shown.map(({ id }) => [...visible(id)].length)));
+  const columns = Math.max(10, width - named - 19);
+  const row = (name: string, line: string, note: string, colour = (text: string): string => text): string =>
+    ` ${nameText(name, named).padEnd(named)}  ${colour(line.padEnd(columns))}  ${paint.dim(note)}`;
+  const lines = shown.map(({ id, i, most: top }) => {
+    const line = sparkline(timeline, (point) => point.models[i]?.mapped ?? 0, most, columns);
+    return row(id, line, `peak ${gib(top)}`, (text) => paint.share('tokenStates', text));
+  });
+  const waiting = (point: (typeof timeline)[number]): number => point.models.reduce((sum, m) => sum + m.waiting, 0);
+  const queue = Math.max(...timeline.map(waiting));
+  if (queue > 0)
+    lines.push(row('waiting', sparkline(timeline, waiting, queue, columns), `at most ${thousands(queue)}`));
+  const rest = all.length - shown.length;
+  const left = rest > 0 ? `; ${rest} more hold ${gib(all[mostLines]!.most)} at most` : '';
+  const note = `KV memory mapped under ${visible(result.policy)}, full height ${gib(most)}${left}`;
+  return `${paint.bold('Over time')}  ${wrap(note, width - 11, 2)}\n${lines.map((line) => line.trimEnd()).join('\n')}`;
+}
