@@ -38,6 +38,8 @@ import {
   scenarioSchema,
   variantBookSchema,
 } from '../src/spec/schema.ts';
+import { type SharingPolicy, sharingKinds } from '../src/spec/sharing.ts';
+import { sharingSchema } from '../src/spec/sharing-schema.ts';
 
 const root = new URL('..', import.meta.url).pathname;
 const out = join(root, 'dist/presets');
@@ -68,6 +70,7 @@ writeJson(
 );
 writeJson('deployments.json', deployments());
 writeJson('scenarios.json', scenarios());
+writeJson('sharing.json', sharing());
 if (problems.length > 0) {
   for (const { path, message, hint } of problems) {
     console.error(`${path}: ${message}${hint ? ` (${hint})` : ''}`);
@@ -176,6 +179,17 @@ function scenarios(): ScenarioPreset[] {
     }
   }
   return all;
+}
+
+/** What engines do first, then what moves memory, the bound last. */
+function sharing(): SharingPolicy[] {
+  const all = yamlFiles('presets/sharing').flatMap((path) => {
+    const policy = checked<SharingPolicy>(path, sharingSchema);
+    if (policy && !path.endsWith(`/${policy.id}.yaml`)) problem(path, `its id is ${policy.id}`);
+    return policy ?? [];
+  });
+  const place = ({ kind }: SharingPolicy) => sharingKinds.indexOf(kind);
+  return all.sort((a, b) => place(a) - place(b) || (a.id < b.id ? -1 : 1));
 }
 
 /** Bases and schemes must exist, settings must be known keys, ids must not be a preset's. */

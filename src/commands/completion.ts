@@ -83,7 +83,7 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
     io.out(`${presetIds(names).join('\n')}\n`);
     return 0;
   }
-  if (names === 'workloads' || names === 'policies' || names === 'deployments' || names === 'scenarios') {
+  if (names !== undefined && isNamed(names)) {
     const words = names === 'policies' ? policies : loadPresets(names).map(({ id }) => id);
     io.out(`${words.join('\n')}\n`);
     return 0;
@@ -96,6 +96,12 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
   }
   io.out(script);
   return 0;
+}
+
+const named = ['workloads', 'policies', 'deployments', 'scenarios', 'sharing'] as const;
+
+function isNamed(kind: string): kind is (typeof named)[number] {
+  return (named as readonly string[]).includes(kind);
 }
 
 function optionWords(): string[] {

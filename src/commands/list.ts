@@ -19,6 +19,7 @@ export const kinds = [
   'workloads',
   'deployments',
   'scenarios',
+  'sharing',
 ] as const;
 export type Kind = (typeof kinds)[number];
 
@@ -59,7 +60,7 @@ function clip(line: string, width: number): string {
 
 export function kindOf(word: string): Kind {
   const plural = word.endsWith('s') ? word : `${word}s`;
-  const kind = kinds.find((candidate) => candidate === plural);
+  const kind = kinds.find((candidate) => candidate === plural || candidate === word);
   if (kind) return kind;
   throw inputError('VRAM155', `there is no kind ${JSON.stringify(word)}`, {
     hint: `did you mean ${nearestNames(plural, kinds)[0] ?? kinds[0]}? (${kinds.join(', ')})`,
@@ -130,6 +131,11 @@ const columns: Readonly<Record<Kind, Columns>> = {
     head: ['scenario', 'question'],
     align: ['left', 'left'],
     row: ({ id, question }) => [String(id), String(question)],
+  },
+  sharing: {
+    head: ['policy', 'runs', 'what it does'],
+    align: ['left', 'left', 'left'],
+    row: ({ id, runs, summary }) => [id, runs, summary].map(String),
   },
 };
 
@@ -203,6 +209,14 @@ function entriesOf(kind: Kind): Entry[] {
         name,
         question,
         advice: claim.advice,
+      }));
+    case 'sharing':
+      return loadPresets('sharing').map(({ id, name, kind, runs, summary }) => ({
+        id,
+        name,
+        kind,
+        runs: runs ? 'yes' : 'no',
+        summary,
       }));
   }
 }

@@ -9,6 +9,7 @@ import { simulateOutputSchema } from '../plan/simulate-schema.ts';
 import { workloadSchema } from '../sim/workload/preset-schema.ts';
 import { poolSchema } from '../spec/pool-schema.ts';
 import { deploymentSchema, gpuSchema, modelSchema, nodeSchema, scenarioSchema } from '../spec/schema.ts';
+import { sharingSchema } from '../spec/sharing-schema.ts';
 import { makeCommand, parseCommand } from './command.ts';
 
 const schemas: Readonly<Record<string, z.ZodType>> = {
@@ -23,6 +24,7 @@ const schemas: Readonly<Record<string, z.ZodType>> = {
   deployment: deploymentSchema,
   pool: poolSchema,
   scenario: scenarioSchema,
+  sharing: sharingSchema,
 };
 
 export async function run(argv: readonly string[], io: Io): Promise<number> {

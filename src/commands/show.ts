@@ -11,6 +11,7 @@ import { type ResolvedModel, resolveGpus, resolveModel } from '../load/index.ts'
 import { nearestNames } from '../load/names.ts';
 import { findPreset, loadPresets } from '../load/presets.ts';
 import { findScenario } from '../load/scenario.ts';
+import { findSharing } from '../load/sharing.ts';
 import { gib, thousands } from '../numbers.ts';
 import { grid } from '../render/grid.ts';
 import { visible } from '../render/text.ts';
@@ -38,7 +39,7 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
     ],
     io,
   )
-    .argument('<kind>', 'model, gpu, node, engine, quantization, workload, deployment, scenario')
+    .argument('<kind>', 'model, gpu, node, engine, quantization, workload, deployment, scenario, sharing')
     .argument('<ref>', 'id, alias, Hugging Face id or file')
     .option('--tensors', 'list the tensors of a model')
     .option('--json', 'as JSON');
@@ -132,6 +133,8 @@ async function entryOf(kind: ReturnType<typeof kindOf>, ref: string, io: Io): Pr
       return findDeployment(ref);
     case 'scenarios':
       return findScenario(ref);
+    case 'sharing':
+      return findSharing(ref);
   }
 }
 

@@ -18,6 +18,7 @@ import type { Json, ModelSpec } from '../spec/model.ts';
 import type { NodeSpec } from '../spec/node.ts';
 import type { QuantizationScheme } from '../spec/quantization.ts';
 import type { ScenarioPreset } from '../spec/scenario.ts';
+import type { SharingPolicy } from '../spec/sharing.ts';
 import { gpuKey, modelKey } from './names.ts';
 
 /** A checkpoint that is a preset with a quantization scheme or a few other settings. */
@@ -73,6 +74,7 @@ interface PresetFiles {
   workloads: WorkloadPreset[];
   deployments: DeploymentPreset[];
   scenarios: ScenarioPreset[];
+  sharing: SharingPolicy[];
 }
 
 /** What scripts/build-presets.ts writes: key of a name -> positions of the entries in `entries`. */

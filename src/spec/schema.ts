@@ -9,7 +9,7 @@ import { dtypes, type Json } from './model.ts';
 import { priceKinds } from './node.ts';
 import { expandRuns } from './runs.ts';
 
-const text = z
+export const text = z
   .string()
   .max(2000)
   .refine(

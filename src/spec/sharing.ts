@@ -82,6 +82,8 @@ export interface OracleSharing extends SharingCommon {
   kind: 'oracle';
 }
 
+/** In the order in which they are shown. */
+export const sharingKinds = ['static', 'expand', 'kvcached', 'muxserve', 'oracle'] as const;
 export type SharingKind = SharingPolicy['kind'];
 
 /** Where a model's weights are before anybody asks for it. */
