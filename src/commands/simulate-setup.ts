@@ -85,17 +85,26 @@ function modelSource(args: SimulateArguments, asked: ResolvedArguments): SetupSo
     ],
     make(settings, policy, eviction) {
       const { planned, request, simulation } = plan(settings);
-      const { verdict } = planned.plan;
-      const refused = verdict.engineError ?? (verdict.fits ? null : verdict.reason);
-      // Blocks that are given need not fit; what the engine refuses before it loads anything stays refused.
-      const mayRun = simulation.numGpuBlocks !== undefined && !nothingLoaded(planned.plan);
-      const reason = asyncRefusal(request.options, request.profile, request.release);
-      if (reason !== undefined) return { ok: false, reason };
-      if (refused !== null && !mayRun) return { ok: false, reason: refused };
-      const setup = plannedSetup(planned, request, simulation);
-      return checked({ ...setup, policy, eviction }, simulation);
+      return setupOf(planned, request, simulation, { policy, eviction });
     },
   };
+}
+
+/** What an engine that was planned runs as, or why it would not start. */
+export function setupOf(
+  planned: VllmPlanned,
+  request: PlanRequest,
+  simulation: SimulationOptions,
+  named: Pick<SimSetup, 'policy' | 'eviction'>,
+): MadeSetup {
+  const { verdict } = planned.plan;
+  const refused = verdict.engineError ?? (verdict.fits ? null : verdict.reason);
+  // Blocks that are given need not fit; what the engine refuses before it loads anything stays refused.
+  const mayRun = simulation.numGpuBlocks !== undefined && !nothingLoaded(planned.plan);
+  const reason = asyncRefusal(request.options, request.profile, request.release);
+  if (reason !== undefined) return { ok: false, reason };
+  if (refused !== null && !mayRun) return { ok: false, reason: refused };
+  return checked({ ...plannedSetup(planned, request, simulation), ...named }, simulation);
 }
 
 /** Pitfalls of a plan that a simulation answers with figures of its own. */

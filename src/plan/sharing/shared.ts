@@ -1,0 +1,223 @@
+// One pool of KV memory under several engines: each pays for itself (weights, its own context, activations, graphs), keeps its minimum, and
+// takes more from what is left while somebody else does not. How large the pool is, and in which pieces it is handed out, is the policy's.
+
+import { gib } from '../../numbers.ts';
+import type { ExpandSharing, KvcachedSharing, SharingPolicy, StaticSharing } from '../../spec/sharing.ts';
+import { divCeil, sum } from '../../units.ts';
+import type { PlanRequest } from '../request.ts';
+import { blocksFor, modelPlan } from './model.ts';
+import { type Needs, needsOn } from './needs.ts';
+import { pageId } from './pages.ts';
+import { releaseUtilization } from './split.ts';
+import type { EngineStart, PageId, PoolInput, PoolModelPlan, SharedBudget } from './types.ts';
+import { type GpuShare, gpuPlans, poolVerdict } from './verdict.ts';
+
+export type PooledPolicy = Exclude<SharingPolicy, StaticSharing>;
+
+/** What a policy makes of one engine: pieces of so many blocks, of which it keeps some. */
+interface Grain {
+  needs: Needs;
+  /** Blocks and bytes of a piece on one GPU: a page id, or a single block. */
+  blocks: number;
+  bytes: number;
+  page?: PageId;
+  /** Pieces that it keeps, and may take at most by its own wish and length. */
+  kept: number;
+  limit: number;
+}
+
+export function pooledBudget(
+  input: PoolInput,
+  needs: readonly Needs[],
+  policy: PooledPolicy,
+): { budget: SharedBudget; starts: EngineStart[] } {
+  const grains = needs.map((one) => grainOf(one, policy));
+  const byTurns = input.atOnce !== undefined && input.atOnce < needs.length;
+  const pools = input.gpus.map((_, gpu) => poolBytes(input, needs, policy, gpu));
+  const rooms = input.gpus.map((_, gpu) => roomBytes(input, needs, policy, gpu));
+  const starts: EngineStart[] = [];
+  const models = grains.map((grain): PoolModelPlan => {
+    const { member, gpus } = grain.needs;
+    const room = Math.min(
+      ...member.devices.map((gpu, rank) => {
+        // Who takes turns has the GPU to itself when nobody else needs it.
+        if (byTurns) return rooms[gpu]! - gpus[rank]!.ownBytes;
+        return (
+          pools[gpu]! -
+          sum(
+            onDevice(grains, gpu)
+              .filter((other) => other !== grain)
+              .map(keptBytes),
+          )
+        );
+      }),
+    );
+    const pieces = grain.bytes > 0 ? Math.max(0, Math.min(grain.limit, Math.floor(room / grain.bytes))) : 0;
+    const numBlocks = pieces * grain.blocks;
+    const request = requestWith(grain.needs, numBlocks);
+    const planned = input.plan(request);
+    const model = refusedBy(
+      grain,
+      room,
+      modelPlan(grain.needs, gpus, planned, { kept: Math.min(grain.kept * grain.blocks, numBlocks), most: numBlocks }),
+    );
+    const kept = model.fits ? grain.kept * grain.blocks : 0;
+    starts.push({ id: member.id, request, planned, gpus, numBlocks: model.numBlocks, kept });
+    return {
+      ...model,
+      kvCacheBytes: model.fits ? sum(member.devices.map(() => keptBytes(grain))) : 0,
+      ...(grain.page ? { page: grain.page } : {}),
+    };
+  });
+  const shares = input.gpus.map((_, gpu): GpuShare => {
+    const here = onDevice(grains, gpu);
+    const kept = here.map((grain) => (models[grains.indexOf(grain)]!.fits ? keptBytes(grain) : 0));
+    return {
+      models: here.map((grain, i) => ({
+        id: grain.needs.member.id,
+        needs: grain.needs.gpus.find((one) => one.gpu === gpu)!,
+        kvBytes: kept[i]!,
+      })),
+      sharedBytes: Math.max(0, pools[gpu]! - sum(kept)),
+    };
+  });
+  const gpus = gpuPlans(input, shares);
+  const { id, kind, name, runs } = policy;
+  const budget: SharedBudget = {
+    policy: id,
+    kind,
+    name,
+    runs,
+    ...(shortPool(pools, grains, byTurns) ?? poolVerdict(input, models, gpus)),
+    models,
+    gpus,
+    sharedBytes: sum(gpus.map(({ sharedBytes }) => sharedBytes)),
+    kvBytes: sum(gpus.map(({ poolBytes }) => poolBytes)),
+    figures: poolFigures(policy),
+  };
+  return { budget, starts };
+}
+
+/** All models in memory: what their processes leave of the GPU for KV. Negative: by how much they are too large. */
+function poolBytes(input: PoolInput, needs: readonly Needs[], policy: PooledPolicy, gpu: number): number {
+  return roomBytes(input, needs, policy, gpu) - sum(needsOn(needs, gpu).map(({ here }) => here.ownBytes));
+}
+
+/**
+ * Bytes of a GPU for processes and KV. kvcached takes KV pages until its share of the GPU is in use by anybody. The others have no code of
+ * their own for it: the pool is what engines with split utilization would have as slices together (total x GPU less what they charge to
+ * it), so that policies differ by sharing alone.
+ */
+export function roomBytes(input: PoolInput, needs: readonly Needs[], policy: PooledPolicy, gpu: number): number {
+  const total = input.gpus[gpu]!.cudaTotalBytes;
+  if (policy.kind === 'kvcached') return Math.floor(total * policy.gpuUtilization);
+  const here = needsOn(needs, gpu);
+  if (here.length === 0) return Math.floor(total * (input.utilization ?? 1));
+  const utilization = input.utilization ?? releaseUtilization(here.map((one) => one.needs));
+  const outside = sum(here.map(({ here: own }) => own.ownBytes - own.chargedBytes));
+  return Math.min(total, Math.floor(total * utilization) + outside);
+}
+
+function grainOf(needs: Needs, policy: PooledPolicy): Grain {
+  const { member, alone, shape } = needs;
+  const { plan, resolved } = alone;
+  const { blockSize, maxModelLen } = plan.kvCache;
+  const page = hasPages(policy) ? pageId(shape, policy.pageBytes, blockSize) : undefined;
+  const blocks = page ? page.blocks : 1;
+  const bytes = page ? (page.blocks > 0 ? page.bytes : 0) : shape.blockBytes;
+  const perPiece = Math.max(1, blocks);
+  // V1's null block is one of the pool.
+  const wanted = alone.blocksAt(maxModelLen) * resolved.maxNumSeqs + (resolved.engine === 'v0' ? 0 : 1);
+  const { maxBytes, minBytes } = member;
+  const most = maxBytes === null ? Number.POSITIVE_INFINITY : maxBytes / member.devices.length / Math.max(1, bytes);
+  const reserved = hasPages(policy) ? policy.minReservedPages : 0;
+  const limit = Math.max(0, Math.min(divCeil(wanted, perPiece), Math.floor(most)));
+  const least = divCeil(blocksFor(minBytes, needs).least, perPiece);
+  return { needs, blocks, bytes, ...(page ? { page } : {}), kept: Math.min(limit, Math.max(reserved, least)), limit };
+}
+
+function hasPages(policy: PooledPolicy): policy is ExpandSharing | KvcachedSharing {
+  return policy.kind === 'expand' || policy.kind === 'kvcached';
+}
+
+function keptBytes({ kept, bytes }: Grain): number {
+  return kept * bytes;
+}
+
+function onDevice(grains: readonly Grain[], gpu: number): Grain[] {
+  return grains.filter(({ needs }) => needs.member.devices.includes(gpu));
+}
+
+function requestWith({ member, shape }: Needs, numBlocks: number): PlanRequest {
+  const { request } = member;
+  return { ...request, options: { ...request.options, kvCacheMemoryBytes: numBlocks * shape.blockBytes } };
+}
+
+function refusedBy({ page, limit, needs }: Grain, room: number, model: PoolModelPlan): PoolModelPlan {
+  if (page && page.blocks === 0) {
+    const block = Math.ceil(needs.shape.blockBytes / needs.shape.tensors);
+    return {
+      ...model,
+      fits: false,
+      reason: `a page of ${page.pageBytes} bytes holds no block of ${block} bytes: a larger pageBytes does`,
+    };
+  }
+  if (limit === 0 && needs.member.maxBytes !== null)
+    return { ...model, fits: false, reason: 'its maxMemory is less than the least that the policy hands out' };
+  if (model.fits || room > 0) return model;
+  return { ...model, reason: 'nothing is left for its KV cache', shortfallBytes: -room };
+}
+
+/** Said first, because every model then says the same of itself. */
+function shortPool(
+  pools: readonly number[],
+  grains: readonly Grain[],
+  byTurns: boolean,
+): Pick<SharedBudget, 'fits' | 'reason' | 'shortfallBytes' | 'takesTurns'> | undefined {
+  if (byTurns) return undefined;
+  for (const [gpu, bytes] of pools.entries()) {
+    const here = onDevice(grains, gpu);
+    const short = sum(here.map(keptBytes)) - bytes;
+    if (here.length === 0 || short <= 0) continue;
+    const what = bytes < 0 ? 'weights, contexts and activations' : 'weights, contexts, activations and what each keeps';
+    return {
+      fits: false,
+      reason: `${what} of ${here.length} models need ${gib(short)} more than GPU ${gpu} has for them`,
+      shortfallBytes: short,
+      takesTurns: false,
+    };
+  }
+  return undefined;
+}
+
+function poolFigures(policy: PooledPolicy): SharedBudget['figures'] {
+  const margin =
+    policy.kind === 'kvcached'
+      ? `${policy.gpuUtilization} of the GPU`
+      : 'gpu_memory_utilization x GPU, and what the engines hold outside of it (contexts)';
+  return [
+    {
+      figure: 'sharedBytes',
+      formula: `${margin} less weights, contexts, activations and graphs of every engine, less what each keeps`,
+      source: policy.sources[0] ?? policy.name,
+      confidence: 'estimated',
+    },
+    {
+      figure: 'mostKvBytes',
+      formula:
+        'the least of: maxMemory; the pool less what the others keep; max_num_seqs x max_model_len; in whole pieces',
+      source: 'arithmetic',
+      confidence: 'estimated',
+    },
+    ...(hasPages(policy)
+      ? ([
+          {
+            figure: 'page',
+            formula: `${policy.pageBytes} bytes x tensors (K and V of every layer); floor(page / bytes of a block in one tensor) blocks`,
+            source: 'kvcached: a page id is mapped in every layer and in K and V',
+            confidence: 'exact',
+          },
+        ] as const)
+      : []),
+  ];
+}
