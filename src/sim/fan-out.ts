@@ -104,6 +104,10 @@ export class FannedOut implements ServingSystem {
     return this.left.size;
   }
 
+  get mayGrow(): boolean {
+    return this.inner.mayGrow === true;
+  }
+
   get busy(): boolean {
     return this.inner.busy === true || this.inner.unfinished > 0;
   }

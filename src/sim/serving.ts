@@ -6,7 +6,7 @@ import { fanOut } from './fan-out.ts';
 import { createNano } from './nano/index.ts';
 import { groupsRefusal } from './paged/block-sizes.ts';
 import { poolEvictions } from './paged/eviction-pool.ts';
-import { PagedSystem } from './paged/system.ts';
+import { type PagedOptions, PagedSystem } from './paged/system.ts';
 import { type Policy, policies } from './policies.ts';
 import { maxInputTokens } from './radix/config.ts';
 import { createRadix, type RadixEviction, radixEvictions } from './radix/index.ts';
@@ -52,7 +52,18 @@ export function workloadRefusal(policy: Policy, { requests }: Workload): string 
   return "V1's scheduler has no beam search (the front end makes single requests of it): take --policy v0";
 }
 
-export function createServing(setup: SimSetup, workload: Workload, listener: RequestListener): ServingSystem {
+/** What a server that shares its GPU is given; only vLLM's V1 takes it. */
+export type SharedHooks = Pick<PagedOptions, 'makePool' | 'admitted'> & {
+  /** The paged server itself, however it is wrapped. */
+  made?: (system: PagedSystem) => void;
+};
+
+export function createServing(
+  setup: SimSetup,
+  workload: Workload,
+  listener: RequestListener,
+  { made, makePool, admitted }: SharedHooks = {},
+): ServingSystem {
   const { policy, paged, rules } = setup;
   const { numBlocks, blockSize, maxModelLen, maxNumSeqs, maxNumBatchedTokens, prefixCaching } = paged;
   // The null block is V1's. The others know one kind of layer and keep every token in all of them: a block in each group.
@@ -62,8 +73,16 @@ export function createServing(setup: SimSetup, workload: Workload, listener: Req
     case 'paged': {
       const eviction = poolEvictions.find((name) => name === setup.eviction) ?? 'lru';
       const config = { ...paged, eviction: { ...paged.eviction, policy: eviction } };
-      const server = (all: Workload, to: RequestListener): ServingSystem =>
-        new PagedSystem(config, rules, all, to, { accepted: acceptance(setup) });
+      const server = (all: Workload, to: RequestListener): ServingSystem => {
+        const system = new PagedSystem(config, rules, all, to, {
+          accepted: acceptance(setup),
+          ...(makePool ? { makePool } : {}),
+          // Samples of one prompt are requests of their own inside.
+          ...(admitted && all === workload ? { admitted } : {}),
+        });
+        made?.(system);
+        return system;
+      };
       return fanOut(workload, server, listener) ?? server(workload, listener);
     }
     case 'token':

@@ -4,8 +4,8 @@ import { expandArchitecture } from '../architecture/index.ts';
 import { type EventSink, watch } from './events.ts';
 import { createParallel } from './parallel/index.ts';
 import type { PerRequest, RunResult } from './result.ts';
-import { type StepTimeModel, simulate } from './run/simulate.ts';
-import { createServing } from './serving.ts';
+import { type BegunSimulation, beginSimulation, type StepTimeModel } from './run/simulate.ts';
+import { createServing, type SharedHooks } from './serving.ts';
 import type { SimSetup } from './setup.ts';
 import { BoundTally, createStepTime } from './time/index.ts';
 import type { RequestListener, ServingSystem, Workload } from './types.ts';
@@ -37,21 +37,35 @@ export class NoStepTime extends Error {
   override name = 'NoStepTime';
 }
 
-export function simulateRun(
+export function simulateRun(run: Run, hooks: RunHooks = {}): RunOutcome {
+  const begun = beginRun(run, hooks);
+  begun.clock.run(begun.system, begun.options);
+  return begun.end();
+}
+
+/** A run at time 0, for who drives its clock; `shared` is what a server that shares its GPU is given. */
+export interface BegunRun extends Omit<BegunSimulation, 'end'> {
+  /** The workload as it runs, and what a step takes (undefined: always 1). */
+  workload: Workload;
+  stepTime: StepTimeModel | undefined;
+  end(): RunOutcome;
+}
+
+export function beginRun(
   { setup: asked, workload: given, rateScale = 1, fileOrder }: Run,
-  hooks: RunHooks = {},
-): RunOutcome {
+  hooks: RunHooks & { shared?: SharedHooks },
+): BegunRun {
   const workload = scaled(given, rateScale);
   const stepTime = stepTimeOf(asked);
   const setup = withTransferTime(asked, stepTime?.hostRate);
   const server = (listener: RequestListener): ServingSystem =>
     createParallel({
-      ranks: Array.from({ length: setup.replicas }, () => createServing(setup, workload, listener)),
+      ranks: Array.from({ length: setup.replicas }, () => createServing(setup, workload, listener, hooks.shared)),
       synchronized: (stepTime?.synchronizedRanks ?? 1) > 1,
       ...(stepTime ? { stepSeconds: (work) => stepTime.seconds(work) } : {}),
     });
   const watched = hooks.events ? watch(hooks.events, workload) : undefined;
-  const { result, perRequest } = simulate({
+  const begun = beginSimulation({
     workload,
     system: (listener) => (watched ? watched.system(server(watched.listener(listener))) : server(listener)),
     maxModelLen: setup.paged.maxModelLen,
@@ -62,12 +76,24 @@ export function simulateRun(
       ...(watched ? { observer: watched.observer, stepByStep: true } : {}),
     },
   });
+  return {
+    ...begun,
+    workload,
+    stepTime,
+    end() {
+      const { result, perRequest } = begun.end();
+      return { result: { ...result, pool: poolOf(result, setup) }, perRequest };
+    },
+  };
+}
+
+function poolOf({ pool }: RunResult, setup: SimSetup): RunResult['pool'] {
   // As vLLM prints it, the null block included; other policies have none.
-  const numBlocks = setup.policy === 'paged' ? setup.paged.numBlocks * setup.replicas : result.pool.numBlocks;
+  const numBlocks = setup.policy === 'paged' ? setup.paged.numBlocks * setup.replicas : pool.numBlocks;
   // Policies that hand out single slots have blocks of their own size over the same bytes.
-  const share = result.pool.blockSize / setup.paged.blockSize;
+  const share = pool.blockSize / setup.paged.blockSize;
   const bytesPerBlock = setup.bytesPerBlock === null ? null : Math.round(setup.bytesPerBlock * share);
-  return { result: { ...result, pool: { ...result.pool, numBlocks, bytesPerBlock } }, perRequest };
+  return { ...pool, numBlocks, bytesPerBlock };
 }
 
 /** The same requests so many times as fast; pauses of people stay. */

@@ -16,8 +16,8 @@ export class BlockPool {
   /** Sequences that hold each block. */
   readonly refs: Int32Array;
   /** Circular doubly linked free list through index 0: next[0] is the head, the next victim. */
-  private readonly next: Int32Array;
-  private readonly prev: Int32Array;
+  protected readonly next: Int32Array;
+  protected readonly prev: Int32Array;
   protected readonly keyLo: Int32Array;
   protected readonly keyHi: Int32Array;
   private readonly keyed: Uint8Array;
@@ -66,6 +66,19 @@ export class BlockPool {
   get used(): number {
     return this.numBlocks - 1 - this.free;
   }
+
+  /** Blocks that can be had now: those of the free queue, and what memory from outside would hold. */
+  get available(): number {
+    return this.free;
+  }
+
+  /** Memory may come from outside: what finds none now may find some later. */
+  get mayGrow(): boolean {
+    return false;
+  }
+
+  /** So many blocks will be taken in a row; pools that place them together want to know. */
+  expect(_blocks: number): void {}
 
   hasKey(block: number): boolean {
     return this.keyed[block] === 1;

@@ -34,6 +34,9 @@ export interface AllocateOptions {
   reserved?: number;
 }
 
+/** A pool of another kind than vLLM's own. */
+export type PoolMaker = (numBlocks: number, caching: boolean) => BlockPool;
+
 const plain: AllocateOptions = { lookahead: 0 };
 
 export class KvManager {
@@ -60,6 +63,7 @@ export class KvManager {
   constructor(
     private readonly config: PagedConfig,
     readonly rules: PagedRules,
+    makeOwn?: PoolMaker,
   ) {
     const sizes = resolveBlockSizes(config, rules);
     this.alignment = sizes.alignment;
@@ -73,7 +77,7 @@ export class KvManager {
     this.dropsLast = eagle && this.keyLookahead === 0;
     this.partialHits = sizes.partialHits;
     const several = this.needsSeveralKeys(sizes);
-    this.pool = makePool(config, several);
+    this.pool = makeOwn && !several ? makeOwn(config.numBlocks, config.prefixCaching) : makePool(config, several);
     this.groups = config.groups.map((group, index) =>
       makeGroup(group, config, {
         index,
@@ -136,7 +140,7 @@ export class KvManager {
     const computed = Math.min(local + externalTokens, config.maxModelLen);
     if (options.gate === true) {
       const all = Math.min(sequence.known, config.maxModelLen);
-      if (this.needed(sequence, all, all, computed, local, true, useHit) + watermark > pool.free) return false;
+      if (this.needed(sequence, all, all, computed, local, true, useHit) + watermark > pool.available) return false;
     }
     const main = computed + tokens;
     const slots = Math.min(main + options.lookahead, config.maxModelLen);
@@ -146,7 +150,7 @@ export class KvManager {
       (groups[g] as KvGroup).releaseSkipped(sequence.tables[g] as BlockTable, processed, sequence);
     if (
       this.needed(sequence, slots, main, local + externalTokens, local, false, useHit) + watermark + reserved >
-      pool.free
+      pool.available
     )
       return false;
     if ((useHit || externalTokens > 0) && !(sequence.tables[0] as BlockTable).tracked)

@@ -44,6 +44,7 @@ export class Scheduler {
   /** What the step last built comes to. */
   readonly work: StepWork = emptyWork();
   onPreempt: ((sequence: Sequence, computed: number) => void) | undefined;
+  onAdmit: ((sequence: Sequence) => void) | undefined;
   split: ChunkSplit | undefined;
   /** Brings KV from elsewhere, and takes it there. */
   connector: OffloadConnector | undefined;
@@ -55,6 +56,10 @@ export class Scheduler {
   outgrown: Sequence | undefined;
   /** Somebody was preempted in this call. */
   preempted = false;
+  /** Requests that found no memory in this call: those preempted, and all that wait behind a head that was refused. */
+  refused = 0;
+  /** Running requests at which nobody is admitted any more, where a share of the memory says so (a quota); those running stay. */
+  quota = Number.POSITIVE_INFINITY;
   private threshold = 0;
   private prefillScheduled = false;
   private prefillAdmitted = false;
@@ -106,6 +111,7 @@ export class Scheduler {
     batch.clear();
     this.batch = batch;
     this.preempted = false;
+    this.refused = 0;
     this.outgrown = undefined;
     this.prefillScheduled = false;
     this.prefillAdmitted = false;
@@ -208,6 +214,7 @@ export class Scheduler {
       } else this.running.pop();
       this.preempt(victim, true);
       this.preempted = true;
+      this.refused++;
       if (victim !== sequence) continue;
       if (this.kv.pool.used === 0) this.outgrown = sequence;
       return byPriority && rules.selfPreemption === 'continueUnderPriority' ? -i - 1 : stopped;
@@ -250,6 +257,10 @@ export class Scheduler {
     const skip = (queue: WaitingQueue): void => void skipped.push(queue.pop());
     while (line.length > 0 && this.budget > 0 && this.inputBudget > slots) {
       if (this.running.length >= config.maxNumSeqs) break;
+      if (this.running.length >= this.quota) {
+        this.refused = line.length;
+        break;
+      }
       const queue = line.next;
       const sequence = queue.peek();
       if (sequence.state === 'loading' && !this.resumeLoaded(sequence)) {
@@ -299,7 +310,10 @@ export class Scheduler {
         gate: config.reserveFullPrompt && rules.promptGate,
         watermark: this.running.length > 0 ? this.watermarkBlocks : 0,
       });
-      if (!admitted) break;
+      if (!admitted) {
+        this.refused = line.length;
+        break;
+      }
       queue.pop();
       this.admit(sequence, hit, chunk.tokens, chunk.padding, slots);
     }
@@ -357,6 +371,7 @@ export class Scheduler {
   private admit(sequence: Sequence, hit: number, tokens: number, padding: number, slots: number): void {
     const { stats } = this;
     const fresh = sequence.computed === 0;
+    this.onAdmit?.(sequence);
     this.running.push(sequence);
     sequence.state = 'running';
     sequence.computed = hit;

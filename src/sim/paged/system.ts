@@ -14,7 +14,7 @@ import type {
 import { Batch } from './batch.ts';
 import type { PagedConfig, PagedRules } from './config.ts';
 import { neverFits, slackOf } from './fit.ts';
-import { KvManager } from './kv-manager.ts';
+import { KvManager, type PoolMaker } from './kv-manager.ts';
 import { mambaSplitter } from './mamba-split.ts';
 import { OffloadConnector } from './offload/connector.ts';
 import type { OffloadRules } from './offload/rules.ts';
@@ -27,6 +27,10 @@ export interface PagedOptions {
   accepted?: Model['accepted'];
   /** The scheduler alone, without the engine's front end, which refuses prompts that max_model_len or the pool cannot hold. */
   isBare?: boolean;
+  /** A pool of another kind than vLLM's own: one whose memory comes and goes. */
+  makePool?: PoolMaker;
+  /** A request got its first blocks, or got them anew after a preemption. */
+  admitted?: (request: number) => void;
 }
 
 export class PagedSystem implements ServingSystem {
@@ -58,10 +62,10 @@ export class PagedSystem implements ServingSystem {
     rules: PagedRules,
     private readonly workload: Workload,
     private readonly listener: RequestListener,
-    { accepted = () => 0, isBare = false }: PagedOptions = {},
+    { accepted = () => 0, isBare = false, makePool, admitted }: PagedOptions = {},
   ) {
     this.isBare = isBare;
-    this.kv = new KvManager(config, rules);
+    this.kv = new KvManager(config, rules, makePool);
     this.scheduler = new Scheduler(config, rules, this.kv);
     this.scheduler.split = mambaSplitter(config, rules, this.kv);
     if (config.offload) this.scheduler.connector = new OffloadConnector(config, rules.offload as OffloadRules, this.kv);
@@ -81,6 +85,7 @@ export class PagedSystem implements ServingSystem {
       finished: (sequence) => this.end(sequence),
     });
     this.work = this.scheduler.work;
+    if (admitted) this.scheduler.onAdmit = ({ index }) => admitted(index);
     this.scheduler.onPreempt = ({ index }, computed) => listener.preempted?.(index, computed, 'recompute');
   }
 
@@ -105,6 +110,10 @@ export class PagedSystem implements ServingSystem {
   /** A KV connector may need calls after the last request has ended. */
   get busy(): boolean {
     return this.scheduler.connector?.busy === true;
+  }
+
+  get mayGrow(): boolean {
+    return this.kv.pool.mayGrow;
   }
 
   get nextArrival(): number {
@@ -284,7 +293,7 @@ export class PagedSystem implements ServingSystem {
     into.external = 0;
     into.internal = slack;
     into.tokenStates = pool.used * this.config.blockSize - slack;
-    into.free = pool.free * this.config.blockSize;
+    into.free = (pool.usable - pool.used) * this.config.blockSize;
   }
 
   queues(into: QueueState): void {
@@ -306,7 +315,7 @@ export class PagedSystem implements ServingSystem {
     const { scheduler } = this;
     const idle = this.inFlight.length === 0 && !scheduler.preempted && scheduler.connector?.moving !== true;
     if (scheduler.running.length > 0 || scheduler.line.length === 0 || scheduler.paused !== 'none') return;
-    if (!idle && !scheduler.outgrown) return;
+    if ((!idle && !scheduler.outgrown) || this.mayGrow) return;
     const stuck = scheduler.outgrown ?? scheduler.line.next.peek();
     if (stuck.state === 'loading') return;
     scheduler.line.remove(stuck);

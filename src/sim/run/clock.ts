@@ -145,7 +145,8 @@ export class Clock implements RequestListener {
         this.idle(unit, events[nextEvent]?.at ?? Number.POSITIVE_INFINITY, observer);
         continue;
       }
-      const scheduled = (ready === undefined || ready(this.now)) && system.schedule();
+      const isReady = ready === undefined || ready(this.now);
+      const scheduled = isReady && system.schedule();
       if (scheduled) {
         const { work } = system;
         device.submit(this.now, unit ? 0 : (work.seconds ?? stepSeconds(work)));
@@ -165,7 +166,7 @@ export class Clock implements RequestListener {
       if (scheduled && !options.stepByStep && nextEvent >= events.length) this.skipQuietSteps(system, options);
       fruitless = scheduled || completed ? 0 : fruitless + 1;
       if (fruitless > 0) {
-        if (shared && (system.mayGrow === true || ready?.(this.now) === false)) {
+        if (shared && (system.mayGrow === true || !isReady)) {
           const at = yield this.until('memory', Math.max(this.now, arrivals.nextTime(system.unfinished)));
           if (Number.isNaN(at)) break;
           if (at > this.now) observer?.idle?.(this.now, at);

@@ -35,17 +35,40 @@ interface Simulation {
 }
 
 export function simulate(input: SimulationInput): Simulation {
+  const begun = beginSimulation(input);
+  begun.clock.run(begun.system, begun.options);
+  return begun.end();
+}
+
+/** A simulation at time 0, for who drives its clock. */
+export interface BegunSimulation {
+  clock: Clock;
+  system: ServingSystem;
+  statistics: Statistics;
+  options: Omit<ClockOptions, 'device' | 'ready'>;
+  /** The figures, once the clock has run to its end. */
+  end(): Simulation;
+}
+
+export function beginSimulation(input: SimulationInput): BegunSimulation {
   const { workload, stepTime } = input;
   const clock = new Clock(workload);
   const system = input.system(clock);
   const statistics = new Statistics(system);
-  clock.run(system, {
-    ...input.clock,
-    ...(stepTime ? { stepSeconds: (work) => stepTime.seconds(work) } : {}),
-    observer: input.clock?.observer ? both(statistics, input.clock.observer) : statistics,
-  });
-  const perRequest = perRequestOf(clock, input);
-  return { result: resultOf(input, clock, { system, statistics }), perRequest };
+  return {
+    clock,
+    system,
+    statistics,
+    options: {
+      ...input.clock,
+      ...(stepTime ? { stepSeconds: (work) => stepTime.seconds(work) } : {}),
+      observer: input.clock?.observer ? both(statistics, input.clock.observer) : statistics,
+    },
+    end() {
+      const perRequest = perRequestOf(clock, input);
+      return { result: resultOf(input, clock, { system, statistics }), perRequest };
+    },
+  };
 }
 
 function both(one: StepObserver, other: StepObserver): StepObserver {

@@ -34,6 +34,11 @@ export class Statistics implements StepObserver {
     this.account(from, to - from);
   }
 
+  /** Token slots that held a token, times the seconds they did. */
+  get tokenSeconds(): number {
+    return this.sums.tokenStates;
+  }
+
   get meanUtilization(): number {
     return this.weight > 0 ? this.usedSeconds / this.weight : 0;
   }

@@ -159,7 +159,7 @@ export abstract class KvGroup {
   allocateExternal(table: BlockTable, local: number, external: number): void {
     const total = local + external;
     if (Math.min(total - this.skippedTokens(total), external) <= 0) return;
-    for (let need = divCeil(total, this.blockSize) - table.length; need > 0; need--) table.push(this.pool.take());
+    this.take(table, divCeil(total, this.blockSize) - table.length);
   }
 
   private skippedByHit(computed: number): number {
@@ -170,8 +170,14 @@ export abstract class KvGroup {
   allocate(table: BlockTable, tokens: number, _mainTokens: number, sequence: Sequence): number {
     this.partial?.replace(sequence, table);
     const before = table.length;
-    for (let need = divCeil(tokens, this.blockSize) - before; need > 0; need--) table.push(this.pool.take());
+    this.take(table, divCeil(tokens, this.blockSize) - before);
     return table.length - before;
+  }
+
+  private take(table: BlockTable, blocks: number): void {
+    if (blocks <= 0) return;
+    this.pool.expect(blocks);
+    for (let need = blocks; need > 0; need--) table.push(this.pool.take());
   }
 
   /** Makes the blocks that are complete within `tokens` tokens findable. */

@@ -1,0 +1,33 @@
+// kvcached: pages are mapped on demand, one id at a time and in the scheduler's thread; empty ones stay mapped up to a maximum; a thread
+// beside keeps a minimum of them ready. Nobody takes anything from anybody: what the GPU has left goes to who asks first. Law:
+// csrc/page_allocator.cpp (alloc_page, free_pages, prealloc_worker, get_avail_physical_pages), e8e6406.
+import type { KvcachedSharing } from '../../../spec/sharing.ts';
+import type { Ledger } from '../ledger.ts';
+import type { Tenant } from '../tenant.ts';
+import type { Sharing } from './sharing.ts';
+
+/** `headroom`: bytes of each GPU that are never mapped: its total x (1 - utilization). */
+export function kvcachedSharing(
+  policy: Pick<KvcachedSharing, 'minReservedPages' | 'maxReservedPages'>,
+  ledger: Ledger,
+  headroom: number,
+): Sharing {
+  const room = ({ setup }: Tenant): number =>
+    Math.max(0, Math.floor((ledger.free(setup.devices) - headroom) / setup.pageBytes));
+  /** Up to the minimum, in one go, as far as the GPU has room. */
+  const refill = (tenant: Tenant): void => {
+    const { pool } = tenant;
+    for (let lack = Math.min(policy.minReservedPages, pool.pages) - pool.emptyPages; lack > 0; lack--)
+      if (room(tenant) < 1 || !tenant.map('beside')) return;
+  };
+  return {
+    mayGrow: true,
+    begun: refill,
+    mappable: room,
+    demand: (tenant) => room(tenant) >= 1 && tenant.map('in-step'),
+    keeps: ({ pool }) => pool.emptyPages < policy.maxReservedPages,
+    afterStep(tenant) {
+      if (tenant.pool.emptyPages < policy.minReservedPages) refill(tenant);
+    },
+  };
+}

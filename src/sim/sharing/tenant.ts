@@ -1,0 +1,130 @@
+// One model's part of the shared memory: the pages it has mapped and what mapping them took. It is what its block pool asks for pages;
+// whether it gets one is the policy's (policies/). Laws: S2 a model holds page ids x bytes of a page id, no less than its minimum and
+// no more than its virtual space; S3 a page that is given back holds nothing that anybody uses.
+import type { MapCost } from '../../spec/sharing.ts';
+import type { PagedSystem } from '../paged/system.ts';
+import type { ElasticPool, PageSupply } from './elastic-pool.ts';
+import type { Ledger } from './ledger.ts';
+import type { Sharing } from './policies/sharing.ts';
+
+export interface TenantSetup {
+  index: number;
+  devices: readonly number[];
+  /** Bytes of a page id on each GPU: one page in every tensor. */
+  pageBytes: number;
+  /** Tensors that a page id has a page in. */
+  tensors: number;
+  /** Page ids that it always keeps. */
+  minPages: number;
+  priority: number;
+  mapSeconds: MapCost;
+  unmapSeconds: MapCost;
+}
+
+export class Tenant implements PageSupply {
+  readonly pages = { mapped: 0, unmapped: 0, mapSeconds: 0, unmapSeconds: 0, denied: 0, peakMapped: 0 };
+  /** Seconds that the next step takes longer: mapping on the scheduler's own thread. */
+  private owed = 0;
+  /** Its weights are elsewhere and its KV cache with them: nothing is held. */
+  isAway = false;
+  /** A pass that found too little memory is worth repeating then, whatever the others do. */
+  retryAt = Number.POSITIVE_INFINITY;
+  system: PagedSystem | undefined;
+  private readonly mapTime: number;
+  private readonly unmapTime: number;
+  private isOff = false;
+
+  constructor(
+    readonly setup: TenantSetup,
+    readonly pool: ElasticPool,
+    readonly ledger: Ledger,
+    private readonly sharing: Sharing,
+  ) {
+    const { tensors, mapSeconds, unmapSeconds } = setup;
+    this.mapTime = mapSeconds.perPageId + tensors * mapSeconds.perPage;
+    this.unmapTime = unmapSeconds.perPageId + tensors * unmapSeconds.perPage;
+  }
+
+  get heldBytes(): number {
+    return this.isAway ? 0 : this.pool.mappedPages * this.setup.pageBytes;
+  }
+
+  get mayGrow(): boolean {
+    return this.sharing.mayGrow;
+  }
+
+  /** Maps what it always keeps, and the page of the null block. False when there is no room. */
+  begin(): boolean {
+    const { pool, setup } = this;
+    const pages = Math.min(Math.max(1, setup.minPages), pool.pages);
+    if (this.ledger.free(setup.devices) < pages * setup.pageBytes) return false;
+    for (let i = 0; i < pages; i++) this.map('beside');
+    pool.begin(this);
+    this.sharing.begun?.(this);
+    return true;
+  }
+
+  mappable(): number {
+    return this.isOff ? 0 : this.sharing.mappable(this);
+  }
+
+  demand(): boolean {
+    if (this.sharing.demand(this)) return true;
+    this.pages.denied++;
+    return false;
+  }
+
+  keeps(): boolean {
+    return !this.isOff && (this.pool.mappedPages <= this.setup.minPages || this.sharing.keeps(this));
+  }
+
+  /** One page id more; `beside`: by a thread of its own, so that no step waits for it. False when the GPUs have no room. */
+  map(when: 'in-step' | 'beside'): boolean {
+    const { setup, pages, pool } = this;
+    if (pool.pagesLeft === 0 || !this.ledger.take(setup.devices, setup.pageBytes)) return false;
+    pool.addPage();
+    pages.mapped++;
+    pages.mapSeconds += this.mapTime;
+    if (when === 'in-step') this.owed += this.mapTime;
+    if (pool.mappedPages > pages.peakMapped) pages.peakMapped = pool.mappedPages;
+    return true;
+  }
+
+  unmapped(): void {
+    const { setup, pages } = this;
+    this.ledger.give(setup.devices, setup.pageBytes);
+    pages.unmapped++;
+    pages.unmapSeconds += this.unmapTime;
+    this.owed += this.unmapTime;
+  }
+
+  /** The seconds owed, once. */
+  settle(): number {
+    const { owed } = this;
+    this.owed = 0;
+    return owed;
+  }
+
+  /** The engine ends: everything cached is lost, all pages but the null block's go, and that one with the weights. */
+  clear(): void {
+    this.isOff = true;
+    this.pool.clear();
+    this.leave();
+  }
+
+  /** KV cache moves to the host: what it is stays known, what it took is free. */
+  leave(): void {
+    if (this.isAway) return;
+    this.ledger.give(this.setup.devices, this.pool.mappedPages * this.setup.pageBytes);
+    this.isAway = true;
+  }
+
+  /** Back again, with all its pages; false when they have no room. */
+  enter(): boolean {
+    if (!this.isAway) return true;
+    if (!this.ledger.take(this.setup.devices, this.pool.mappedPages * this.setup.pageBytes)) return false;
+    this.isAway = false;
+    this.isOff = false;
+    return true;
+  }
+}
