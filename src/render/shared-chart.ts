@@ -5,16 +5,15 @@ import { thousands } from '../numbers.ts';
 import type { SharedOutput, SharedPolicyResult } from '../plan/shared-output.ts';
 import type { SharedPoint } from '../sim/sharing/result.ts';
 import { GiB } from '../units.ts';
+import { areas, type Holder, laneHeight, laneSeries } from './shared-areas.ts';
 import { inGib } from './shared-columns.ts';
 import { nameText } from './shared-text.ts';
 import { seconds } from './simulate-text.ts';
-import { resample } from './spark.ts';
 
 const width = 860;
 const left = 64;
 const right = 20;
 const areaHeight = 132;
-const laneHeight = 6;
 
 /** Okabe and Ito's colours, which people with any colour vision tell apart, and grey for all others together. */
 const colours = ['#0072b2', '#e69f00', '#009e73', '#cc79a7', '#56b4e9', '#d55e00', '#b5a81c', '#8064a2'];
@@ -22,16 +21,6 @@ const otherColour = '#8a9099';
 /** Read on white as on black. */
 const textColour = '#727a87';
 const lineColour = '#8a90995c';
-
-/** More columns than this no eye tells apart in a panel so wide. */
-const columns = 180;
-
-/** A model with a colour of its own, or all that have none. */
-interface Holder {
-  name: string;
-  colour: string;
-  models: readonly number[];
-}
 
 /** `title` heads the whole; undefined leaves it out. */
 export async function sharedSvg(output: SharedOutput, title?: string): Promise<string> {
@@ -156,64 +145,77 @@ function panel(
 ): Panel {
   const axes = { area: index * 2, lanes: index * 2 + 1 };
   const lanes = holders.length * laneHeight;
-  const max = end / unit.per;
   return {
     title: [text(panelTitle(policy), left, top, 12, 'bold')],
     grid: [
       { left, right, top: top + 20, height: areaHeight },
       { left, right, top: top + 20 + areaHeight + 2, height: lanes },
     ],
-    xAxis: [
-      {
-        type: 'value',
-        gridIndex: axes.area,
-        min: 0,
-        max,
-        axisLabel: { show: false },
-        axisTick: { show: false },
-        splitLine: line,
-        axisLine,
-      },
-      {
-        type: 'value',
-        gridIndex: axes.lanes,
-        min: 0,
-        max,
-        axisLabel: { show: last, color: textColour, formatter: `{value} ${unit.name}`, showMaxLabel: false },
-        axisTick: { show: last },
-        splitLine: line,
-        axisLine,
-      },
-    ],
-    yAxis: [
-      {
-        type: 'value',
-        gridIndex: axes.area,
-        max: (most * 1.04) / GiB,
-        splitNumber: 3,
-        axisLabel: { color: textColour, formatter: '{value} GiB', showMaxLabel: false },
-        axisLine,
-        axisTick: { show: false },
-        splitLine: line,
-      },
-      {
-        type: 'value',
-        gridIndex: axes.lanes,
-        min: 0,
-        max: holders.length,
-        inverse: true,
-        axisLabel: { show: false },
-        axisTick: { show: false },
-        axisLine,
-        splitLine: { show: false },
-      },
-    ],
+    xAxis: timeAxes(axes, end / unit.per, last ? unit.name : undefined),
+    yAxis: memoryAxes(axes, most, holders.length),
     series: [
       ...areas(policy.timeline, holders, axes.area, unit.per),
       limit(policy, axes.area),
       laneSeries(policy.timeline, holders, axes.lanes, unit.per),
     ],
   };
+}
+
+interface Axes {
+  area: number;
+  lanes: number;
+}
+
+/** `unit` is written under the last panel only. */
+function timeAxes(axes: Axes, max: number, unit: string | undefined): object[] {
+  return [
+    {
+      type: 'value',
+      gridIndex: axes.area,
+      min: 0,
+      max,
+      axisLabel: { show: false },
+      axisTick: { show: false },
+      splitLine: line,
+      axisLine,
+    },
+    {
+      type: 'value',
+      gridIndex: axes.lanes,
+      min: 0,
+      max,
+      axisLabel: { show: unit !== undefined, color: textColour, formatter: `{value} ${unit}`, showMaxLabel: false },
+      axisTick: { show: unit !== undefined },
+      splitLine: line,
+      axisLine,
+    },
+  ];
+}
+
+function memoryAxes(axes: Axes, most: number, lanes: number): object[] {
+  return [
+    {
+      type: 'value',
+      gridIndex: axes.area,
+      max: (most * 1.04) / GiB,
+      splitNumber: 3,
+      axisLabel: { color: textColour, formatter: '{value} GiB', showMaxLabel: false },
+      axisLine,
+      axisTick: { show: false },
+      splitLine: line,
+    },
+    {
+      type: 'value',
+      gridIndex: axes.lanes,
+      min: 0,
+      max: lanes,
+      inverse: true,
+      axisLabel: { show: false },
+      axisTick: { show: false },
+      axisLine,
+      splitLine: { show: false },
+    },
+  ];
 }
 
 const line = { show: true, lineStyle: { color: lineColour, width: 0.5 } };
@@ -226,48 +228,6 @@ function panelTitle({ policy, runs, pool }: SharedPolicyResult): string {
     pool.requests.finished === 0 ? 'nothing served' : `TTFT p99 ${seconds(pool.ttftSeconds.p99)}`,
   ];
   return `${nameText(policy)}${runs ? '' : ' (no engine runs it)'}: ${figures.join(', ')}`;
-}
-
-/** Weights of all at the base, so that they lie still while all are in memory; the KV memory of each above, full below pale. */
-function areas(timeline: readonly SharedPoint[], holders: readonly Holder[], axis: number, per: number): object[] {
-  const first = timeline[0]!.t;
-  const length = timeline.at(-1)!.t - first;
-  const values = (of: (held: SharedPoint['models'][number]) => number, { models }: Holder): number[] =>
-    resample(
-      timeline,
-      (point) => models.reduce((sum, i) => sum + (point.models[i] ? of(point.models[i]) : 0), 0),
-      columns,
-    );
-  const area = (
-    key: number,
-    means: readonly number[],
-    style: { colour: string; opacity: number; hatch?: true },
-  ): object => ({
-    name: String(key),
-    type: 'line',
-    stack: `memory${axis}`,
-    xAxisIndex: axis,
-    yAxisIndex: axis,
-    symbol: 'none',
-    silent: true,
-    lineStyle: { width: 0 },
-    itemStyle: { color: style.colour, ...(style.hatch ? { decal: hatch } : {}) },
-    areaStyle: { color: style.colour, opacity: style.opacity },
-    data: edges(means).map(([at, bytes]) => [(first + at * length) / per, bytes / GiB]),
-  });
-  const weights = holders.map((holder, i) => {
-    const means = values((held) => held.weights, holder);
-    return { means, series: area(i, means, { colour: darker(holder.colour), opacity: 1, hatch: true }) };
-  });
-  const memory = holders.flatMap((holder, i) => {
-    const used = values((held) => Math.min(held.used, held.mapped), holder);
-    const unused = values((held) => Math.max(0, held.mapped - held.used), holder);
-    return [
-      { means: used, series: area(i, used, { colour: holder.colour, opacity: 1 }) },
-      { means: unused, series: area(i, unused, { colour: holder.colour, opacity: 0.3 }) },
-    ];
-  });
-  return [...weights, ...memory].filter(({ means }) => means.some((bytes) => bytes > 0)).map(({ series }) => series);
 }
 
 /** Where the memory ends. */
@@ -287,74 +247,8 @@ function limit(policy: SharedPolicyResult, axis: number): object {
   };
 }
 
-const hatch = {
-  symbol: 'rect',
-  color: 'rgba(255,255,255,0.28)',
-  dashArrayX: [1, 0],
-  dashArrayY: [1.5, 4],
-  rotation: -Math.PI / 4,
-};
-
-/** Means of equal stretches as points: the first and the last hold to the ends. */
-function edges(means: readonly number[]): (readonly [at: number, value: number])[] {
-  const last = means.length - 1;
-  if (last < 0) return [];
-  return [[0, means[0]!], ...means.map((mean, i) => [(i + 0.5) / means.length, mean] as const), [1, means[last]!]];
-}
-
-/** A lane a holder: coloured over the stretches in which some request waits. */
-function laneSeries(timeline: readonly SharedPoint[], holders: readonly Holder[], axis: number, per: number): object {
-  const first = timeline[0]!.t;
-  const step = (timeline.at(-1)!.t - first) / columns;
-  const data = holders.flatMap(({ models, colour }, lane) => {
-    const waits = resample(
-      timeline,
-      (point) => (models.some((i) => (point.models[i]?.waiting ?? 0) > 0) ? 1 : 0),
-      columns,
-    );
-    return stretches(waits).map(([from, to]) => ({
-      value: [(first + from * step) / per, lane, (first + to * step) / per],
-      itemStyle: { color: colour },
-    }));
-  });
-  return {
-    type: 'custom',
-    xAxisIndex: axis,
-    yAxisIndex: axis,
-    silent: true,
-    encode: { x: [0, 2], y: 1 },
-    renderItem: (
-      _: unknown,
-      api: { value(i: number): number; coord(at: number[]): number[]; visual(of: string): string },
-    ) => {
-      const [x, y] = api.coord([api.value(0), api.value(1)]);
-      const [to] = api.coord([api.value(2), api.value(1)]);
-      const shape = { x, y: y! + 1, width: Math.max(1, to! - x!), height: laneHeight - 1.5 };
-      return { type: 'rect', shape, style: { fill: api.visual('color') } };
-    },
-    data,
-  };
-}
-
-/** From where to where values are above zero. */
-function stretches(values: readonly number[]): [from: number, to: number][] {
-  const found: [number, number][] = [];
-  values.forEach((value, i) => {
-    const open = found.at(-1);
-    if (value <= 0) return;
-    if (open?.[1] === i) open[1] = i + 1;
-    else found.push([i, i + 1]);
-  });
-  return found;
-}
-
 function text(words: string, x: number, y: number, fontSize: number, fontWeight = 'normal'): object {
   return { text: words, left: x, top: y, padding: 0, textStyle: { fontSize, fontWeight, color: textColour } };
-}
-
-function darker(colour: string): string {
-  const parts = [1, 3, 5].map((i) => Math.round(Number.parseInt(colour.slice(i, i + 2), 16) * 0.62));
-  return `#${parts.map((part) => part.toString(16).padStart(2, '0')).join('')}`;
 }
 
 /** echarts measures text without its font: room for what it takes as too narrow. */

@@ -12,8 +12,8 @@ export interface Column<Row> {
   text: (row: Row) => string;
   /** Left out where there is nothing of the kind. */
   when?: (row: Row) => boolean;
-  /** Left out where the lines would be too wide, the last first. */
-  spare?: true;
+  /** Left out where the lines would be too wide, the smallest number first. */
+  spare?: number;
 }
 
 export function shownColumns<Row>(columns: readonly Column<Row>[], rows: readonly Row[]): Column<Row>[] {
@@ -21,24 +21,25 @@ export function shownColumns<Row>(columns: readonly Column<Row>[], rows: readonl
 }
 
 export const memoryColumns: readonly Column<SharedPolicyResult>[] = [
-  { head: ['tokens', '%'], name: 'tokens, % of the pool', text: ({ pool }) => share(pool.tokenShare) },
-  { head: ['mapped', '%'], name: 'mapped, % of the pool', text: ({ pool }) => share(pool.mappedShare) },
-  { head: ['frag.', '%'], name: 'fragmentation, % of mapped', text: ({ pool }) => share(pool.fragmentationShare) },
-  { head: ['stranded', 'GiB'], name: 'stranded, GiB', text: ({ pool }) => inGib(pool.strandedBytes) },
-  { head: ['', '% time'], name: 'stranded, % of time', text: ({ pool }) => share(pool.strandedTimeShare) },
+  { head: ['tokens', '%'], name: 'tokens %', text: ({ pool }) => share(pool.tokenShare) },
+  { head: ['mapped', '%'], name: 'mapped %', text: ({ pool }) => share(pool.mappedShare) },
+  { head: ['frag.', '%'], name: 'frag. %', text: ({ pool }) => share(pool.fragmentationShare) },
+  { head: ['stranded', 'GiB'], name: 'stranded GiB', text: ({ pool }) => inGib(pool.strandedBytes) },
+  { head: ['', '% time'], name: 'stranded % of time', text: ({ pool }) => share(pool.strandedTimeShare) },
   { head: ['', 'maps'], name: 'maps', text: ({ pool }) => tokens(pool.maps) },
   {
     head: ['', 'mapping'],
-    name: 'mapping and unmapping',
+    name: 'map and unmap time',
     text: ({ pool }) => seconds(pool.mapSeconds + pool.unmapSeconds),
+    spare: 2,
   },
   { head: ['', 'loads'], name: 'loads', text: ({ pool }) => tokens(pool.loads), when: ({ pool }) => pool.loads > 0 },
   {
     head: ['', 'denied'],
-    name: 'pages denied',
+    name: 'denied',
     text: ({ pool }) => tokens(pool.denied),
     when: ({ pool }) => pool.denied > 0,
-    spare: true,
+    spare: 1,
   },
 ];
 
@@ -52,15 +53,15 @@ export const requestColumns: readonly Column<SharedPolicyResult>[] = [
     text: ({ pool }) => tokens(pool.requests.finished),
     when: ({ pool }) => pool.requests.finished < pool.requests.total,
   },
-  { head: ['', 'pre.'], name: 'preemptions', text: ({ pool }) => tokens(pool.preemptions) },
-  { head: ['', 'refused'], name: 'refusals', text: ({ pool }) => tokens(pool.refusals) },
-  { head: ['', 'for'], name: 'refused for', text: ({ pool }) => seconds(pool.refusedSeconds), spare: true },
-  { head: ['TTFT', 'p50'], name: 'TTFT p50', text: (row) => latency(row, 'ttftSeconds', 'p50') },
-  { head: ['', 'p99'], name: 'TTFT p99', text: (row) => latency(row, 'ttftSeconds', 'p99') },
-  { head: ['TPOT', 'p50'], name: 'TPOT p50', text: (row) => latency(row, 'tpotSeconds', 'p50') },
-  { head: ['', 'p99'], name: 'TPOT p99', text: (row) => latency(row, 'tpotSeconds', 'p99') },
-  { head: ['SLO', '%'], name: 'SLO attained, %', text: ({ pool }) => share(pool.sloAttainment) },
-  { head: ['', 'fair'], name: 'fairness', text: ({ pool }) => pool.fairness.toFixed(2) },
+  { head: ['', 'pre.'], name: 'pre.', text: ({ pool }) => tokens(pool.preemptions) },
+  { head: ['', 'refused'], name: 'refused', text: ({ pool }) => tokens(pool.refusals) },
+  { head: ['', 'for'], name: 'refused for', text: ({ pool }) => seconds(pool.refusedSeconds), spare: 1 },
+  { head: ['TTFT', 'p50'], name: 'TTFT p50', text: (row) => latency(row, 'ttftSeconds', 'p50'), spare: 3 },
+  { head: ['TTFT', 'p99'], name: 'TTFT p99', text: (row) => latency(row, 'ttftSeconds', 'p99') },
+  { head: ['TPOT', 'p50'], name: 'TPOT p50', text: (row) => latency(row, 'tpotSeconds', 'p50'), spare: 2 },
+  { head: ['TPOT', 'p99'], name: 'TPOT p99', text: (row) => latency(row, 'tpotSeconds', 'p99') },
+  { head: ['SLO', '%'], name: 'SLO %', text: ({ pool }) => share(pool.sloAttainment) },
+  { head: ['', 'fair'], name: 'fair', text: ({ pool }) => pool.fairness.toFixed(2) },
 ];
 
 export const requestMeaning =
@@ -76,16 +77,16 @@ export const modelColumns: readonly Column<NamedSharedModel>[] = [
   },
   { head: ['TTFT', 'p99'], name: 'TTFT p99', text: (model) => modelLatency(model, 'ttftSeconds') },
   { head: ['TPOT', 'p99'], name: 'TPOT p99', text: (model) => modelLatency(model, 'tpotSeconds') },
-  { head: ['SLO', '%'], name: 'SLO attained, %', text: ({ slo }) => share(slo.attainment) },
-  { head: ['speed', '%'], name: 'relative speed, %', text: ({ relativeSpeed }) => share(relativeSpeed) },
+  { head: ['SLO', '%'], name: 'SLO %', text: ({ slo }) => share(slo.attainment) },
+  { head: ['speed', '%'], name: 'speed %', text: ({ relativeSpeed }) => share(relativeSpeed) },
   {
     head: ['', 'pre.'],
-    name: 'preemptions',
+    name: 'pre.',
     text: ({ preemptions }) => tokens(preemptions.recompute + preemptions.swap),
   },
-  { head: ['', 'refused'], name: 'refusals', text: ({ refusals }) => tokens(refusals.count) },
-  { head: ['GiB', 'mean'], name: 'mapped, mean GiB', text: ({ memoryBytes }) => inGib(memoryBytes.meanMapped) },
-  { head: ['', 'peak'], name: 'mapped, peak GiB', text: ({ memoryBytes }) => inGib(memoryBytes.peakMapped) },
+  { head: ['', 'refused'], name: 'refused', text: ({ refusals }) => tokens(refusals.count) },
+  { head: ['GiB', 'mean'], name: 'mean GiB', text: ({ memoryBytes }) => inGib(memoryBytes.meanMapped) },
+  { head: ['', 'peak'], name: 'peak GiB', text: ({ memoryBytes }) => inGib(memoryBytes.peakMapped) },
 ];
 
 export const modelMeaning =

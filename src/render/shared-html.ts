@@ -72,6 +72,9 @@ function dim(text: string): string {
   return text === '' ? '' : `<p class="dim">${escapeXml(text)}</p>`;
 }
 
+/** Closer than elsewhere, so that all columns are seen at once. */
+const cell = 'padding:.25rem .45rem';
+
 function table<Row>(
   columns: readonly Column<Row>[],
   rows: readonly { name: string; row: Row; strong: boolean }[],
@@ -80,11 +83,13 @@ function table<Row>(
     columns,
     rows.map(({ row }) => row),
   );
-  const head = shown.map(({ name }) => `<th class="n wrap">${escapeXml(name)}</th>`).join('');
+  const head = shown
+    .map(({ name }) => `<th class="n" style="${cell};white-space:normal;vertical-align:bottom">${escapeXml(name)}</th>`)
+    .join('');
   const body = rows.map(({ name, row, strong }) => {
-    const cells = shown.map(({ text }) => `<td class="n">${escapeXml(text(row))}</td>`).join('');
+    const cells = shown.map(({ text }) => `<td class="n" style="${cell}">${escapeXml(text(row))}</td>`).join('');
     const label = escapeXml(nameText(name));
-    return `<tr><td>${strong ? `<strong>${label}</strong>` : label}</td>${cells}</tr>`;
+    return `<tr><td style="white-space:nowrap">${strong ? `<strong>${label}</strong>` : label}</td>${cells}</tr>`;
   });
-  return `<table><tr><th></th>${head}</tr>${body.join('')}</table>`;
+  return `<div style="overflow-x:auto"><table><tr><th></th>${head}</tr>${body.join('')}</table></div>`;
 }

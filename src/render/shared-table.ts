@@ -104,15 +104,18 @@ function namedTable<Row>(
   for (;;) {
     const bare = draw(shown, rows, 0);
     const room = width - bare.width;
-    const spare = shown.findLastIndex((column) => column.spare);
-    if (room >= Math.min(longest, leastName) || spare === -1)
+    const next = Math.min(...shown.map(({ spare }) => spare ?? Number.POSITIVE_INFINITY));
+    if (room >= Math.min(longest, leastName) || next === Number.POSITIVE_INFINITY)
       return draw(shown, rows, Math.max(shortestName, room), painted).text;
-    shown.splice(spare, 1);
+    shown.splice(
+      shown.findIndex(({ spare }) => spare === next),
+      1,
+    );
   }
 }
 
 /** Names get so many columns before a spare one is given up, and so many in any case. */
-const leastName = 16;
+const leastName = 14;
 const shortestName = 8;
 
 function draw<Row>(
@@ -139,7 +142,7 @@ const mostLines = 12;
 
 function overTime({ result }: SharedOutput, { paint, width }: Look): string {
   const { timeline, models } = result;
-  if (timeline.length < 2) return '';
+  if (timeline.length < 2 || models.length === 0) return '';
   const peak = (i: number): number => Math.max(...timeline.map((point) => point.models[i]?.mapped ?? 0));
   const all = models.map(({ id }, i) => ({ id, i, most: peak(i) })).sort((a, b) => b.most - a.most || a.i - b.i);
   const shown = all.slice(0, mostLines).sort((a, b) => a.i - b.i);

@@ -35,7 +35,8 @@ const usual: Shape = {
 export function shared(changes: Partial<Shape> = {}): SharedOutput {
   const shape = { ...usual, ...changes };
   const policies = shape.policies.map((policy) => policyResult(policy, shape));
-  const chosen = policies.find(({ policy }) => policy === shape.chosen) ?? policies[0]!;
+  const chosen =
+    policies.find(({ policy }) => policy === shape.chosen) ?? policies[0] ?? policyResult(shape.chosen, shape);
   return envelope(
     'simulate',
     inputOf(shape),
