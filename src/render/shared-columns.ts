@@ -10,6 +10,8 @@ export interface Column<Row> {
   head: readonly [string, string];
   name: string;
   text: (row: Row) => string;
+  /** What the figure is, where the head does not say it. */
+  means?: string;
   /** Left out where there is nothing of the kind. */
   when?: (row: Row) => boolean;
   /** Left out where the lines would be too wide, the smallest number first. */
@@ -20,13 +22,35 @@ export function shownColumns<Row>(columns: readonly Column<Row>[], rows: readonl
   return columns.filter(({ when }) => when === undefined || rows.some(when));
 }
 
+/** What the columns that are shown mean, as one sentence. */
+export function meaningOf<Row>(columns: readonly Column<Row>[], rows: readonly Row[]): string {
+  return shownColumns(columns, rows)
+    .flatMap(({ means }) => means ?? [])
+    .join('; ');
+}
+
 export const memoryColumns: readonly Column<SharedPolicyResult>[] = [
   { head: ['tokens', '%'], name: 'tokens %', text: ({ pool }) => share(pool.tokenShare) },
-  { head: ['mapped', '%'], name: 'mapped %', text: ({ pool }) => share(pool.mappedShare) },
-  { head: ['frag.', '%'], name: 'frag. %', text: ({ pool }) => share(pool.fragmentationShare) },
-  { head: ['stranded', 'GiB'], name: 'stranded GiB', text: ({ pool }) => inGib(pool.strandedBytes) },
+  {
+    head: ['mapped', '%'],
+    name: 'mapped %',
+    means: 'tokens, mapped: bytes of tokens, and bytes that models hold, over the pool’s, as means over time',
+    text: ({ pool }) => share(pool.mappedShare),
+  },
+  {
+    head: ['frag.', '%'],
+    name: 'frag. %',
+    means: 'frag.: of what is mapped, in no block in use',
+    text: ({ pool }) => share(pool.fragmentationShare),
+  },
+  {
+    head: ['stranded', 'GiB'],
+    name: 'stranded GiB',
+    means: 'stranded: free in one model while another refuses',
+    text: ({ pool }) => inGib(pool.strandedBytes),
+  },
   { head: ['', '% time'], name: 'stranded % of time', text: ({ pool }) => share(pool.strandedTimeShare) },
-  { head: ['', 'maps'], name: 'maps', text: ({ pool }) => tokens(pool.maps) },
+  { head: ['', 'maps'], name: 'maps', means: 'maps: page ids mapped', text: ({ pool }) => tokens(pool.maps) },
   {
     head: ['', 'mapping'],
     name: 'map and unmap time',
@@ -37,14 +61,12 @@ export const memoryColumns: readonly Column<SharedPolicyResult>[] = [
   {
     head: ['', 'denied'],
     name: 'denied',
+    means: 'denied: a page was wanted and the pool had none',
     text: ({ pool }) => tokens(pool.denied),
     when: ({ pool }) => pool.denied > 0,
     spare: 1,
   },
 ];
-
-export const memoryMeaning =
-  'tokens, mapped: bytes of tokens, and bytes that models hold, over the pool’s, as means over time; frag.: of what is mapped, in no block in use; stranded: free in one model while another refuses; maps, denied: page ids mapped, and wanted when the pool had none';
 
 export const requestColumns: readonly Column<SharedPolicyResult>[] = [
   {
@@ -53,22 +75,34 @@ export const requestColumns: readonly Column<SharedPolicyResult>[] = [
     text: ({ pool }) => tokens(pool.requests.finished),
     when: ({ pool }) => pool.requests.finished < pool.requests.total,
   },
-  { head: ['', 'pre.'], name: 'pre.', text: ({ pool }) => tokens(pool.preemptions) },
-  { head: ['', 'refused'], name: 'refused', text: ({ pool }) => tokens(pool.refusals) },
+  { head: ['', 'pre.'], name: 'pre.', means: 'pre.: preemptions', text: ({ pool }) => tokens(pool.preemptions) },
+  {
+    head: ['', 'refused'],
+    name: 'refused',
+    means: 'refused: times the head of a queue found no blocks',
+    text: ({ pool }) => tokens(pool.refusals),
+  },
   { head: ['', 'for'], name: 'refused for', text: ({ pool }) => seconds(pool.refusedSeconds), spare: 1 },
   { head: ['TTFT', 'p50'], name: 'TTFT p50', text: (row) => latency(row, 'ttftSeconds', 'p50'), spare: 3 },
   { head: ['TTFT', 'p99'], name: 'TTFT p99', text: (row) => latency(row, 'ttftSeconds', 'p99') },
   { head: ['TPOT', 'p50'], name: 'TPOT p50', text: (row) => latency(row, 'tpotSeconds', 'p50'), spare: 2 },
   { head: ['TPOT', 'p99'], name: 'TPOT p99', text: (row) => latency(row, 'tpotSeconds', 'p99') },
-  { head: ['SLO', '%'], name: 'SLO %', text: ({ pool }) => share(pool.sloAttainment) },
-  { head: ['', 'fair'], name: 'fair', text: ({ pool }) => pool.fairness.toFixed(2) },
+  {
+    head: ['SLO', '%'],
+    name: 'SLO %',
+    means: 'SLO: requests that held their objective',
+    text: ({ pool }) => share(pool.sloAttainment),
+  },
+  {
+    head: ['', 'fair'],
+    name: 'fair',
+    means: 'fair: Jain’s index over the models’ relative speeds, 1 when all are served alike',
+    text: ({ pool }) => pool.fairness.toFixed(2),
+  },
 ];
 
-export const requestMeaning =
-  'pre.: preemptions; refused: times the head of a queue found no blocks; SLO: requests that held their objective; fair: Jain’s index over the models’ relative speeds, 1 when all are served alike';
-
 export const modelColumns: readonly Column<NamedSharedModel>[] = [
-  { head: ['', 'req.'], name: 'requests', text: ({ requests }) => tokens(requests.total) },
+  { head: ['', 'req.'], name: 'requests', spare: 1, text: ({ requests }) => tokens(requests.total) },
   {
     head: ['', 'done'],
     name: 'finished',
@@ -76,21 +110,28 @@ export const modelColumns: readonly Column<NamedSharedModel>[] = [
     when: ({ requests }) => requests.finished < requests.total,
   },
   { head: ['TTFT', 'p99'], name: 'TTFT p99', text: (model) => modelLatency(model, 'ttftSeconds') },
-  { head: ['TPOT', 'p99'], name: 'TPOT p99', text: (model) => modelLatency(model, 'tpotSeconds') },
+  { head: ['TPOT', 'p99'], name: 'TPOT p99', spare: 3, text: (model) => modelLatency(model, 'tpotSeconds') },
   { head: ['SLO', '%'], name: 'SLO %', text: ({ slo }) => share(slo.attainment) },
-  { head: ['speed', '%'], name: 'speed %', text: ({ relativeSpeed }) => share(relativeSpeed) },
+  {
+    head: ['speed', '%'],
+    name: 'speed %',
+    means: 'speed: the time alone on the GPU over the time here, mean over requests',
+    text: ({ relativeSpeed }) => share(relativeSpeed),
+  },
   {
     head: ['', 'pre.'],
     name: 'pre.',
     text: ({ preemptions }) => tokens(preemptions.recompute + preemptions.swap),
   },
   { head: ['', 'refused'], name: 'refused', text: ({ refusals }) => tokens(refusals.count) },
-  { head: ['GiB', 'mean'], name: 'mean GiB', text: ({ memoryBytes }) => inGib(memoryBytes.meanMapped) },
-  { head: ['', 'peak'], name: 'peak GiB', text: ({ memoryBytes }) => inGib(memoryBytes.peakMapped) },
+  { head: ['GiB', 'mean'], name: 'mean GiB', spare: 2, text: ({ memoryBytes }) => inGib(memoryBytes.meanMapped) },
+  {
+    head: ['', 'peak'],
+    name: 'peak GiB',
+    means: 'GiB: KV memory mapped',
+    text: ({ memoryBytes }) => inGib(memoryBytes.peakMapped),
+  },
 ];
-
-export const modelMeaning =
-  'speed: the time alone on the GPU over the time here, mean over requests; GiB: KV memory mapped';
 
 export const loadColumns: readonly Column<NamedSharedModel>[] = [
   { head: ['from', 'host'], name: 'loads from host', text: ({ loads }) => tokens(loads.fromHost) },
@@ -103,10 +144,13 @@ export const loadColumns: readonly Column<NamedSharedModel>[] = [
     when: ({ loads }) => loads.switches > 0,
   },
   { head: ['', 'loading'], name: 'loading', text: ({ loads }) => seconds(loads.seconds) },
-  { head: ['', 'waited for'], name: 'waited for', text: ({ loads }) => seconds(loads.waitSeconds) },
+  {
+    head: ['', 'waited for'],
+    name: 'waited for',
+    means: 'waited for: what requests waited for the weights, in all',
+    text: ({ loads }) => seconds(loads.waitSeconds),
+  },
 ];
-
-export const loadMeaning = 'waited for: what requests waited for the weights, in all';
 
 export function anyLoads(models: readonly NamedSharedModel[]): boolean {
   return models.some(({ loads }) => loads.fromHost + loads.fromDisk + loads.unloads + loads.switches > 0);

@@ -9,13 +9,10 @@ import {
   anyLoads,
   type Column,
   loadColumns,
-  loadMeaning,
+  meaningOf,
   memoryColumns,
-  memoryMeaning,
   modelColumns,
-  modelMeaning,
   requestColumns,
-  requestMeaning,
   shownColumns,
 } from './shared-columns.ts';
 import { demandLine, estimateLines, modelLine, nameText, notRunLine, poolLine, sharedTitle } from './shared-text.ts';
@@ -127,17 +124,15 @@ export function sharedMarkdown(output: SharedOutput): string {
       ? [
           '## Memory',
           table(memoryColumns, shares),
-          memoryMeaning,
           '## Requests',
           table(requestColumns, shares),
-          requestMeaning,
           escaped(notRunLine(policies)),
         ]
       : []),
     ...(models.length > 0
-      ? [`## Models under ${escaped(result.policy)}`, table(modelColumns, named), modelMeaning]
+      ? [`## Models under ${escaped(result.policy)}`, table(modelColumns, named), meaningOf(modelColumns, models)]
       : []),
-    ...(anyLoads(models) ? ['## Weights on demand', table(loadColumns, named), loadMeaning] : []),
+    ...(anyLoads(models) ? ['## Weights on demand', table(loadColumns, named), meaningOf(loadColumns, models)] : []),
     ...estimateLines(models).map((text) => `Times: ${escaped(text)}`),
     ...(refused.length > 0 ? ['## Not run', refused.join('\n')] : []),
     ...(notes.length > 0 ? ['## Notes', notes.join('\n')] : []),

@@ -7,13 +7,10 @@ import {
   anyLoads,
   type Column,
   loadColumns,
-  loadMeaning,
+  meaningOf,
   memoryColumns,
-  memoryMeaning,
   modelColumns,
-  modelMeaning,
   requestColumns,
-  requestMeaning,
   shownColumns,
 } from './shared-columns.ts';
 import { demandLine, estimateLines, modelLine, nameText, notRunLine, poolLine, sharedTitle } from './shared-text.ts';
@@ -35,13 +32,20 @@ export async function sharedHtml(output: SharedOutput): Promise<string> {
     await sharedSvg(output),
     ...(policies.length > 0
       ? [
-          section('Memory', table(memoryColumns, shares) + dim(memoryMeaning)),
-          section('Requests', table(requestColumns, shares) + dim(requestMeaning) + dim(notRunLine(policies))),
+          section('Memory', table(memoryColumns, shares) + dim(meaningOf(memoryColumns, policies))),
+          section(
+            'Requests',
+            table(requestColumns, shares) + dim(meaningOf(requestColumns, policies)) + dim(notRunLine(policies)),
+          ),
           section('Policies', items(policies.map(({ policy, summary }) => escapeXml(`${policy}: ${summary}`)))),
         ]
       : []),
-    models.length > 0 ? section(`Models under ${result.policy}`, table(modelColumns, named) + dim(modelMeaning)) : '',
-    anyLoads(models) ? section('Weights on demand', table(loadColumns, named) + dim(loadMeaning)) : '',
+    models.length > 0
+      ? section(`Models under ${result.policy}`, table(modelColumns, named) + dim(meaningOf(modelColumns, models)))
+      : '',
+    anyLoads(models)
+      ? section('Weights on demand', table(loadColumns, named) + dim(meaningOf(loadColumns, models)))
+      : '',
     section(
       'Rejected',
       items(

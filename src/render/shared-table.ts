@@ -8,13 +8,10 @@ import {
   anyLoads,
   type Column,
   loadColumns,
-  loadMeaning,
+  meaningOf,
   memoryColumns,
-  memoryMeaning,
   modelColumns,
-  modelMeaning,
   requestColumns,
-  requestMeaning,
   shownColumns,
 } from './shared-columns.ts';
 import { demandLine, estimateLines, nameText, notRunLine, poolLine, prose, sharedTitle } from './shared-text.ts';
@@ -70,12 +67,12 @@ function policyTables({ result }: SharedOutput, { paint, width }: Look): string 
   const rows = policies.map((row) => ({ name: visible(row.policy), row }));
   const chosen = (text: string, { row }: { row: SharedPolicyResult }): string =>
     policies.length > 1 && row.policy === result.policy ? paint.bold(text) : row.runs ? text : paint.dim(text);
-  const block = (title: string, columns: readonly Column<SharedPolicyResult>[], meaning: string): string =>
-    `${paint.bold(title)}\n${namedTable(columns, rows, width, chosen)}\n${paint.dim(wrap(meaning, width))}`;
+  const block = (title: string, columns: readonly Column<SharedPolicyResult>[]): string =>
+    `${paint.bold(title)}\n${namedTable(columns, rows, width, chosen)}\n${paint.dim(wrap(meaningOf(columns, policies), width))}`;
   const bound = notRunLine(policies);
   return [
-    block('Memory', memoryColumns, memoryMeaning),
-    block('Requests', requestColumns, requestMeaning) + (bound === '' ? '' : `\n${paint.dim(wrap(bound, width))}`),
+    block('Memory', memoryColumns),
+    block('Requests', requestColumns) + (bound === '' ? '' : `\n${paint.dim(wrap(bound, width))}`),
   ].join('\n\n');
 }
 
@@ -83,9 +80,9 @@ function modelTables({ result }: SharedOutput, { paint, width }: Look): string {
   const rows = result.models.map((row) => ({ name: visible(row.id), row }));
   if (rows.length === 0) return '';
   const title = `Models under ${visible(result.policy)}`;
-  const models = `${paint.bold(title)}\n${namedTable(modelColumns, rows, width)}\n${paint.dim(wrap(modelMeaning, width))}`;
+  const models = `${paint.bold(title)}\n${namedTable(modelColumns, rows, width)}\n${paint.dim(wrap(meaningOf(modelColumns, result.models), width))}`;
   if (!anyLoads(result.models)) return models;
-  const loads = `${paint.bold('Weights on demand')}\n${namedTable(loadColumns, rows, width)}\n${paint.dim(wrap(loadMeaning, width))}`;
+  const loads = `${paint.bold('Weights on demand')}\n${namedTable(loadColumns, rows, width)}\n${paint.dim(wrap(meaningOf(loadColumns, result.models), width))}`;
   return `${models}\n\n${loads}`;
 }
 
@@ -102,8 +99,7 @@ function namedTable<Row>(
   );
   const longest = Math.max(...rows.map(({ name }) => name.length));
   for (;;) {
-    const bare = draw(shown, rows, 0);
-    const room = width - bare.width;
+    const room = width - draw(shown, rows, 1).width + 1;
     const next = Math.min(...shown.map(({ spare }) => spare ?? Number.POSITIVE_INFINITY));
     if (room >= Math.min(longest, leastName) || next === Number.POSITIVE_INFINITY)
       return draw(shown, rows, Math.max(shortestName, room), painted).text;
@@ -124,10 +120,7 @@ function draw<Row>(
   room: number,
   painted = (text: string, _: { row: Row }): string => text,
 ): { text: string; width: number } {
-  const body = rows.map(({ name, row }) => [
-    room === 0 ? '' : nameText(name, room),
-    ...columns.map(({ text }) => text(row)),
-  ]);
+  const body = rows.map(({ name, row }) => [nameText(name, room), ...columns.map(({ text }) => text(row))]);
   const head = ['\n', ...columns.map(({ head: [top, bottom] }) => `${top}\n${bottom}`)];
   const lines = grid(head, ['left', ...columns.map(() => 'right' as const)], body).split('\n');
   const heads = lines.length - rows.length;

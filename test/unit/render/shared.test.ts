@@ -53,6 +53,8 @@ describe('the table', () => {
     const text = sharedTable(shared(), { colour: false, columns: 72 });
     expect(text).not.toMatch(/\bfor\s+p50/);
     expect(text).toContain('static-weights');
+    const narrow = sharedTable(shared(), { colour: false, columns: 60 });
+    expect(narrow.split('\n').filter((line) => line.length > 60)).toEqual([]);
   });
 
   it('has a line of time for the largest of many models', () => {
