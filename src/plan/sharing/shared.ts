@@ -62,7 +62,7 @@ export function pooledBudget(
       modelPlan(grain.needs, gpus, planned, { kept: Math.min(grain.kept * grain.blocks, numBlocks), most: numBlocks }),
     );
     const kept = model.fits ? grain.kept * grain.blocks : 0;
-    starts.push({ id: member.id, request, planned, gpus, numBlocks: model.numBlocks, kept });
+    starts.push({ id: member.id, request, planned, gpus, numBlocks: model.numBlocks, kept, ...grain.needs.shape });
     return {
       ...model,
       kvCacheBytes: model.fits ? sum(member.devices.map(() => keptBytes(grain))) : 0,

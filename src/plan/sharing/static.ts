@@ -41,6 +41,7 @@ export function staticBudget(
       gpus,
       numBlocks: model.numBlocks,
       kept: model.numBlocks,
+      ...one.shape,
     };
     starts.push(start);
     return {

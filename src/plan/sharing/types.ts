@@ -140,6 +140,9 @@ export interface EngineStart {
   /** Blocks that it may ever hold, and keeps whatever the others do. */
   numBlocks: number;
   kept: number;
+  /** Bytes of a block on one GPU, and the tensors that they are spread over. */
+  blockBytes: Bytes;
+  tensors: number;
 }
 
 /** Weights that several models have in common, counted once. */

@@ -106,6 +106,39 @@ export function withRepeats(workload: Workload, times: number): Workload {
   return { ...workload, requests: all };
 }
 
+/**
+ * The same requests so many seconds later, those past the end of the trace from its start again (its period is the span and one mean gap).
+ * A conversation stays whole: its turns move as its first one does. `order[i]` is where request i was.
+ */
+export function withShift(workload: Workload, seconds: number): { workload: Workload; order: number[] } {
+  const { requests, concurrency } = workload;
+  if (concurrency !== undefined) {
+    throw inputError('VRAM617', 'a closed loop has no arrivals that could be shifted', {
+      hint: 'leave out the shift or the concurrency',
+    });
+  }
+  const first = requests[0]?.arrival ?? 0;
+  const span = (requests.at(-1)?.arrival ?? 0) - first;
+  const period = span + span / Math.max(1, requests.length - 1);
+  const moves: number[] = [];
+  const moved = requests.map(({ arrival, after }, i) => {
+    const within = period > 0 ? (((arrival - first + seconds) % period) + period) % period : 0;
+    moves.push(after === undefined ? first + within - arrival : moves[after]!);
+    return arrival + moves[i]!;
+  });
+  const order = requests.map((_, i) => i).sort((a, b) => moved[a]! - moved[b]! || a - b);
+  const places = new Array<number>(order.length);
+  order.forEach((from, to) => {
+    places[from] = to;
+  });
+  const shifted = order.map((from) => {
+    const request = requests[from]!;
+    const { after } = request;
+    return { ...request, arrival: moved[from]!, ...(after === undefined ? {} : { after: places[after]! }) };
+  });
+  return { workload: { ...workload, requests: shifted }, order };
+}
+
 interface Space {
   from: number;
   /** One after the last id in use. */

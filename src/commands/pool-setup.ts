@@ -1,0 +1,103 @@
+// From a pool file to runs as plain data, one for each policy: every model's engine as that policy starts it, with its workload. An engine
+// is set up as `vram simulate` sets up one by itself, so that a model alone under a static policy is that very run.
+import { pcieBytesPerSecond } from '../accounting/link.ts';
+import type { Io } from '../io.ts';
+import { planPool } from '../plan/sharing/budget.ts';
+import type { EngineStart, PoolPlan } from '../plan/sharing/types.ts';
+import type { SharedModel, SharedRun } from '../sim/sharing/types.ts';
+import type { PoolSpec } from '../spec/pool.ts';
+import type { LoadingPolicy, SharingPolicy } from '../spec/sharing.ts';
+import { type OpenMember, type OpenPool, openPool, poolInput, poolPolicies } from './pool-open.ts';
+import { meanLoad, poolWorkloads, workloadOptions } from './pool-workloads.ts';
+import { setupOf } from './simulate-setup.ts';
+import type { RunWorkload } from './simulate-workload.ts';
+
+/** The run of one policy, or why its engines would not start. */
+export type PoolRun = { policy: SharingPolicy } & ({ run: SharedRun } | { refused: string });
+
+export interface PoolSetup {
+  pool: OpenPool;
+  /** By model. */
+  workloads: RunWorkload[];
+  plan: PoolPlan;
+  /** By policy, the chosen one first. */
+  runs: PoolRun[];
+}
+
+/** What `simulate --pool` runs: the chosen policies, and those that the file compares them with. */
+export async function poolSetup(spec: PoolSpec, io: Io, loading?: LoadingPolicy): Promise<PoolSetup> {
+  const pool = await openPool(spec, io);
+  const policies = await poolPolicies(spec, spec.compare === 'all');
+  const workloads = await poolWorkloads(spec, io);
+  return { pool, workloads, ...poolRuns(pool, workloads, policies, loading) };
+}
+
+/** Where nothing else is said, a request is served well within so many times of what it takes alone (MuxServe, arXiv 2404.02015: 8). */
+const defaultScale = 8;
+
+export function poolRuns(
+  pool: OpenPool,
+  workloads: readonly RunWorkload[],
+  policies: readonly SharingPolicy[],
+  loading?: LoadingPolicy,
+): { plan: PoolPlan; runs: PoolRun[] } {
+  const input = poolInput(pool, workloads.map(meanLoad));
+  const atOnce = loading?.maxLoaded ?? undefined;
+  const { plan, starts } = planPool({ ...input, ...(atOnce === undefined ? {} : { atOnce }) }, policies);
+  const runs = starts.map(({ policy, engines, deviceBytes }, i): PoolRun => {
+    const { fits, takesTurns, reason } = plan.policies[i]!;
+    if (!fits && !takesTurns && !loading) return { policy, refused: reason ?? 'it does not fit' };
+    const models: SharedModel[] = [];
+    for (const [at, engine] of engines.entries()) {
+      const made = modelOf(pool, at, engine, workloads[at]!);
+      if ('refused' in made) return { policy, refused: `${engine.id}: ${made.refused}` };
+      models.push(made);
+    }
+    return { policy, run: { policy, ...(loading ? { loading } : {}), devices: deviceBytes, models } };
+  });
+  return { plan, runs };
+}
+
+function modelOf(
+  { spec, members }: OpenPool,
+  at: number,
+  engine: EngineStart,
+  workload: RunWorkload,
+): SharedModel | { refused: string } {
+  const { model, member, simulation } = members[at]!;
+  const { planned, request, numBlocks, kept, gpus, blockBytes, tensors } = engine;
+  const options = { ...workloadOptions(spec, at), ...simulation };
+  const policy = planned.resolved.engine === 'v0' ? 'v0' : 'paged';
+  const made = setupOf(planned, request, options, { policy, eviction: simulation.eviction ?? 'lru' });
+  if (!made.ok) return { refused: made.reason };
+  const { workload: requests, description } = workload;
+  const { fileOrder } = description;
+  return {
+    id: member.id,
+    run: { setup: made.setup, workload: requests, ...(fileOrder ? { fileOrder } : {}) },
+    devices: member.devices,
+    weightsBytes: Math.max(...gpus.map(({ weightsBytes }) => weightsBytes)),
+    otherBytes: Math.max(...gpus.map(({ contextBytes, activationBytes }) => contextBytes + activationBytes)),
+    sliceBytes: numBlocks * blockBytes,
+    blockBytes,
+    tensors,
+    minBytes: kept * blockBytes,
+    maxBytes: numBlocks * blockBytes,
+    priority: model.priority,
+    weights: weightsOf(members[at]!, spec.diskRate),
+    objective: {
+      ttftSeconds: model.objective.ttftSeconds ?? null,
+      tpotSeconds: model.objective.tpotSeconds ?? null,
+      scale: model.objective.scale ?? defaultScale,
+    },
+  };
+}
+
+/** Bytes a second of a disk where neither the file nor a loading behaviour says: an NVMe drive behind PCIe 4.0 x4. */
+const usualDiskRate = 6e9;
+
+function weightsOf({ model, member }: OpenMember, diskRate = usualDiskRate): SharedModel['weights'] {
+  const { weights: place, preloadAt } = model;
+  const hostRate = member.request.gpus.reduce((sum, gpu) => sum + pcieBytesPerSecond(gpu), 0);
+  return { place, hostRate, diskRate, preloadAt };
+}
