@@ -26,6 +26,7 @@ import { configKeys } from '../src/spec/config-keys.ts';
 import type { DeploymentPreset } from '../src/spec/deployment.ts';
 import { engineOptionTable, vllmName } from '../src/spec/engine-options.ts';
 import type { GpuSpec } from '../src/spec/gpu.ts';
+import { loadingSchema } from '../src/spec/loading-schema.ts';
 import type { ModelSpec } from '../src/spec/model.ts';
 import type { NodeSpec } from '../src/spec/node.ts';
 import { expandModel } from '../src/spec/runs.ts';
@@ -38,7 +39,7 @@ import {
   scenarioSchema,
   variantBookSchema,
 } from '../src/spec/schema.ts';
-import { type SharingPolicy, sharingKinds } from '../src/spec/sharing.ts';
+import { type LoadingPolicy, type SharingPolicy, sharingKinds } from '../src/spec/sharing.ts';
 import { sharingSchema } from '../src/spec/sharing-schema.ts';
 
 const root = new URL('..', import.meta.url).pathname;
@@ -71,6 +72,10 @@ writeJson(
 writeJson('deployments.json', deployments());
 writeJson('scenarios.json', scenarios());
 writeJson('sharing.json', sharing());
+writeJson(
+  'loading.json',
+  yamlFiles('presets/loading').flatMap((path) => checked<LoadingPolicy>(path, loadingSchema) ?? []),
+);
 if (problems.length > 0) {
   for (const { path, message, hint } of problems) {
     console.error(`${path}: ${message}${hint ? ` (${hint})` : ''}`);

@@ -98,7 +98,7 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
   return 0;
 }
 
-const named = ['workloads', 'policies', 'deployments', 'scenarios', 'sharing'] as const;
+const named = ['workloads', 'policies', 'deployments', 'scenarios', 'sharing', 'loading'] as const;
 
 function isNamed(kind: string): kind is (typeof named)[number] {
   return (named as readonly string[]).includes(kind);

@@ -20,6 +20,7 @@ export const kinds = [
   'deployments',
   'scenarios',
   'sharing',
+  'loading',
 ] as const;
 export type Kind = (typeof kinds)[number];
 
@@ -137,6 +138,11 @@ const columns: Readonly<Record<Kind, Columns>> = {
     align: ['left', 'left', 'left'],
     row: ({ id, runs, summary }) => [id, runs, summary].map(String),
   },
+  loading: {
+    head: ['behaviour', 'what it does'],
+    align: ['left', 'left'],
+    row: ({ id, summary }) => [String(id), String(summary)],
+  },
 };
 
 function entriesOf(kind: Kind): Entry[] {
@@ -218,6 +224,8 @@ function entriesOf(kind: Kind): Entry[] {
         runs: runs ? 'yes' : 'no',
         summary,
       }));
+    case 'loading':
+      return loadPresets('loading').map(({ id, name, unloads, summary }) => ({ id, name, unloads, summary }));
   }
 }
 

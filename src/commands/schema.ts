@@ -7,6 +7,7 @@ import { quantizeOutputSchema } from '../plan/quantize-schema.ts';
 import { planOutputSchema } from '../plan/schema.ts';
 import { simulateOutputSchema } from '../plan/simulate-schema.ts';
 import { workloadSchema } from '../sim/workload/preset-schema.ts';
+import { loadingSchema } from '../spec/loading-schema.ts';
 import { poolSchema } from '../spec/pool-schema.ts';
 import { deploymentSchema, gpuSchema, modelSchema, nodeSchema, scenarioSchema } from '../spec/schema.ts';
 import { sharingSchema } from '../spec/sharing-schema.ts';
@@ -25,6 +26,7 @@ const schemas: Readonly<Record<string, z.ZodType>> = {
   pool: poolSchema,
   scenario: scenarioSchema,
   sharing: sharingSchema,
+  loading: loadingSchema,
 };
 
 export async function run(argv: readonly string[], io: Io): Promise<number> {

@@ -8,6 +8,7 @@ import { readReleases } from '../engines/vllm/releases.ts';
 import type { Io } from '../io.ts';
 import { findDeployment } from '../load/deployment.ts';
 import { type ResolvedModel, resolveGpus, resolveModel } from '../load/index.ts';
+import { findLoading } from '../load/loading.ts';
 import { nearestNames } from '../load/names.ts';
 import { findPreset, loadPresets } from '../load/presets.ts';
 import { findScenario } from '../load/scenario.ts';
@@ -39,7 +40,7 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
     ],
     io,
   )
-    .argument('<kind>', 'model, gpu, node, engine, quantization, workload, deployment, scenario, sharing')
+    .argument('<kind>', 'model, gpu, node, engine, quantization, workload, deployment, scenario, sharing, loading')
     .argument('<ref>', 'id, alias, Hugging Face id or file')
     .option('--tensors', 'list the tensors of a model')
     .option('--json', 'as JSON');
@@ -135,6 +136,8 @@ async function entryOf(kind: ReturnType<typeof kindOf>, ref: string, io: Io): Pr
       return findScenario(ref);
     case 'sharing':
       return findSharing(ref);
+    case 'loading':
+      return findLoading(ref);
   }
 }
 

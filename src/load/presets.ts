@@ -18,7 +18,7 @@ import type { Json, ModelSpec } from '../spec/model.ts';
 import type { NodeSpec } from '../spec/node.ts';
 import type { QuantizationScheme } from '../spec/quantization.ts';
 import type { ScenarioPreset } from '../spec/scenario.ts';
-import type { SharingPolicy } from '../spec/sharing.ts';
+import type { LoadingPolicy, SharingPolicy } from '../spec/sharing.ts';
 import { gpuKey, modelKey } from './names.ts';
 
 /** A checkpoint that is a preset with a quantization scheme or a few other settings. */
@@ -75,6 +75,7 @@ interface PresetFiles {
   deployments: DeploymentPreset[];
   scenarios: ScenarioPreset[];
   sharing: SharingPolicy[];
+  loading: LoadingPolicy[];
 }
 
 /** What scripts/build-presets.ts writes: key of a name -> positions of the entries in `entries`. */

@@ -1,0 +1,45 @@
+// Loading behaviours (presets/loading/*.yaml), by their ids as a pool file or `vram show` names them, with the fields that a pool file
+// states in place of the preset's. What a behaviour does is sim/sharing/residency.ts, not known here.
+import { inputError } from '../diagnostics.ts';
+import type { PoolLoading } from '../spec/pool.ts';
+import type { LoadingPolicy } from '../spec/sharing.ts';
+import { nearestNames, printable, scenarioKey } from './names.ts';
+import { loadPresets } from './presets.ts';
+
+/** A shipped behaviour: "llama.swap" is llama-swap. Throws InputError VRAM745. */
+export function findLoading(ref: string, path?: string): LoadingPolicy {
+  const presets = loadPresets('loading');
+  const key = scenarioKey(ref);
+  const preset = presets.find(({ id }) => scenarioKey(id) === key);
+  if (preset) return preset;
+  const ids = presets.map(({ id }) => id);
+  const near = nearestNames(ref, ids, 1)[0];
+  throw inputError('VRAM745', `there is no loading behaviour ${JSON.stringify(printable(ref))}`, {
+    hint: near ? `did you mean ${near}? (vram list loading)` : `behaviours: ${ids.join(', ')}`,
+    ...(path === undefined ? {} : { path }),
+  });
+}
+
+/** What a pool file states: a behaviour, its fields, or both. Fields alone stand on `resident`, whose idle models go for others. */
+export function resolveLoading({ preset: ref, ...fields }: PoolLoading, path?: string): LoadingPolicy {
+  const preset: LoadingPolicy =
+    ref === undefined
+      ? { ...findLoading('resident'), id: 'own', name: 'as the file states', summary: own, unloads: 'idle-lru' }
+      : findLoading(ref, path);
+  const policy = { ...preset, ...fields };
+  // A quantum goes with its kind; one that the preset brought along for another kind is nobody's wish.
+  if (policy.unloads !== 'busy' && fields.quantumSeconds === undefined) policy.quantumSeconds = null;
+  if ((policy.unloads === 'busy') === (policy.quantumSeconds !== null)) return policy;
+  throw inputError(
+    'VRAM746',
+    policy.unloads === 'busy'
+      ? `models that take turns need quantumSeconds: how long one computes before it is taken off`
+      : `quantumSeconds is for models that take turns, and here unloads is ${policy.unloads}`,
+    {
+      hint: policy.unloads === 'busy' ? 'for example quantumSeconds: 4' : 'unloads: busy, or leave quantumSeconds out',
+      ...(path === undefined ? {} : { path }),
+    },
+  );
+}
+
+const own = 'Loads on the first request; the least recently used idle model goes where room is needed.';
