@@ -32,6 +32,8 @@ export interface ClockOptions {
   device?: Device;
   /** Asked before every step, at its time: false while the server cannot compute (its weights are elsewhere). */
   ready?: (now: number) => boolean;
+  /** False while new requests are held back at the door. */
+  admits?: () => boolean;
 }
 
 /** Where a server that shares its device waits. Whoever drives it resumes it with the time; NaN: nothing will happen any more. */
@@ -120,14 +122,14 @@ export class Clock implements RequestListener {
   }
 
   /** Runs until every request has ended. */
-  run(system: ServingSystem, options: Omit<ClockOptions, 'device' | 'ready'> = {}): void {
+  run(system: ServingSystem, options: Omit<ClockOptions, 'device' | 'ready' | 'admits'> = {}): void {
     // Alone it never pauses.
     this.turns(system, options).next();
   }
 
   /** The same, turn by turn: pauses wherever time passes, if the device is shared. */
   *turns(system: ServingSystem, options: ClockOptions): Generator<Pause, void, number> {
-    const { events = [], observer, stepSeconds, progress, progressEvery = 4096, ready } = options;
+    const { events = [], observer, stepSeconds, progress, progressEvery = 4096, ready, admits } = options;
     const unit = stepSeconds === undefined;
     const shared = options.device !== undefined;
     if (options.device) this.device = options.device;
@@ -136,11 +138,20 @@ export class Clock implements RequestListener {
     let fruitless = 0;
     for (;;) {
       if (!unit) this.tell(system);
-      this.admit(system);
+      const holdsBack = admits !== undefined && !admits();
+      if (!holdsBack) this.admit(system);
       for (; nextEvent < events.length && (events[nextEvent] as OutsideEvent).at <= this.now; nextEvent++)
         (events[nextEvent] as OutsideEvent).act();
       if (system.unfinished === 0 && device.steps === 0 && system.busy !== true) {
         if (!arrivals.pending) break;
+        if (holdsBack && arrivals.nextTime(0) <= this.now) {
+          ready?.(this.now);
+          const at = yield this.until('memory', Number.POSITIVE_INFINITY);
+          if (Number.isNaN(at)) break;
+          observer?.idle?.(this.now, at);
+          this.now = at;
+          continue;
+        }
         if (shared) yield this.until('time', Math.max(this.now, arrivals.nextTime(0)));
         this.idle(unit, events[nextEvent]?.at ?? Number.POSITIVE_INFINITY, observer);
         continue;

@@ -45,7 +45,7 @@ export interface BegunSimulation {
   clock: Clock;
   system: ServingSystem;
   statistics: Statistics;
-  options: Omit<ClockOptions, 'device' | 'ready'>;
+  options: Omit<ClockOptions, 'device' | 'ready' | 'admits'>;
   /** The figures, once the clock has run to its end. */
   end(): Simulation;
 }

@@ -21,7 +21,10 @@ export interface SharedModelResult extends RunResult {
   memoryBytes: { meanMapped: number; peakMapped: number; meanUsed: number; meanTokens: number };
   /** Times the head of the queue was refused for want of blocks (once a wait), and the seconds it waited. */
   refusals: { count: number; seconds: number };
-  /** Loads of the weights, by where they came from, unloads, and seconds that requests waited for them. */
+  /**
+   * Loads of the weights, by where they came from; unloads, of these taken off while busy; the seconds of loading, and those in which
+   * requests were there and the weights were not.
+   */
   loads: {
     fromHost: number;
     fromDisk: number;

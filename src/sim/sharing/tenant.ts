@@ -65,7 +65,7 @@ export class Tenant implements PageSupply {
   }
 
   mappable(): number {
-    return this.isOff ? 0 : this.sharing.mappable(this);
+    return this.isOff || this.isAway ? 0 : this.sharing.mappable(this);
   }
 
   demand(): boolean {
@@ -81,7 +81,7 @@ export class Tenant implements PageSupply {
   /** One page id more; `beside`: by a thread of its own, so that no step waits for it. False when the GPUs have no room. */
   map(when: 'in-step' | 'beside'): boolean {
     const { setup, pages, pool } = this;
-    if (pool.pagesLeft === 0 || !this.ledger.take(setup.devices, setup.pageBytes)) return false;
+    if (this.isAway || pool.pagesLeft === 0 || !this.ledger.take(setup.devices, setup.pageBytes)) return false;
     pool.addPage();
     pages.mapped++;
     pages.mapSeconds += this.mapTime;
@@ -92,6 +92,8 @@ export class Tenant implements PageSupply {
 
   unmapped(): void {
     const { setup, pages } = this;
+    // Of what is on the host nothing is held here.
+    if (this.isAway) return;
     this.ledger.give(setup.devices, setup.pageBytes);
     pages.unmapped++;
     pages.unmapSeconds += this.unmapTime;

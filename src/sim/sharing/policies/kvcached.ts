@@ -6,14 +6,11 @@ import type { Ledger } from '../ledger.ts';
 import type { Tenant } from '../tenant.ts';
 import type { Sharing } from './sharing.ts';
 
-/** `headroom`: bytes of each GPU that are never mapped: its total x (1 - utilization). */
 export function kvcachedSharing(
   policy: Pick<KvcachedSharing, 'minReservedPages' | 'maxReservedPages'>,
   ledger: Ledger,
-  headroom: number,
 ): Sharing {
-  const room = ({ setup }: Tenant): number =>
-    Math.max(0, Math.floor((ledger.free(setup.devices) - headroom) / setup.pageBytes));
+  const room = ({ setup }: Tenant): number => Math.floor(ledger.free(setup.devices) / setup.pageBytes);
   /** Up to the minimum, in one go, as far as the GPU has room. */
   const refill = (tenant: Tenant): void => {
     const { pool } = tenant;

@@ -1,0 +1,255 @@
+// Several engines on the same GPUs, on one clock: whoever's time comes first has its turn; memory that comes free wakes those who wait
+// for some; weights come and go (residency.ts), pages too (policies/). Laws: S1 of the ledger; S4 every block in use lies in a mapped
+// page; S5 an engine alone, under a static split, runs as `simulate` does, to the bit.
+import { ElasticPool } from './elastic-pool.ts';
+import { Engine } from './engine.ts';
+import { Gpus } from './gpus.ts';
+import { kvBytes, type SharedMemory, sharedMemory, virtualBlocks } from './memory.ts';
+import { Residency, type ResidencyHost } from './residency.ts';
+import type { SharedResult } from './result.ts';
+import { SharedStatistics } from './statistics.ts';
+import { summarizeShared } from './summary.ts';
+import type { SharedModel, SharedRun } from './types.ts';
+
+const never = Number.POSITIVE_INFINITY;
+/** So many moments of the policy or the loader in a row in which no engine gets on: nothing will. */
+const patience = 4096;
+
+export interface SharedHooks {
+  progress?: (ended: number, total: number) => void;
+  /** Called after every turn, for laws. */
+  turned?: (run: SharedSimulation, now: number) => void;
+}
+
+/** A model that cannot run under this policy, and why. */
+export class SharedRefusal extends Error {
+  override name = 'SharedRefusal';
+}
+
+export function simulateShared(run: SharedRun, hooks: SharedHooks = {}): SharedResult {
+  const simulation = new SharedSimulation(run, hooks);
+  simulation.run();
+  return summarizeShared(simulation);
+}
+
+export class SharedSimulation {
+  readonly memory: SharedMemory;
+  readonly gpus: Gpus;
+  readonly engines: readonly Engine[];
+  readonly residency: Residency;
+  readonly statistics: SharedStatistics;
+  private now = 0;
+  private turn = 0;
+  private idleMoments = 0;
+
+  constructor(
+    readonly setup: SharedRun,
+    private readonly hooks: SharedHooks = {},
+  ) {
+    const models = setup.models.map((model) => withVirtualSpace(setup, model));
+    const whole = { ...setup, models };
+    this.memory = sharedMemory(whole);
+    this.gpus = new Gpus(setup.devices.length);
+    this.residency = new Residency(models, setup.loading, this.host(models));
+    this.engines = models.map(
+      (model, index) =>
+        new Engine(model, this.memory.tenants[index], this.gpus, {
+          ready: (now) => this.beforePass(index, now),
+          admits: () => this.residency.state(index) !== 2 || this.residency.admits(index),
+        }),
+    );
+    for (const { model, tenant, paged } of this.engines) {
+      if (tenant && !(paged?.kv.pool instanceof ElasticPool))
+        throw new SharedRefusal(`${model.id}: its KV cache cannot be handed out in pages`);
+    }
+    this.statistics = new SharedStatistics(this);
+    this.residency.start();
+    models.forEach(({ id, weights }, index) => {
+      const isHere = weights.place !== 'resident' || setup.loading !== undefined;
+      if (!isHere && !this.residency.isReady(index)) throw new SharedRefusal(`${id} has no room beside the others`);
+    });
+  }
+
+  get models(): readonly SharedModel[] {
+    return this.engines.map(({ model }) => model);
+  }
+
+  /** KV bytes of all GPUs when every model is in memory; a static split's slices. */
+  get poolBytes(): number {
+    const { policy, devices } = this.setup;
+    if (policy.kind === 'static')
+      return this.models.reduce((sum, { sliceBytes, devices: own }) => sum + sliceBytes * own.length, 0);
+    const used = new Set(this.models.flatMap((model) => [...model.devices]));
+    return kvBytes(devices, this.models) * used.size;
+  }
+
+  run(): void {
+    const { engines, residency, statistics } = this;
+    for (;;) {
+      const next = this.nextEngine();
+      const at = next?.nextTime ?? never;
+      const { sharing } = this.memory;
+      const due = Math.min(residency.nextTime(), sharing?.nextTime?.() ?? never);
+      if (engines.every(({ isDone }) => isDone)) break;
+      if (due <= at && due < never && this.idleMoments < patience) {
+        this.moveTo(due);
+        this.idleMoments++;
+        if (residency.nextTime() <= due) this.wake(residency.advance(due));
+        if ((sharing?.nextTime?.() ?? never) <= due) {
+          sharing?.act?.(due);
+          this.wakeWaiting();
+        }
+      } else if (next && at < never) {
+        this.moveTo(at);
+        this.take(next);
+      } else this.giveUp();
+      this.wakeFreed();
+    }
+    statistics.end(this.now);
+  }
+
+  /** Whose time is first; at the same time higher priority, then whose last turn is longest ago. */
+  private nextEngine(): Engine | undefined {
+    let next: Engine | undefined;
+    let at = never;
+    for (const engine of this.engines) {
+      if (engine.isDone) continue;
+      const time = engine.nextTime;
+      if (time > at || time === never) continue;
+      if (time === at && next && !goesBefore(engine, next)) continue;
+      next = engine;
+      at = time;
+    }
+    return next;
+  }
+
+  private moveTo(time: number): void {
+    this.statistics.pass(this.now, time);
+    this.now = Math.max(this.now, time);
+  }
+
+  private take(engine: Engine): void {
+    const { now } = this;
+    const index = this.engines.indexOf(engine);
+    const { tenant } = engine;
+    engine.seenFreed = this.memory.ledger.freed;
+    const steps = engine.begun.clock.totals.steps;
+    const wasIdle = engine.isIdle;
+    engine.turn(now);
+    engine.lastTurn = ++this.turn;
+    if (engine.begun.clock.totals.steps > steps) this.idleMoments = 0;
+    const isReady = this.residency.isReady(index);
+    engine.noteRefusal(now, isReady && (engine.paged?.scheduler.refused ?? 0) > 0 && !engine.isDone);
+    if (tenant) {
+      if (isReady) this.memory.sharing?.afterStep?.(tenant, now);
+      // A pass without a step that mapped a page is worth another when the page is there.
+      if (engine.pause.for === 'memory' && tenant.retryAt < never) tenant.retryAt = now + tenant.settle();
+    }
+    const isIdle = engine.isIdle;
+    if (isIdle !== wasIdle || (isIdle && isReady)) {
+      this.residency.touched(index, now, isIdle);
+      if (isIdle && tenant && isReady) this.memory.sharing?.idle?.(tenant, now, engine.stepSeconds);
+    }
+    this.gpus.rebalance(now);
+    this.hooks.turned?.(this, now);
+    if (this.hooks.progress && this.turn % 65536 === 0) this.tellProgress();
+  }
+
+  /** Before a pass of a model's scheduler: are the weights here, and what does the policy want. */
+  private beforePass(index: number, now: number): boolean {
+    if (!this.residency.isReady(index)) {
+      this.residency.want(index, now);
+      return false;
+    }
+    if (!this.residency.admits(index)) this.residency.want(index, now);
+    const tenant = this.memory.tenants[index];
+    if (tenant) this.memory.sharing?.beforeStep?.(tenant, now);
+    return true;
+  }
+
+  /** Engines that have become able to compute go on at once. */
+  private wake(models: readonly number[]): void {
+    for (const index of models) {
+      const engine = this.engines[index] as Engine;
+      if (engine.pause.for === 'memory') engine.pause.until = this.now;
+      engine.seenFreed = this.memory.ledger.freed;
+    }
+  }
+
+  private wakeWaiting(): void {
+    for (const engine of this.engines)
+      if (!engine.isDone && engine.pause.for === 'memory') engine.pause.until = this.now;
+  }
+
+  /** Memory came free: everybody who waits for some looks again, and so do loads. */
+  private wakeFreed(): void {
+    const { freed } = this.memory.ledger;
+    for (let i = 0; i < this.engines.length; i++) {
+      const engine = this.engines[i] as Engine;
+      if (engine.isDone || engine.pause.for !== 'memory' || engine.seenFreed === freed) continue;
+      engine.seenFreed = freed;
+      if (this.residency.isReady(i)) engine.pause.until = this.now;
+    }
+  }
+
+  /** Nothing will happen by itself any more: those who still wait are told so. */
+  private giveUp(): void {
+    for (const engine of this.engines) if (!engine.isDone) engine.turn(Number.NaN);
+  }
+
+  private tellProgress(): void {
+    let ended = 0;
+    let total = 0;
+    for (const { begun } of this.engines) {
+      ended += begun.clock.totals.finished + begun.clock.times.rejected.size;
+      total += begun.workload.requests.length;
+    }
+    this.hooks.progress?.(ended, total);
+  }
+
+  private host(models: readonly SharedModel[]): ResidencyHost {
+    const isStatic = this.setup.policy.kind === 'static';
+    const begun = new Set<number>();
+    const fixed = ({ weightsBytes, otherBytes, sliceBytes }: SharedModel): number =>
+      weightsBytes + otherBytes + (isStatic ? sliceBytes : 0);
+    return {
+      take: (index) => {
+        const model = models[index] as SharedModel;
+        const tenant = this.memory.tenants[index];
+        if (!this.memory.ledger.take(model.devices, fixed(model))) return false;
+        const isIn = !tenant || (begun.has(index) ? tenant.enter() : tenant.begin());
+        if (isIn) begun.add(index);
+        else this.memory.ledger.give(model.devices, fixed(model));
+        return isIn;
+      },
+      giveBack: (index) => {
+        const model = models[index] as SharedModel;
+        const tenant = this.memory.tenants[index];
+        const isUsed = (this.engines[index] as Engine).usedBlocks > 0;
+        if (isUsed) tenant?.leave();
+        else if (tenant) tenant.clear();
+        else this.engines[index]?.paged?.kv.pool.reset();
+        this.memory.ledger.give(model.devices, fixed(model));
+      },
+      isIdle: (index) => this.engines?.[index]?.isIdle ?? true,
+      kvBytes: (index) => ((this.engines[index] as Engine).usedBlocks ?? 0) * (models[index] as SharedModel).blockBytes,
+      weightsBytes: (index) => (models[index] as SharedModel).weightsBytes,
+    };
+  }
+}
+
+function goesBefore(one: Engine, other: Engine): boolean {
+  if (one.model.priority !== other.model.priority) return one.model.priority > other.model.priority;
+  return one.lastTurn < other.lastTurn;
+}
+
+/** The pool is as large as whole pages of the virtual space make it. */
+function withVirtualSpace({ policy }: SharedRun, model: SharedModel): SharedModel {
+  if (policy.kind === 'static') return model;
+  const { run } = model;
+  const { setup } = run;
+  // MuxServe has no prefix cache.
+  const prefixCaching = setup.paged.prefixCaching && policy.kind !== 'muxserve';
+  const paged = { ...setup.paged, numBlocks: virtualBlocks(policy, model), prefixCaching };
+  return { ...model, run: { ...run, setup: { ...setup, paged } } };
+}
