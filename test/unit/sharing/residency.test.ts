@@ -180,10 +180,10 @@ describe('unloading', () => {
     }
   });
 
-  it('waits for a model to be idle, and of two that wait the first one gets the room', () => {
-    const pool = bench(2, [
+  it('waits for a model to be idle, and who waits is not overtaken by one that would fit', () => {
+    const pool = bench(3, [
       { bytes: 2, place: 'resident' },
-      { bytes: 2, place: 'host' },
+      { bytes: 3, place: 'host' },
       { bytes: 1, place: 'host' },
     ]);
     pool.request(0, 0);
@@ -191,10 +191,18 @@ describe('unloading', () => {
     pool.request(2, 2);
     expect(pool.until(9)).toEqual([]);
     pool.end(0, 10);
-    expect(pool.until(20)).toEqual([[12, 1]]);
+    expect(pool.until(20)).toEqual([[13, 1]]);
     expect(pool.states()).toEqual([absent, ready, absent]);
     pool.end(1, 30);
     expect(pool.until(99)).toEqual([[31, 2]]);
+  });
+
+  it('leaves models on other GPUs alone', () => {
+    const shapes = [0, 1].map((device): ModelShape => ({ bytes: 2, place: 'resident', devices: [device] }));
+    const pool = bench([2, 2], [...shapes, { bytes: 2, place: 'host', devices: [1] }]);
+    pool.request(2, 1);
+    expect(pool.until(99)).toEqual([[3, 2]]);
+    expect(pool.states()).toEqual([ready, absent, ready]);
   });
 
   it('keeps at most so many: one is llama-swap, whatever the room', () => {
