@@ -3,7 +3,7 @@
 // unloads models itself, and of whether that one needs a buffer of its own.
 import type { AllocatorKind } from '../../sim/cuda-allocator/index.ts';
 import { sum } from '../../units.ts';
-import { type AllocatorModel, type AllocatorView, allocatorView } from './allocator.ts';
+import { type AllocatorModel, type AllocatorRequest, type AllocatorView, allocatorView } from './allocator.ts';
 import { allocatorModel, kvTensors } from './allocator-model.ts';
 import { defaultSchedule } from './allocator-schedule.ts';
 import { type Needs, needsOf, needsOn } from './needs.ts';
@@ -25,6 +25,8 @@ export interface AllocatorGpu {
   events: number;
   loads: number;
   allocators: AllocatorResult[];
+  /** expandable_segments:True against the default: less reserved at the peak, fewer refusals, more KV cache a model where both can be filled. */
+  expandableSaves: { peakReservedBytes: number; failures: number; kvBytes: number | null };
 }
 
 export type AllocatorResult = Omit<AllocatorView, 'moments'> & {
@@ -43,28 +45,44 @@ export function poolAllocators(input: PoolInput): AllocatorGpu[] {
     if (here.length < 2) return [];
     const subject = subjectOf(input, index, here);
     const share = input.utilization ?? releaseUtilization(here.map((one) => one.needs));
-    const at = turnover(subject, share);
-    const views = allocatorView(at);
+    const maxLoaded = mostAtOnce(subject, share);
+    const at = turnover(subject, share, maxLoaded);
+    const allocators = allocatorView(at).map(({ moments: _, ...view }) => ({
+      ...view,
+      usable: usableShare(subject, view.kind, maxLoaded),
+    }));
     return [
       {
         gpu: index,
         name: gpu.name,
         deviceBytes: subject.deviceBytes,
-        maxLoaded: at.maxLoaded,
+        maxLoaded,
         share,
-        models: at.models.map(({ id, tensors, kvTensors: cache, steps }) => ({
-          id,
-          tensors: tensors.length,
-          weightsBytes: sum(tensors.map(({ bytes }) => bytes)),
-          kvBytes: sum(cache),
-          stepBytes: Math.max(0, ...steps.map((step) => sum(step))),
+        models: at.models.map((model) => ({
+          id: model.id,
+          tensors: model.tensors.length,
+          weightsBytes: weightBytes(model),
+          kvBytes: sum(model.kvTensors),
+          stepBytes: stepBytes(model),
         })),
         events: at.schedule.length,
         loads: at.schedule.filter(({ kind }) => kind === 'load').length,
-        allocators: views.map(({ moments: _, ...view }) => ({ ...view, usable: usableShare(subject, view.kind) })),
+        allocators,
+        expandableSaves: saves(allocators),
       },
     ];
   });
+}
+
+function saves(results: readonly AllocatorResult[]): AllocatorGpu['expandableSaves'] {
+  const [caching, expandable] = (['caching', 'expandable'] as const).map(
+    (kind) => results.find((one) => one.kind === kind)!,
+  );
+  return {
+    peakReservedBytes: caching!.peakReservedBytes - expandable!.peakReservedBytes,
+    failures: caching!.failures.length - expandable!.failures.length,
+    kvBytes: caching!.usable && expandable!.usable ? expandable!.usable.kvBytes - caching!.usable.kvBytes : null,
+  };
 }
 
 interface Subject {
@@ -92,26 +110,40 @@ function memberOf({ member, alone }: Needs, index: number): Subject['members'][n
   };
 }
 
-/** As many models at once as leave room for a KV cache, each with the same KV memory, so that any of these sets stays within the share. */
-function turnover(
-  { members, deviceBytes, atOnce }: Subject,
-  share: number,
-): Parameters<typeof allocatorView>[0] & { maxLoaded: number } {
-  const weights = members.map(({ model }) => sum(model.tensors.map(({ bytes }) => bytes))).sort((a, b) => b - a);
-  const step = Math.max(0, ...members.flatMap(({ model }) => model.steps.map((sizes) => sum(sizes))));
-  const room = (count: number): number => share * deviceBytes - step - sum(weights.slice(0, count));
-  let maxLoaded = atOnce;
-  while (maxLoaded > 1 && room(maxLoaded) <= 0) maxLoaded--;
-  const kvBytes = Math.max(0, Math.floor(room(maxLoaded) / maxLoaded));
+/** As many models at once as leave room for a KV cache. */
+function mostAtOnce(subject: Subject, share: number): number {
+  let count = subject.atOnce;
+  while (count > 1 && roomBytes(subject, share, count) <= 0) count--;
+  return count;
+}
+
+/** Every model gets the same KV memory, so that any `maxLoaded` of them stay within the share. */
+function turnover(subject: Subject, share: number, maxLoaded: number): AllocatorRequest {
+  const { members, deviceBytes } = subject;
+  const kvBytes = Math.max(0, Math.floor(roomBytes(subject, share, maxLoaded) / maxLoaded));
   const models = members.map(({ model, cacheOf }) => ({ ...model, kvTensors: cacheOf(kvBytes) }));
-  return { deviceBytes, models, maxLoaded, schedule: defaultSchedule({ models, deviceBytes, maxLoaded }) };
+  return { deviceBytes, models, schedule: defaultSchedule({ models, deviceBytes, maxLoaded }) };
+}
+
+/** What the largest `count` models and a step leave of the share. */
+function roomBytes({ members, deviceBytes }: Subject, share: number, count: number): number {
+  const weights = members.map(({ model }) => weightBytes(model)).sort((a, b) => b - a);
+  return share * deviceBytes - Math.max(...members.map(({ model }) => stepBytes(model))) - sum(weights.slice(0, count));
+}
+
+function weightBytes({ tensors }: AllocatorModel): number {
+  return sum(tensors.map(({ bytes }) => bytes));
+}
+
+function stepBytes({ steps }: AllocatorModel): number {
+  return Math.max(0, ...steps.map((step) => sum(step)));
 }
 
 /** Whether a load is refused hangs on how pieces happen to lie, so a share counts only where every smaller one is served too. */
-function usableShare(subject: Subject, kind: AllocatorKind): AllocatorResult['usable'] {
+function usableShare(subject: Subject, kind: AllocatorKind, maxLoaded: number): AllocatorResult['usable'] {
   let usable: AllocatorResult['usable'] = null;
   for (let percent = leastPercent; percent <= 100; percent++) {
-    const at = turnover(subject, percent / 100);
+    const at = turnover(subject, percent / 100, maxLoaded);
     const [view] = allocatorView(at, [kind]);
     if (view!.failures.length > 0) break;
     usable = { share: percent / 100, kvBytes: Math.min(...at.models.map((model) => sum(model.kvTensors))) };
