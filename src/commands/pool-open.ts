@@ -5,6 +5,7 @@ import { planVllm, type VllmPlanned } from '../engines/vllm/plan.ts';
 import type { Io } from '../io.ts';
 import { vllmRegistry } from '../load/flags.ts';
 import { resolveGpus, withGpuMemory } from '../load/gpu.ts';
+import { resolveLoading } from '../load/loading.ts';
 import { printable } from '../load/names.ts';
 import { loadPresets } from '../load/presets.ts';
 import { resolveSharing } from '../load/sharing.ts';
@@ -15,7 +16,7 @@ import type { MeanLoad, PoolInput, PoolMember } from '../plan/sharing/types.ts';
 import type { GpuSpec } from '../spec/gpu.ts';
 import type { EngineOptions } from '../spec/options.ts';
 import type { PoolModel, PoolSpec } from '../spec/pool.ts';
-import type { SharingPolicy } from '../spec/sharing.ts';
+import type { LoadingPolicy, SharingPolicy } from '../spec/sharing.ts';
 import type { SimulationOptions } from '../spec/simulation-options.ts';
 import { type ResolvedArguments, resolveArguments } from './plan-request.ts';
 import { modelOptions, placed } from './pool-options.ts';
@@ -36,6 +37,8 @@ export interface OpenPool {
   spec: PoolSpec;
   gpus: GpuSpec[];
   members: OpenMember[];
+  /** When weights come and go; absent: all stay in memory. */
+  loading?: LoadingPolicy;
   diagnostics: Diagnostic[];
 }
 
@@ -70,15 +73,31 @@ export async function openPool(spec: PoolSpec, io: Io): Promise<OpenPool> {
   const own = found.flatMap(({ asked, model }) =>
     asked.diagnostics.map((one) => ({ ...one, message: `${printable(model.id)}: ${one.message}` })),
   );
-  return { spec, gpus, members, diagnostics: [...diagnostics, ...own] };
+  const loading = loadingOf(spec);
+  return { spec, gpus, members, ...(loading ? { loading } : {}), diagnostics: [...diagnostics, ...own] };
+}
+
+/** As the file states it, or what weights that are not in memory at the start need. */
+function loadingOf({ file, loading, models, diskRate, hostMemoryBytes }: PoolSpec): LoadingPolicy | undefined {
+  if (!loading && models.every(({ weights }) => weights === 'resident')) return undefined;
+  const own = {
+    ...loading,
+    ...(diskRate === undefined ? {} : { diskRate }),
+    ...(hostMemoryBytes === undefined ? {} : { hostMemoryBytes }),
+  };
+  return resolveLoading(own, `${file}: loading`);
 }
 
 /** What planning takes; `loads` by model, where a policy asks for them. */
-export function poolInput({ spec, gpus, members }: OpenPool, loads: readonly (MeanLoad | undefined)[] = []): PoolInput {
+export function poolInput(
+  { spec, gpus, members, loading }: OpenPool,
+  loads: readonly (MeanLoad | undefined)[] = [],
+): PoolInput {
   return {
     gpus,
     members: members.map(({ member }, i) => (loads[i] ? { ...member, load: loads[i] } : member)),
     ...(spec.gpuMemoryUtilization === undefined ? {} : { utilization: spec.gpuMemoryUtilization }),
+    ...(loading && loading.unloads !== 'never' ? { atOnce: loading.maxLoaded ?? Number.POSITIVE_INFINITY } : {}),
     plan: planned,
   };
 }

@@ -6,7 +6,7 @@ import { planPool } from '../plan/sharing/budget.ts';
 import type { EngineStart, PoolPlan } from '../plan/sharing/types.ts';
 import type { SharedModel, SharedRun } from '../sim/sharing/types.ts';
 import type { PoolSpec } from '../spec/pool.ts';
-import type { LoadingPolicy, SharingPolicy } from '../spec/sharing.ts';
+import type { SharingPolicy } from '../spec/sharing.ts';
 import { type OpenMember, type OpenPool, openPool, poolInput, poolPolicies } from './pool-open.ts';
 import { meanLoad, poolWorkloads, workloadOptions } from './pool-workloads.ts';
 import { setupOf } from './simulate-setup.ts';
@@ -25,11 +25,11 @@ export interface PoolSetup {
 }
 
 /** What `simulate --pool` runs: the chosen policies, and those that the file compares them with. */
-export async function poolSetup(spec: PoolSpec, io: Io, loading?: LoadingPolicy): Promise<PoolSetup> {
+export async function poolSetup(spec: PoolSpec, io: Io): Promise<PoolSetup> {
   const pool = await openPool(spec, io);
   const policies = await poolPolicies(spec, spec.compare === 'all');
   const workloads = await poolWorkloads(spec, io);
-  return { pool, workloads, ...poolRuns(pool, workloads, policies, loading) };
+  return { pool, workloads, ...poolRuns(pool, workloads, policies) };
 }
 
 /** Where nothing else is said, a request is served well within so many times of what it takes alone (MuxServe, arXiv 2404.02015: 8). */
@@ -39,14 +39,12 @@ export function poolRuns(
   pool: OpenPool,
   workloads: readonly RunWorkload[],
   policies: readonly SharingPolicy[],
-  loading?: LoadingPolicy,
 ): { plan: PoolPlan; runs: PoolRun[] } {
-  const input = poolInput(pool, workloads.map(meanLoad));
-  const atOnce = loading?.maxLoaded ?? undefined;
-  const { plan, starts } = planPool({ ...input, ...(atOnce === undefined ? {} : { atOnce }) }, policies);
+  const { loading } = pool;
+  const { plan, starts } = planPool(poolInput(pool, workloads.map(meanLoad)), policies);
   const runs = starts.map(({ policy, engines, deviceBytes }, i): PoolRun => {
     const { fits, takesTurns, reason } = plan.policies[i]!;
-    if (!fits && !takesTurns && !loading) return { policy, refused: reason ?? 'it does not fit' };
+    if (!fits && !takesTurns) return { policy, refused: reason ?? 'it does not fit' };
     const models: SharedModel[] = [];
     for (const [at, engine] of engines.entries()) {
       const made = modelOf(pool, at, engine, workloads[at]!);
@@ -59,7 +57,7 @@ export function poolRuns(
 }
 
 function modelOf(
-  { spec, members }: OpenPool,
+  { spec, members, loading }: OpenPool,
   at: number,
   engine: EngineStart,
   workload: RunWorkload,
@@ -84,7 +82,7 @@ function modelOf(
     minBytes: kept * blockBytes,
     maxBytes: numBlocks * blockBytes,
     priority: model.priority,
-    weights: weightsOf(members[at]!, spec.diskRate),
+    weights: weightsOf(members[at]!, loading?.diskRate ?? spec.diskRate),
     objective: {
       ttftSeconds: model.objective.ttftSeconds ?? null,
       tpotSeconds: model.objective.tpotSeconds ?? null,

@@ -32,75 +32,85 @@ export function pooledBudget(
   policy: PooledPolicy,
 ): { budget: SharedBudget; starts: EngineStart[] } {
   const grains = needs.map((one) => grainOf(one, policy));
-  const byTurns = input.atOnce !== undefined && input.atOnce < needs.length;
-  const pools = input.gpus.map((_, gpu) => poolBytes(input, needs, policy, gpu));
   const rooms = input.gpus.map((_, gpu) => roomBytes(input, needs, policy, gpu));
-  const starts: EngineStart[] = [];
-  const models = grains.map((grain): PoolModelPlan => {
-    const { member, gpus } = grain.needs;
-    const room = Math.min(
-      ...member.devices.map((gpu, rank) => {
-        // Who takes turns has the GPU to itself when nobody else needs it.
-        if (byTurns) return rooms[gpu]! - gpus[rank]!.ownBytes;
-        return (
-          pools[gpu]! -
-          sum(
-            onDevice(grains, gpu)
-              .filter((other) => other !== grain)
-              .map(keptBytes),
-          )
-        );
-      }),
-    );
-    const pieces = grain.bytes > 0 ? Math.max(0, Math.min(grain.limit, Math.floor(room / grain.bytes))) : 0;
-    const numBlocks = pieces * grain.blocks;
-    const request = requestWith(grain.needs, numBlocks);
-    const planned = input.plan(request);
-    const model = refusedBy(
-      grain,
-      room,
-      modelPlan(grain.needs, gpus, planned, { kept: Math.min(grain.kept * grain.blocks, numBlocks), most: numBlocks }),
-    );
-    const kept = model.fits ? grain.kept * grain.blocks : 0;
-    starts.push({ id: member.id, request, planned, gpus, numBlocks: model.numBlocks, kept, ...grain.needs.shape });
-    return {
-      ...model,
-      kvCacheBytes: model.fits ? sum(member.devices.map(() => keptBytes(grain))) : 0,
-      ...(grain.page ? { page: grain.page } : {}),
-    };
-  });
-  const shares = input.gpus.map((_, gpu): GpuShare => {
-    const here = onDevice(grains, gpu);
-    const kept = here.map((grain) => (models[grains.indexOf(grain)]!.fits ? keptBytes(grain) : 0));
-    return {
-      models: here.map((grain, i) => ({
-        id: grain.needs.member.id,
-        needs: grain.needs.gpus.find((one) => one.gpu === gpu)!,
-        kvBytes: kept[i]!,
-      })),
-      sharedBytes: Math.max(0, pools[gpu]! - sum(kept)),
-    };
-  });
-  const gpus = gpuPlans(input, shares);
+  const pools = rooms.map((room, gpu) => room - sum(needsOn(needs, gpu).map(({ here }) => here.ownBytes)));
+  const made = grains.map((grain) => engineIn(input, grain, { rooms, pools, grains }));
+  const models = made.map(({ model }) => model);
+  const gpus = gpuPlans(input, shares(input, grains, models, pools));
   const { id, kind, name, runs } = policy;
+  const short = shortPool(pools, grains);
+  const alone = models.every(({ fits }) => fits);
+  const verdict =
+    short === undefined
+      ? poolVerdict(input, models, gpus)
+      : { ...short, takesTurns: input.atOnce !== undefined && alone };
   const budget: SharedBudget = {
     policy: id,
     kind,
     name,
     runs,
-    ...(shortPool(pools, grains, byTurns) ?? poolVerdict(input, models, gpus)),
+    ...verdict,
     models,
     gpus,
     sharedBytes: sum(gpus.map(({ sharedBytes }) => sharedBytes)),
     kvBytes: sum(gpus.map(({ poolBytes }) => poolBytes)),
     figures: poolFigures(policy),
   };
-  return { budget, starts };
+  return { budget, starts: made.map(({ start }) => start) };
 }
 
-/** All models in memory: what their processes leave of the GPU for KV. Negative: by how much they are too large. */
-function poolBytes(input: PoolInput, needs: readonly Needs[], policy: PooledPolicy, gpu: number): number {
-  return roomBytes(input, needs, policy, gpu) - sum(needsOn(needs, gpu).map(({ here }) => here.ownBytes));
+interface Pools {
+  /** Bytes of each GPU for processes and KV; for KV alone when every model is in memory (negative: too many). */
+  rooms: readonly number[];
+  pools: readonly number[];
+  grains: readonly Grain[];
+}
+
+function engineIn(
+  input: PoolInput,
+  grain: Grain,
+  { rooms, pools, grains }: Pools,
+): { model: PoolModelPlan; start: EngineStart } {
+  const { member, gpus, shape } = grain.needs;
+  const room = Math.min(
+    ...member.devices.map((gpu, rank) => {
+      // Who has left the GPU leaves all of it.
+      if (input.atOnce !== undefined) return rooms[gpu]! - gpus[rank]!.ownBytes;
+      const others = onDevice(grains, gpu).filter((other) => other !== grain);
+      return pools[gpu]! - sum(others.map(keptBytes));
+    }),
+  );
+  const pieces = grain.bytes > 0 ? Math.max(0, Math.min(grain.limit, Math.floor(room / grain.bytes))) : 0;
+  const most = pieces * grain.blocks;
+  const request = requestWith(grain.needs, most);
+  const planned = input.plan(request);
+  const blocks = { kept: Math.min(grain.kept * grain.blocks, most), most };
+  const model = refusedBy(grain, room, modelPlan(grain.needs, gpus, planned, blocks));
+  const kept = model.fits ? blocks.kept : 0;
+  return {
+    model: {
+      ...model,
+      kvCacheBytes: model.fits ? keptBytes(grain) * member.devices.length : 0,
+      ...(grain.page ? { page: grain.page } : {}),
+    },
+    start: { id: member.id, request, planned, gpus, numBlocks: model.numBlocks, kept, ...shape },
+  };
+}
+
+function shares(
+  { gpus }: PoolInput,
+  grains: readonly Grain[],
+  models: readonly PoolModelPlan[],
+  pools: readonly number[],
+): GpuShare[] {
+  return gpus.map((_, gpu): GpuShare => {
+    const here = onDevice(grains, gpu).map((grain) => ({
+      id: grain.needs.member.id,
+      needs: grain.needs.gpus.find((one) => one.gpu === gpu)!,
+      kvBytes: models[grains.indexOf(grain)]!.fits ? keptBytes(grain) : 0,
+    }));
+    return { models: here, sharedBytes: Math.max(0, pools[gpu]! - sum(here.map(({ kvBytes }) => kvBytes))) };
+  });
 }
 
 /**
@@ -114,7 +124,7 @@ export function roomBytes(input: PoolInput, needs: readonly Needs[], policy: Poo
   const here = needsOn(needs, gpu);
   if (here.length === 0) return Math.floor(total * (input.utilization ?? 1));
   const utilization = input.utilization ?? releaseUtilization(here.map((one) => one.needs));
-  const outside = sum(here.map(({ here: own }) => own.ownBytes - own.chargedBytes));
+  const outside = sum(here.map(({ here: own }) => Math.max(0, own.ownBytes - own.chargedBytes)));
   return Math.min(total, Math.floor(total * utilization) + outside);
 }
 
@@ -172,20 +182,14 @@ function refusedBy({ page, limit, needs }: Grain, room: number, model: PoolModel
 function shortPool(
   pools: readonly number[],
   grains: readonly Grain[],
-  byTurns: boolean,
-): Pick<SharedBudget, 'fits' | 'reason' | 'shortfallBytes' | 'takesTurns'> | undefined {
-  if (byTurns) return undefined;
+): { fits: false; reason: string; shortfallBytes: number; takesTurns: false } | undefined {
   for (const [gpu, bytes] of pools.entries()) {
     const here = onDevice(grains, gpu);
     const short = sum(here.map(keptBytes)) - bytes;
     if (here.length === 0 || short <= 0) continue;
-    const what = bytes < 0 ? 'weights, contexts and activations' : 'weights, contexts, activations and what each keeps';
-    return {
-      fits: false,
-      reason: `${what} of ${here.length} models need ${gib(short)} more than GPU ${gpu} has for them`,
-      shortfallBytes: short,
-      takesTurns: false,
-    };
+    const kept = bytes < 0 ? '' : ' and what each keeps';
+    const reason = `weights, contexts, activations${kept} of ${here.length} models need ${gib(short)} more than GPU ${gpu} has for them`;
+    return { fits: false, reason, shortfallBytes: short, takesTurns: false };
   }
   return undefined;
 }

@@ -40,7 +40,7 @@ export interface PoolInput {
   members: readonly PoolMember[];
   /** Share of each GPU for all engines together; absent: what the releases use for one. */
   utilization?: number;
-  /** Models that are in memory at once at most; absent: all of them. */
+  /** Weights come and go: models in memory at once at most (Infinity: as many as fit); absent: all stay. */
   atOnce?: number;
   plan(request: PlanRequest): VllmPlanned;
 }

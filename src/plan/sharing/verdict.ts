@@ -10,7 +10,7 @@ export interface GpuShare {
   sharedBytes: number;
 }
 
-export function gpuPlans({ gpus }: PoolInput, shares: readonly GpuShare[]): PoolGpuPlan[] {
+export function gpuPlans({ gpus, atOnce }: PoolInput, shares: readonly GpuShare[]): PoolGpuPlan[] {
   return gpus.map((gpu, index): PoolGpuPlan => {
     const { models, sharedBytes } = shares[index]!;
     const usedBytes = models.map(({ id, needs, kvBytes }) => {
@@ -18,7 +18,9 @@ export function gpuPlans({ gpus }: PoolInput, shares: readonly GpuShare[]): Pool
       return { id, weightsBytes, contextBytes, activationBytes, kvCacheBytes: kvBytes };
     });
     const kv = sum(models.map(({ kvBytes }) => kvBytes));
-    const used = kv + sum(models.map(({ needs }) => needs.ownBytes));
+    const held = models.map(({ needs, kvBytes }) => needs.ownBytes + kvBytes);
+    // Of those that take turns, the largest that are in memory at once.
+    const used = sum(held.sort((a, b) => b - a).slice(0, atOnce ?? held.length));
     return {
       gpu: index,
       name: gpu.name,
