@@ -14,6 +14,7 @@ const lazyPackages = ['yaml', 'zod', 'echarts'];
 const separate = [
   { in: /src\/commands\/plan-request\.ts$/, bundles: ['plan-llama', 'plan-parallel', 'plan-several'] },
   { in: /src\/commands\/plan-render\.ts$/, bundles: ['plan-parallel', 'plan-several'] },
+  { in: /src\/commands\/simulate\.ts$/, bundles: ['simulate-pool'] },
   { in: /src\/load\/model\.ts$/, bundles: ['read-gguf'] },
   { in: /src\/commands\/deployed-command\.ts$/, bundles: ['deployment'] },
 ];
@@ -66,6 +67,8 @@ const commands = [
   'deployment',
   'simulate',
   'simulate-worker',
+  'simulate-pool',
+  'simulate-pool-worker',
   'compare',
   'compare-worker',
   'quantize',

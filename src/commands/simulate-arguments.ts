@@ -24,6 +24,8 @@ export interface SimulateArguments extends PlanArguments {
   evictions: string[];
   simulation: SimulationOptions;
   runConfig?: string;
+  /** Several models on the same GPUs. */
+  pool?: string;
   cacheOnly: boolean;
   /** Infinity for "inf". */
   capacityBlocks: number[];
@@ -67,6 +69,7 @@ export function simulateCommand(io: Io): Command {
     .option('--assume-architecture <family>', 'plan an unknown architecture as this family')
     .option('-w, --workload <file|preset>', 'a trace file, or a preset (vram list workloads)')
     .option('--policy <list>', 'memory and scheduling, comma-separated (default paged)')
+    .option('--pool <file>', 'several models on the same GPUs (vram schema pool)')
     .option('--run-config <file[#id]>', 'a run of a scheduler-runs file, taken whole')
     .option('--sweep <key=a,b,c>', 'one run for each value of an option (repeatable)', collect)
     .option('--find-max-rate', 'the highest rate at which every --slo holds')
@@ -111,6 +114,7 @@ export function readSimulateArguments(command: Command, repeated: ReadonlySet<st
     evictions: named(text('eviction'), '--eviction'),
     simulation: readSimulationOptions(command, raw),
     runConfig: text('runConfig'),
+    pool: text('pool'),
     cacheOnly: raw.cacheOnly === true,
     capacityBlocks: named(text('capacityBlocks'), '--capacity-blocks').map(capacity),
     sweeps: sweepsOf(list('sweep')),

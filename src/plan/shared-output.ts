@@ -7,7 +7,7 @@ import type { Settings, WorkloadEcho } from './simulate-output.ts';
 export interface SharedModelEcho {
   id: string;
   model: string;
-  parameters: number;
+  parameters: number | null;
   quantization: string;
   engine: string;
   devices: number[];
@@ -72,7 +72,8 @@ export interface SharedAdvice {
 export interface SharedResultOutput {
   policy: string;
   models: NamedSharedModel[];
-  pool: SharedSummary;
+  /** null: no engine would start under any policy. */
+  pool: SharedSummary | null;
   timeline: SharedPoint[];
   policies: SharedPolicyResult[];
   refused: { policy: string; reason: string }[];

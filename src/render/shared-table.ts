@@ -50,7 +50,7 @@ function answer({ result }: SharedOutput, { paint, width }: Look): string {
   const lines = [];
   if (result.advice)
     lines.push(`${paint.good('TAKE')}  ${prose(`${result.advice.policy}: ${result.advice.because}`, width - 6, 2)}`);
-  const { total, finished } = result.pool.requests;
+  const { total, finished } = result.pool?.requests ?? { total: 0, finished: 0 };
   if (finished === 0 && total > 0) lines.push(paint.bad('NOTHING SERVED'));
   for (const { id, requests } of result.models) {
     for (const { reason, count, first } of requests.rejections)

@@ -39,7 +39,7 @@ export function sharedTitle({ input }: SharedOutput): string {
 export function poolLine({ input, result }: SharedOutput): string {
   const weights = input.models.map((_, i) => heaviest(result.timeline, i));
   const all = weights.reduce((a, b) => a + b, 0);
-  const parts = [`${gib(result.pool.poolBytes)} for KV between them`];
+  const parts = result.pool ? [`${gib(result.pool.poolBytes)} for KV between them`] : [];
   if (all > 0) {
     const each = input.models.map(({ id }, i) => `${nameText(id, 24)} ${(weights[i]! / 2 ** 30).toFixed(2)}`);
     parts.push(`${gib(all)} for the models themselves${each.length <= fewModels ? ` (${each.join(', ')})` : ''}`);
@@ -66,7 +66,7 @@ export function demandLine({ input }: SharedOutput): string {
 
 /** "llama-3.1-8b, 8.03B, bfloat16, vllm@0.33.0". */
 export function modelLine({ model, parameters: count, quantization, engine }: SharedModelEcho): string {
-  return visible([nameText(model), parameters(count), quantization, engine].join(', '));
+  return visible([nameText(model), count === null ? '' : parameters(count), quantization, engine].filter(Boolean).join(', '));
 }
 
 /** What the times rest on, each statement once. */

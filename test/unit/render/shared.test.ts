@@ -133,7 +133,7 @@ describe('CSV', () => {
     ];
     const { pool } = output.result;
     expect(all).toMatchObject({ model: '', 'requests.total': '19365', maps: '12345', relativeSpeed: '' });
-    expect(Number(all['ttftSeconds.p99'])).toBe(pool.ttftSeconds.p99);
+    expect(Number(all['ttftSeconds.p99'])).toBe(pool!.ttftSeconds.p99);
     expect(first).toMatchObject({ model: 'chat-8b', 'requests.total': '6455', 'ttftSeconds.p99': '2.1', maps: '' });
   });
 

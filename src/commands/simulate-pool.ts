@@ -1,0 +1,155 @@
+// `vram simulate --pool FILE`: the models of a pool file run together on one clock under the policy it names, and under those it
+// compares with. Glue only: what runs is pool-setup.ts, how it runs src/sim/sharing, forms simulate-pool-render.ts.
+import { extname } from 'node:path';
+import { inputError } from '../diagnostics.ts';
+import type { Io } from '../io.ts';
+import { resolvePool } from '../load/pool.ts';
+import { envelope } from '../plan/output.ts';
+import { checkRequirement, parseRequirement } from '../plan/require.ts';
+import type { SharedOutput, SharedPolicyResult } from '../plan/shared-output.ts';
+import { sharedAdvice } from '../plan/sharing/advice.ts';
+import { sharedOutputOf } from '../plan/sharing/simulated.ts';
+import { visible } from '../render/text.ts';
+import type { SharedOutcome } from '../sim/sharing/index.ts';
+import type { PoolSpec } from '../spec/pool.ts';
+import type { LoadingPolicy } from '../spec/sharing.ts';
+import { formNamed, styleFor, tellDiagnostics, tellFailedRequirements, writeOutput } from './output.ts';
+import { type PoolRun, type PoolSetup, poolSetup } from './pool-setup.ts';
+import type { SimulateArguments } from './simulate-arguments.ts';
+import { checkTimeline } from './simulate-files.ts';
+import { runPools } from './simulate-pool-jobs.ts';
+import { renderShared, renderSharedTimeline } from './simulate-pool-render.ts';
+import { carriesDiagnostics, simulateForms } from './simulate-render.ts';
+
+export async function simulatePool(file: string, args: SimulateArguments, io: Io): Promise<number> {
+  checkAlone(args);
+  const requirements = args.require.map(parseRequirement);
+  const form = formNamed(args.format, simulateForms);
+  checkTimeline(args.timeline);
+  const spec = withArguments(await resolvePool(file, { env: io.env }), args);
+  const setup = await poolSetup(spec, io);
+  const { loading } = setup.pool;
+  const outcomes = await simulated(setup.runs, args, io);
+  const output = outputOf(setup, loading, outcomes);
+  const checked = requirements.map((requirement) => checkRequirement(requirement, output.result));
+  if (args.timeline !== undefined) {
+    const kind = extname(args.timeline).slice(1).toLowerCase() as 'csv' | 'svg' | 'html';
+    await writeOutput(await renderSharedTimeline(output, kind), args.timeline, io);
+  }
+  const style = styleFor(args.output, io);
+  await writeOutput(await renderShared(output, { form, outcomes: checked, style }), args.output, io);
+  if (!carriesDiagnostics.has(form)) tellDiagnostics(output.diagnostics, io);
+  if (form === 'csv' || form === 'svg')
+    for (const { policy, reason } of output.result.refused) io.err(`not run: ${visible(policy)}: ${visible(reason)}\n`);
+  tellFailedRequirements(checked, io);
+  const served = output.result.models.length > 0 && output.result.models.every(({ requests }) => requests.finished > 0);
+  return served && checked.every(({ holds }) => holds) ? 0 : 1;
+}
+
+/** What a pool file says itself, or what is for one model only. */
+function checkAlone(args: SimulateArguments): void {
+  const given: [option: string, isGiven: boolean][] = [
+    ['--model', args.model !== undefined],
+    ['--gpu', args.gpu !== undefined],
+    ['--workload', args.workload !== undefined],
+    ['--from-command', args.fromCommand !== undefined],
+    ['--run-config', args.runConfig !== undefined],
+    ['--cache-only', args.cacheOnly],
+    ['--sweep', args.sweeps.length > 0],
+    ['--find-max-rate', args.findMaxRate],
+    ['--eviction', args.evictions.length > 0],
+    ['--events', args.events !== undefined],
+    ['--per-request', args.perRequest !== undefined],
+  ];
+  const [option] = given.find(([, isGiven]) => isGiven) ?? [];
+  if (option === undefined) return;
+  throw inputError('VRAM750', `${option} and --pool exclude each other`, {
+    hint: 'the pool file names models, GPUs and workloads (vram schema pool); beside it: --policy, --seed, --jobs, --timeline, --require, --format',
+    path: option,
+  });
+}
+
+/** --policy and --seed go before what the file says; a policy that is named here is compared with those named here alone. */
+function withArguments(spec: PoolSpec, { policies, simulation }: SimulateArguments): PoolSpec {
+  const { seed } = simulation;
+  return {
+    ...spec,
+    ...(policies.length > 0 ? { policies, compare: policies.includes('all') ? 'all' : [] } : {}),
+    ...(policies.includes('all') ? { policies: [...policies.filter((id) => id !== 'all'), ...spec.policies] } : {}),
+    ...(seed === undefined ? {} : { seed }),
+  };
+}
+
+async function simulated(runs: readonly PoolRun[], args: SimulateArguments, io: Io): Promise<SharedOutcome[]> {
+  const ready = runs.flatMap((one) => ('run' in one ? [one.run] : []));
+  const done = await runPools(ready, { io, threads: args.jobs });
+  let next = 0;
+  return runs.map((one) => ('run' in one ? done[next++]! : { ok: false, reason: one.refused }));
+}
+
+function outputOf(
+  { pool, workloads, runs }: PoolSetup,
+  loading: LoadingPolicy | undefined,
+  outcomes: readonly SharedOutcome[],
+): SharedOutput {
+  const { spec, gpus, members } = pool;
+  const policies: SharedPolicyResult[] = [];
+  const refused: { policy: string; reason: string }[] = [];
+  outcomes.forEach((outcome, i) => {
+    const { policy } = runs[i]!;
+    if (outcome.ok) policies.push(sharedOutputOf(policy, outcome.result));
+    else refused.push({ policy: policy.id, reason: outcome.reason });
+  });
+  const chosen = runs.findIndex((_, i) => outcomes[i]!.ok);
+  const outcome = outcomes[chosen];
+  const result = outcome?.ok ? outcome.result : undefined;
+  const statics = new Set(runs.filter(({ policy }) => policy.kind === 'static').map(({ policy }) => policy.id));
+  return envelope(
+    'simulate',
+    {
+      pool: {
+        file: spec.file,
+        name: spec.name,
+        policy: runs[0]!.policy.id,
+        policies: runs.map(({ policy }) => policy.id),
+        loading: loading?.id ?? null,
+      },
+      gpu: { name: gpus[0]!.name, count: gpus.length, totalBytes: gpus[0]!.cudaTotalBytes },
+      models: members.map(({ model, member }, i) => {
+        const run = runs.flatMap((one) => ('run' in one ? [one.run] : []))[0]?.models[i];
+        const { request } = member;
+        return {
+          id: member.id,
+          model: request.spec.id,
+          parameters: request.spec.parameters ?? null,
+          quantization: request.scheme?.id ?? request.options.dtype ?? 'auto',
+          engine: `vLLM ${request.release}`,
+          devices: [...member.devices],
+          weights: model.weights,
+          priority: model.priority,
+          minBytes: run?.minBytes ?? model.minBytes,
+          maxBytes: run?.maxBytes ?? model.maxBytes ?? 0,
+          workload: workloads[i]!.echo,
+        };
+      }),
+      seed: spec.seed,
+    },
+    {
+      policy: runs[Math.max(0, chosen)]!.policy.id,
+      models: (result?.models ?? []).map(({ id, ...run }) => ({
+        policy: 'paged',
+        settings: {},
+        id,
+        ...run,
+        eviction: 'lru',
+        advice: [],
+      })),
+      pool: result?.pool ?? null,
+      timeline: result?.timeline ?? [],
+      policies,
+      refused,
+      advice: sharedAdvice(policies, statics),
+    },
+    [...pool.diagnostics, ...workloads.flatMap(({ diagnostics }) => diagnostics)],
+  );
+}
