@@ -96,6 +96,7 @@ const usualDiskRate = 6e9;
 
 function weightsOf({ model, member }: OpenMember, diskRate = usualDiskRate): SharedModel['weights'] {
   const { weights: place, preloadAt } = model;
-  const hostRate = member.request.gpus.reduce((sum, gpu) => sum + pcieBytesPerSecond(gpu), 0);
+  // What copies reach of the links of all its GPUs together, as step times have it (sim/time/coefficients.ts).
+  const hostRate = 0.8 * member.request.gpus.reduce((sum, gpu) => sum + pcieBytesPerSecond(gpu), 0);
   return { place, hostRate, diskRate, preloadAt };
 }

@@ -135,7 +135,7 @@ function devicesOf({ devices = [0] }: ModelShape): readonly number[] {
 /** The run itself is not looked at. */
 function modelOf(shape: ModelShape, model: number): SharedModel {
   const { bytes, place = 'disk', priority = 0, preloadAt = [] } = shape;
-  const weights = { place, hostRate: 1, diskRate: 0.5, preloadAt };
+  const weights = { place, hostRate: devicesOf(shape).length, diskRate: 0.5, preloadAt };
   const run = {} as SharedModel['run'];
   const objective = { ttftSeconds: null, tpotSeconds: null, scale: 1 };
   const kv = { sliceBytes: 0, blockBytes: 1, tensors: 1, minBytes: 0, maxBytes: 1e9 };

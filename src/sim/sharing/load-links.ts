@@ -23,13 +23,13 @@ export class LoadLinks {
   /** Seconds of moving the weights in: from disk all GPUs' bytes pass one disk, from the host each GPU's pass its own link. */
   weightSeconds(model: number, bytes: number, fromDisk: boolean): number {
     const { weights } = this.models[model] as SharedModel;
-    const link = bytes / this.hostRate(model);
+    const link = bytes / this.weightRate(model);
     return fromDisk ? Math.max(link, (bytes * this.devices(model).length) / weights.diskRate) : link;
   }
 
   /** Seconds of moving KV blocks over the link: nothing but the link bounds them. */
   kvSeconds(model: number, bytes: number): number {
-    return bytes === 0 ? 0 : bytes / (this.models[model] as SharedModel).weights.hostRate;
+    return bytes === 0 ? 0 : bytes / this.linkRate(model);
   }
 
   takeInward(model: number, fromDisk: boolean, until: number): void {
@@ -46,10 +46,16 @@ export class LoadLinks {
     return end;
   }
 
-  private hostRate(model: number): number {
+  /** What weights for one GPU are moved at; each rank has a loader of its own. */
+  private weightRate(model: number): number {
     const { linkShare, loaderRate } = this.loading;
-    const link = (this.models[model] as SharedModel).weights.hostRate * linkShare;
+    const link = this.linkRate(model) * linkShare;
     return loaderRate === null ? link : Math.min(link, loaderRate);
+  }
+
+  /** The model's rate is that of all its GPUs' links together. */
+  private linkRate(model: number): number {
+    return (this.models[model] as SharedModel).weights.hostRate / this.devices(model).length;
   }
 
   private devices(model: number): readonly number[] {

@@ -33,7 +33,7 @@ export interface SharedModel {
   priority: number;
   weights: {
     place: WeightPlace;
-    /** Bytes per second from the host (over all its GPUs each has its own link), and from disk. */
+    /** Bytes per second that copies from the host reach, over the links of all its GPUs together, and from disk. */
     hostRate: number;
     diskRate: number;
     /** Seconds from the start at which it is loaded unasked. */
