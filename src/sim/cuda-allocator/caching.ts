@@ -1,6 +1,6 @@
 // PyTorch's CUDA caching allocator on one stream: best fit among cached blocks, else a new segment (or more pages of an expandable
 // one), else oversize blocks and then the whole cache go back to the device for another try. The order of steps and every rule is that of
-// c10/cuda/CUDACachingAllocator.cpp, PyTorch 2.10.0; test/fixtures/cuda-allocator/ holds that library's own answers. Left out: several
+// c10/cuda/CUDACachingAllocator.cpp, PyTorch 2.10.0; test/fixtures/cuda-allocator/ holds that library's own answers (2.5.1 and 2.15.0 gave the same ones). Left out: several
 // streams, graph pools, garbage_collection_threshold and roundup_power2_divisions, which are off unless somebody sets them.
 import { assert } from '../../assert.ts';
 import { type Block, type BlockPool, createBlock, createPool, isSplit, merge } from './block.ts';

@@ -13,13 +13,14 @@ interface Piece {
   address: number;
   bytes: number;
   requestedBytes: number;
+  live: boolean;
 }
 
 export class ManualAllocator implements GpuAllocator {
   readonly kind = 'manual';
   readonly #bytes: number;
   readonly #base: number;
-  /** By address, which is by handle: pieces are added at the end and keep their order when they move. */
+  /** By address, which is by handle: added at the end, in the same order when they move. The last one is live; holes go when pieces move. */
   #pieces: Piece[] = [];
   readonly #byHandle = new Map<AllocationHandle, Piece>();
   readonly #statistics = noStatistics();
@@ -49,7 +50,7 @@ export class ManualAllocator implements GpuAllocator {
       this.#moveDown();
     }
     const handle = this.#nextHandle++;
-    const piece = { handle, address: this.#top(), bytes: rounded, requestedBytes: bytes };
+    const piece = { handle, address: this.#top(), bytes: rounded, requestedBytes: bytes, live: true };
     this.#pieces.push(piece);
     this.#byHandle.set(handle, piece);
     statistics.allocatedBytes += rounded;
@@ -63,8 +64,8 @@ export class ManualAllocator implements GpuAllocator {
     const piece = this.#pieceOf(handle);
     this.#byHandle.delete(handle);
     // A freed piece at the end lowers the pointer; one in the middle stays a hole until the end comes down to it.
-    if (this.#pieces.at(-1) === piece) this.#pieces.pop();
-    else this.#pieces = this.#pieces.filter((other) => other !== piece);
+    piece.live = false;
+    while (this.#pieces.at(-1)?.live === false) this.#pieces.pop();
     this.#statistics.allocatedBytes -= piece.bytes;
     this.#statistics.requestedBytes -= piece.requestedBytes;
     this.#countHoles();
@@ -88,7 +89,8 @@ export class ManualAllocator implements GpuAllocator {
   snapshot(): SegmentSnapshot[] {
     const blocks: SegmentSnapshot['blocks'] = [];
     let end = 0;
-    for (const { address, bytes } of this.#pieces) {
+    for (const { address, bytes, live } of this.#pieces) {
+      if (!live) continue;
       if (address > end) blocks.push({ bytes: address - end, allocated: false });
       blocks.push({ bytes, allocated: true });
       end = address + bytes;
@@ -110,6 +112,7 @@ export class ManualAllocator implements GpuAllocator {
 
   #moveDown(): void {
     let end = 0;
+    this.#pieces = this.#pieces.filter(({ live }) => live);
     for (const piece of this.#pieces) {
       if (piece.address > end) {
         piece.address = end;

@@ -1,5 +1,5 @@
 // The sizes of PyTorch's CUDA caching allocator: how requests are rounded, and how much is taken from the device for one.
-// Source: c10/core/AllocatorConfig.h and c10/cuda/CUDACachingAllocator.cpp of PyTorch 2.10.0 (the same figures since 1.8).
+// Source: c10/core/AllocatorConfig.h and c10/cuda/CUDACachingAllocator.cpp of PyTorch 2.10.0.
 // roundup_power2_divisions, off by default, is left out.
 import { alignUp, MiB } from '../../units.ts';
 
