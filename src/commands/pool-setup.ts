@@ -76,6 +76,7 @@ function modelOf(
     devices: member.devices,
     weightsBytes: Math.max(...gpus.map(({ weightsBytes }) => weightsBytes)),
     otherBytes: Math.max(...gpus.map(({ contextBytes, activationBytes }) => contextBytes + activationBytes)),
+    contextBytes: Math.max(...gpus.map(({ contextBytes }) => contextBytes)),
     sliceBytes: numBlocks * blockBytes,
     blockBytes,
     tensors,

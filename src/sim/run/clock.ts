@@ -32,8 +32,8 @@ export interface ClockOptions {
   device?: Device;
   /** Asked before every step, at its time: false while the server cannot compute (its weights are elsewhere). */
   ready?: (now: number) => boolean;
-  /** False while new requests are held back at the door. */
-  admits?: () => boolean;
+  /** False while new requests are held back at the door; `isDue`: there is one. */
+  admits?: (now: number, isDue: boolean) => boolean;
 }
 
 /** Where a server that shares its device waits. Whoever drives it resumes it with the time; NaN: nothing will happen any more. */
@@ -138,14 +138,13 @@ export class Clock implements RequestListener {
     let fruitless = 0;
     for (;;) {
       if (!unit) this.tell(system);
-      const holdsBack = admits !== undefined && !admits();
+      const holdsBack = admits !== undefined && !admits(this.now, arrivals.nextTime(system.unfinished) <= this.now);
       if (!holdsBack) this.admit(system);
       for (; nextEvent < events.length && (events[nextEvent] as OutsideEvent).at <= this.now; nextEvent++)
         (events[nextEvent] as OutsideEvent).act();
       if (system.unfinished === 0 && device.steps === 0 && system.busy !== true) {
         if (!arrivals.pending) break;
         if (holdsBack && arrivals.nextTime(0) <= this.now) {
-          ready?.(this.now);
           const at = yield this.until('memory', Number.POSITIVE_INFINITY);
           if (Number.isNaN(at)) break;
           observer?.idle?.(this.now, at);

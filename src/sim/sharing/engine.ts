@@ -13,7 +13,7 @@ const never = Number.POSITIVE_INFINITY;
 
 export interface EngineHooks {
   ready(now: number): boolean;
-  admits(): boolean;
+  admits(now: number, isDue: boolean): boolean;
 }
 
 export class Engine {
@@ -67,7 +67,7 @@ export class Engine {
         this.now = now;
         return hooks.ready(now);
       },
-      admits: () => hooks.admits(),
+      admits: (now, isDue) => hooks.admits(now, isDue),
       stepSeconds: (work) => {
         this.stepSeconds = alone(work);
         // What mapping took comes on top; nothing without pages.

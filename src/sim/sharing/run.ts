@@ -41,6 +41,7 @@ export class SharedSimulation {
   private now = 0;
   private turn = 0;
   private idleMoments = 0;
+  private seenFreed = 0;
 
   constructor(
     readonly setup: SharedRun,
@@ -55,7 +56,7 @@ export class SharedSimulation {
       (model, index) =>
         new Engine(model, this.memory.tenants[index], this.gpus, {
           ready: (now) => this.beforePass(index, now),
-          admits: () => this.residency.state(index) !== 2 || this.residency.admits(index),
+          admits: (now, isDue) => this.admits(index, now, isDue),
         }),
     );
     for (const { model, tenant, paged } of this.engines) {
@@ -63,6 +64,7 @@ export class SharedSimulation {
         throw new SharedRefusal(`${model.id}: its KV cache cannot be handed out in pages`);
     }
     this.statistics = new SharedStatistics(this);
+    if (setup.loading?.keepsContext) this.startProcesses(models);
     this.residency.start();
     models.forEach(({ id, weights }, index) => {
       const isHere = weights.place !== 'resident' || setup.loading !== undefined;
@@ -91,7 +93,8 @@ export class SharedSimulation {
       const { sharing } = this.memory;
       const due = Math.min(residency.nextTime(), sharing?.nextTime?.() ?? never);
       if (engines.every(({ isDone }) => isDone)) break;
-      if (due <= at && due < never && this.idleMoments < patience) {
+      // At the same time an arrival goes first: it keeps its model from being unloaded.
+      if (due < at && this.idleMoments < patience) {
         this.moveTo(due);
         this.idleMoments++;
         if (residency.nextTime() <= due) this.wake(residency.advance(due));
@@ -161,10 +164,17 @@ export class SharedSimulation {
       this.residency.want(index, now);
       return false;
     }
-    if (!this.residency.admits(index)) this.residency.want(index, now);
     const tenant = this.memory.tenants[index];
     if (tenant) this.memory.sharing?.beforeStep?.(tenant, now);
     return true;
+  }
+
+  /** A model that is to go as soon as it is idle takes no new requests; they want it back. */
+  private admits(index: number, now: number, isDue: boolean): boolean {
+    const { residency } = this;
+    if (!residency.isReady(index) || residency.admits(index)) return true;
+    if (isDue) residency.want(index, now);
+    return false;
   }
 
   /** Engines that have become able to compute go on at once. */
@@ -184,6 +194,9 @@ export class SharedSimulation {
   /** Memory came free: everybody who waits for some looks again, and so do loads. */
   private wakeFreed(): void {
     const { freed } = this.memory.ledger;
+    if (freed === this.seenFreed) return;
+    this.seenFreed = freed;
+    this.residency.memoryFreed(this.now);
     for (let i = 0; i < this.engines.length; i++) {
       const engine = this.engines[i] as Engine;
       if (engine.isDone || engine.pause.for !== 'memory' || engine.seenFreed === freed) continue;
@@ -207,11 +220,20 @@ export class SharedSimulation {
     this.hooks.progress?.(ended, total);
   }
 
+  /** Processes that live while their weights are elsewhere are there from the start. */
+  private startProcesses(models: readonly SharedModel[]): void {
+    for (const { id, devices, contextBytes } of models)
+      if (!this.memory.ledger.take(devices, contextBytes))
+        throw new SharedRefusal(`${id}: no room for its CUDA context`);
+  }
+
   private host(models: readonly SharedModel[]): ResidencyHost {
     const isStatic = this.setup.policy.kind === 'static';
     const begun = new Set<number>();
-    const fixed = ({ weightsBytes, otherBytes, sliceBytes }: SharedModel): number =>
-      weightsBytes + otherBytes + (isStatic ? sliceBytes : 0);
+    const keepsContext = this.setup.loading?.keepsContext === true;
+    // What comes and goes with the weights.
+    const fixed = ({ weightsBytes, otherBytes, contextBytes, sliceBytes }: SharedModel): number =>
+      weightsBytes + otherBytes - (keepsContext ? contextBytes : 0) + (isStatic ? sliceBytes : 0);
     return {
       take: (index) => {
         const model = models[index] as SharedModel;

@@ -69,13 +69,17 @@ export class Tenant implements PageSupply {
   }
 
   demand(): boolean {
-    if (this.sharing.demand(this)) return true;
-    this.pages.denied++;
-    return false;
+    return this.sharing.demand(this);
   }
 
   keeps(): boolean {
     return !this.isOff && (this.pool.mappedPages <= this.setup.minPages || this.sharing.keeps(this));
+  }
+
+  /** Its virtual space and its GPUs have room for a page id more. */
+  get canMap(): boolean {
+    const { devices, pageBytes } = this.setup;
+    return !this.isAway && this.pool.pagesLeft > 0 && this.ledger.free(devices) >= pageBytes;
   }
 
   /** One page id more; `beside`: by a thread of its own, so that no step waits for it. False when the GPUs have no room. */

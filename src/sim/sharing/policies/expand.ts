@@ -26,17 +26,19 @@ export function expandSharing({ ratio, minReservedPages, maxReservedPages }: Par
     mappable: () => 0,
     demand: () => false,
     keeps: () => true,
-    beforeStep(tenant, now) {
+    beforeStep(tenant) {
       idle.delete(tenant);
-      tenant.retryAt = Number.POSITIVE_INFINITY;
       const { swapped, running, waiting } = signals(tenant);
       if (swapped > ratio * Math.max(1, running)) {
         if (!tenant.map('in-step')) tenant.pages.denied++;
-        // Who waits with nothing running takes no steps that time could pass in: the next pass comes when the page is there.
-        else tenant.retryAt = now;
       } else if (waiting === 0 && swapped === 0) {
         if (!shrink(tenant) && tenant.pool.emptyPages < minReservedPages) tenant.map('beside');
       }
+    },
+    afterStep(tenant, now) {
+      // Who waits with nothing running takes no steps: the engine asks again at once, and the next pass may map a page.
+      const { swapped, running } = signals(tenant);
+      if (swapped > ratio * Math.max(1, running) && tenant.canMap) tenant.retryAt = now;
     },
     idle(tenant, now, stepSeconds) {
       if (stepSeconds > 0) idle.set(tenant, { at: now + stepSeconds, every: stepSeconds });

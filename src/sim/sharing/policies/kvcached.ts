@@ -21,7 +21,11 @@ export function kvcachedSharing(
     mayGrow: true,
     begun: refill,
     mappable: room,
-    demand: (tenant) => room(tenant) >= 1 && tenant.map('in-step'),
+    demand(tenant) {
+      if (tenant.map('in-step')) return true;
+      if (tenant.pool.pagesLeft > 0) tenant.pages.denied++;
+      return false;
+    },
     keeps: ({ pool }) => pool.emptyPages < policy.maxReservedPages,
     afterStep(tenant) {
       if (tenant.pool.emptyPages < policy.minReservedPages) refill(tenant);
