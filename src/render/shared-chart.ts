@@ -13,7 +13,7 @@ import { seconds } from './simulate-text.ts';
 const width = 860;
 const left = 64;
 const right = 20;
-const areaHeight = 132;
+const areaHeight = 150;
 
 /** Okabe and Ito's colours, which people with any colour vision tell apart, and grey for all others together. */
 const colours = ['#0072b2', '#e69f00', '#009e73', '#cc79a7', '#56b4e9', '#d55e00', '#b5a81c', '#8064a2'];
@@ -45,7 +45,7 @@ export async function sharedSvg(output: SharedOutput, title?: string): Promise<s
       ...(title === undefined ? [] : [text(title, 12, 8, 15, 'bold')]),
       ...(drawn.length === 0
         ? [text('nothing ran', width / 2 - 40, top + 40, 15)]
-        : [text(shadesText, 12, head + 22 * legendRows(holders), 11)]),
+        : [text(shadesText(drawn), 12, head + 22 * legendRows(holders), 11)]),
       ...panels.flatMap((part) => part.title),
     ],
     legend: {
@@ -74,8 +74,15 @@ export async function sharedSvg(output: SharedOutput, title?: string): Promise<s
   return `${svg}\n`;
 }
 
-export const shadesText =
-  'hatched: weights and what the engine needs besides;  full: KV blocks in use;  pale: mapped, not in use;  dashed: all there is;  lanes below: requests wait';
+function shadesText(policies: readonly SharedPolicyResult[]): string {
+  return [
+    'hatched: weights and engine',
+    'full: blocks in use',
+    'pale: mapped, but empty or cached',
+    ...(policies.some((policy) => capacityOf(policy) > 0) ? ['dashed: all there is'] : []),
+    'lanes: requests wait',
+  ].join(';  ');
+}
 
 /** Models in their order; where there are more than colours, the largest have one and the others share grey. */
 function holdersOf({ input, result }: SharedOutput): Holder[] {
@@ -103,8 +110,9 @@ function bytesOf(held: SharedPoint['models'][number] | undefined): number {
   return held ? held.weights + held.mapped : 0;
 }
 
-/** All that models may hold: the pool, and what is there beside it from the start. */
+/** All that models may hold: the pool, and what is there beside it from the start; 0 where not all fit at once. */
 function capacityOf({ pool, timeline }: SharedPolicyResult): number {
+  if (pool.poolBytes <= 0) return 0;
   return pool.poolBytes + timeline[0]!.models.reduce((sum, { weights }) => sum + weights, 0);
 }
 
@@ -155,7 +163,7 @@ function panel(
     yAxis: memoryAxes(axes, most, holders.length),
     series: [
       ...areas(policy.timeline, holders, axes.area, unit.per),
-      limit(policy, axes.area),
+      ...(capacityOf(policy) > 0 ? [limit(policy, axes.area)] : []),
       laneSeries(policy.timeline, holders, axes.lanes, unit.per),
     ],
   };

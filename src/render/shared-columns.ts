@@ -30,17 +30,17 @@ export function meaningOf<Row>(columns: readonly Column<Row>[], rows: readonly R
 }
 
 export const memoryColumns: readonly Column<SharedPolicyResult>[] = [
-  { head: ['tokens', '%'], name: 'tokens %', text: ({ pool }) => share(pool.tokenShare) },
+  { head: ['tokens', '%'], name: 'tokens %', text: ({ pool }) => ofPool(pool.tokenShare, pool) },
   {
     head: ['mapped', '%'],
     name: 'mapped %',
-    means: 'tokens, mapped: bytes of tokens, and bytes that models hold, over the pool’s, as means over time',
-    text: ({ pool }) => share(pool.mappedShare),
+    means: 'tokens, mapped: bytes of tokens, and bytes that models hold, over those of the pool, as means over time',
+    text: ({ pool }) => ofPool(pool.mappedShare, pool),
   },
   {
-    head: ['frag.', '%'],
-    name: 'frag. %',
-    means: 'frag.: of what is mapped, in no block in use',
+    head: ['unused', '%'],
+    name: 'unused %',
+    means: 'unused: of what is mapped, empty or cached prefixes',
     text: ({ pool }) => share(pool.fragmentationShare),
   },
   {
@@ -50,7 +50,12 @@ export const memoryColumns: readonly Column<SharedPolicyResult>[] = [
     text: ({ pool }) => inGib(pool.strandedBytes),
   },
   { head: ['', '% time'], name: 'stranded % of time', text: ({ pool }) => share(pool.strandedTimeShare) },
-  { head: ['', 'maps'], name: 'maps', means: 'maps: page ids mapped', text: ({ pool }) => tokens(pool.maps) },
+  {
+    head: ['', 'maps'],
+    name: 'maps',
+    means: 'maps: page ids mapped, or single blocks where there are no pages',
+    text: ({ pool }) => tokens(pool.maps),
+  },
   {
     head: ['', 'mapping'],
     name: 'map and unmap time',
@@ -96,7 +101,7 @@ export const requestColumns: readonly Column<SharedPolicyResult>[] = [
   {
     head: ['', 'fair'],
     name: 'fair',
-    means: 'fair: Jain’s index over the models’ relative speeds, 1 when all are served alike',
+    means: "fair: Jain's index over the relative speeds of the models, 1 when all are served alike",
     text: ({ pool }) => pool.fairness.toFixed(2),
   },
 ];
@@ -154,6 +159,11 @@ export const loadColumns: readonly Column<NamedSharedModel>[] = [
 
 export function anyLoads(models: readonly NamedSharedModel[]): boolean {
   return models.some(({ loads }) => loads.fromHost + loads.fromDisk + loads.unloads + loads.switches > 0);
+}
+
+/** Where not all models fit at once, there is no pool of which a share could be told. */
+function ofPool(value: number, { poolBytes }: SharedPolicyResult['pool']): string {
+  return poolBytes > 0 ? share(value) : '-';
 }
 
 function share(value: number): string {

@@ -136,8 +136,9 @@ const mostLines = 12;
 function overTime({ result }: SharedOutput, { paint, width }: Look): string {
   const { timeline, models } = result;
   if (timeline.length < 2 || models.length === 0) return '';
-  const peak = (i: number): number => Math.max(...timeline.map((point) => point.models[i]?.mapped ?? 0));
-  const all = models.map(({ id }, i) => ({ id, i, most: peak(i) })).sort((a, b) => b.most - a.most || a.i - b.i);
+  const all = models
+    .map(({ id, memoryBytes }, i) => ({ id, i, most: memoryBytes.peakMapped }))
+    .sort((a, b) => b.most - a.most || a.i - b.i);
   const shown = all.slice(0, mostLines).sort((a, b) => a.i - b.i);
   const most = Math.max(...all.map((model) => model.most));
   const named = Math.min(18, Math.max(7, ...shown.map(({ id }) => [...visible(id)].length)));

@@ -66,7 +66,9 @@ export function demandLine({ input }: SharedOutput): string {
 
 /** "llama-3.1-8b, 8.03B, bfloat16, vllm@0.33.0". */
 export function modelLine({ model, parameters: count, quantization, engine }: SharedModelEcho): string {
-  return visible([nameText(model), count === null ? '' : parameters(count), quantization, engine].filter(Boolean).join(', '));
+  return visible(
+    [nameText(model), count === null ? '' : parameters(count), quantization, engine].filter(Boolean).join(', '),
+  );
 }
 
 /** What the times rest on, each statement once. */

@@ -115,6 +115,15 @@ describe('every form', () => {
     expect(await renderShared(output, { form: 'csv', outcomes: [], style })).not.toMatch(/(^|,)=cmd/m);
   });
 
+  it('tells no share of a pool that there is not, where not all models fit at once', async () => {
+    const output = shared({ onDemand: true });
+    for (const { pool } of output.result.policies) pool.poolBytes = 0;
+    const text = sharedTable(output, style);
+    expect(text).toContain('not all fit at once');
+    expect(text).toMatch(/^kvcached +- +- +13\.3 /m);
+    expect(await sharedSvg(output)).not.toContain('dashed');
+  });
+
   it('says what was not served, and why', () => {
     const text = sharedTable(shared({ finished: false }), style);
     expect(text).toContain('NOTHING SERVED');
