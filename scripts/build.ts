@@ -12,6 +12,7 @@ const lazyPackages = ['yaml', 'zod', 'echarts'];
 
 /** Modules that are imported on demand from `in`, and become a file beside the others. */
 const separate = [
+  { in: /src\/commands\/plan\.ts$/, bundles: ['plan-pool'] },
   { in: /src\/commands\/plan-request\.ts$/, bundles: ['plan-llama', 'plan-parallel', 'plan-several'] },
   { in: /src\/commands\/plan-render\.ts$/, bundles: ['plan-parallel', 'plan-several'] },
   { in: /src\/commands\/simulate\.ts$/, bundles: ['simulate-pool'] },
@@ -63,6 +64,7 @@ const commands = [
   'plan',
   'plan-llama',
   'plan-parallel',
+  'plan-pool',
   'plan-several',
   'deployment',
   'simulate',

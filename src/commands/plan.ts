@@ -21,6 +21,7 @@ const examples = [
   'vram plan --engine llama.cpp -m llama-3.1-8b -q q4_k_m -c 8192 -g rtx3060',
   "vram plan -m llama-3.1-8b -g l4 --json --require 'kvCache.maxConcurrency>=4'",
   'vram plan --deployment llama-2-7b-chat-awq',
+  'vram plan --pool shared-gpu.yaml',
 ];
 
 export async function run(argv: readonly string[], io: Io): Promise<number> {
@@ -30,6 +31,8 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
   const args = readArguments(command);
   if (deployment?.environment) args.given.env = deployment.environment;
   if (commandWords) args.commandWords = commandWords;
+  const { pool } = command.opts<{ pool?: string }>();
+  if (pool !== undefined) return (await import('./plan-pool.ts')).planPoolFile(pool, command, args, io);
   const requirements = args.require.map(parseRequirement);
   const format = formNamed(args.format, formats);
   const style = styleFor(args.output, io);
@@ -68,6 +71,7 @@ function planCommand(io: Io): Command {
       '--deployment <id|file>',
       'a complete configuration (vram list deployments); other options override its own',
     )
+    .option('--pool <file>', 'several models on the same GPUs: what each gets under each policy')
     .option('--context <tokens>', 'requirement: sequences of this length')
     .option('--concurrency <n>', 'requirement: so many of them at once')
     .option(

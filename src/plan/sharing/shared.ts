@@ -37,7 +37,7 @@ export function pooledBudget(
   const made = grains.map((grain) => engineIn(input, grain, { rooms, pools, grains }));
   const models = made.map(({ model }) => model);
   const gpus = gpuPlans(input, shares(input, grains, models, pools));
-  const { id, kind, name, runs } = policy;
+  const { id, kind, name, summary, runs } = policy;
   const short = shortPool(pools, grains);
   const alone = models.every(({ fits }) => fits);
   const verdict =
@@ -48,7 +48,10 @@ export function pooledBudget(
     policy: id,
     kind,
     name,
+    summary,
     runs,
+    gpuUtilization:
+      policy.kind === 'kvcached' ? policy.gpuUtilization : (input.utilization ?? releaseUtilization(needs)),
     ...verdict,
     models,
     gpus,
@@ -130,6 +133,8 @@ export function roomBytes(input: PoolInput, needs: readonly Needs[], policy: Poo
 
 function grainOf(needs: Needs, policy: PooledPolicy): Grain {
   const { member, alone, shape } = needs;
+  // Nothing to cache: an encoder.
+  if (shape.blockBytes === 0) return { needs, blocks: 0, bytes: 0, kept: 0, limit: 0 };
   const { plan, resolved } = alone;
   const { blockSize, maxModelLen } = plan.kvCache;
   const page = hasPages(policy) ? pageId(shape, policy.pageBytes, blockSize) : undefined;
@@ -164,6 +169,7 @@ function requestWith({ member, shape }: Needs, numBlocks: number): PlanRequest {
 }
 
 function refusedBy({ page, limit, needs }: Grain, room: number, model: PoolModelPlan): PoolModelPlan {
+  if (needs.shape.blockBytes === 0) return model;
   if (page && page.blocks === 0) {
     const block = Math.ceil(needs.shape.blockBytes / needs.shape.tensors);
     return {

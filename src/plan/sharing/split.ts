@@ -47,7 +47,7 @@ function cap({ needs, here }: Here, blockBytes: number, totalBytes: number): num
   const { maxBytes, devices } = needs.member;
   if (maxBytes === null) return 1;
   const blocks = blockBytes > 0 ? Math.floor(maxBytes / devices.length / blockBytes) : 0;
-  return Math.ceil(((here.chargedBytes + blocks * blockBytes) / totalBytes) * 1e4) / 1e4;
+  return (here.chargedBytes + blocks * blockBytes) / totalBytes;
 }
 
 function partsOf(

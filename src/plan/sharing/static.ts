@@ -5,7 +5,7 @@ import { sum } from '../../units.ts';
 import type { PlanRequest } from '../request.ts';
 import { blockBytesOn, modelPlan } from './model.ts';
 import { gpuNeeds, type Needs } from './needs.ts';
-import { utilizations } from './split.ts';
+import { releaseUtilization, utilizations } from './split.ts';
 import type { EngineStart, PoolInput, PoolModelPlan, SharedBudget } from './types.ts';
 import { type GpuShare, gpuPlans, poolVerdict } from './verdict.ts';
 
@@ -50,13 +50,26 @@ export function staticBudget(
       freeMemoryBytes: free ?? null,
     };
   });
-  const { id, kind, name, runs } = policy;
+  const { id, kind, name, summary, runs } = policy;
   const gpus = gpuPlans(input, shares);
   const kvBytes = sum(models.map(({ kvCacheBytes }) => kvCacheBytes));
   const verdict = poolVerdict(input, models, gpus);
   const figures = splitFigures(policy, input);
   return {
-    budget: { policy: id, kind, name, runs, ...verdict, models, gpus, sharedBytes: 0, kvBytes, figures },
+    budget: {
+      policy: id,
+      kind,
+      name,
+      summary,
+      runs,
+      gpuUtilization: input.utilization ?? releaseUtilization(needs),
+      ...verdict,
+      models,
+      gpus,
+      sharedBytes: 0,
+      kvBytes,
+      figures,
+    },
     starts,
   };
 }

@@ -104,8 +104,11 @@ export interface SharedBudget {
   policy: string;
   kind: SharingKind;
   name: string;
+  summary: string;
   /** False: no release of an engine does it. */
   runs: boolean;
+  /** Share of a GPU that everything on it may use. */
+  gpuUtilization: number;
   /** All models run at once. */
   fits: boolean;
   reason: string | null;
