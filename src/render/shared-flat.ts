@@ -15,7 +15,16 @@ import {
   requestColumns,
   shownColumns,
 } from './shared-columns.ts';
-import { demandLine, estimateLines, modelLine, nameText, notRunLine, poolLine, sharedTitle } from './shared-text.ts';
+import {
+  demandLine,
+  estimateLines,
+  modelLine,
+  nameText,
+  notRunLine,
+  poolLine,
+  refusedLines,
+  sharedTitle,
+} from './shared-text.ts';
 import { csvText } from './simulate-flat.ts';
 import { seconds, tokens } from './simulate-text.ts';
 import { visible } from './text.ts';
@@ -111,21 +120,23 @@ export function sharedTimelineCsv({ input, result }: SharedOutput): string {
 export function sharedMarkdown(output: SharedOutput): string {
   const { input, result, diagnostics } = output;
   const { advice, policies, models } = result;
-  const refused = result.refused.map(({ policy, reason }) => `- ${escaped(policy)}: ${escaped(reason)}`);
+  const refused = refusedLines(output).map((line) => `- ${escaped(line)}`);
   const notes = diagnostics.map(({ severity, code, message }) => `- ${severity} ${code}: ${escaped(message)}`);
   const shares = policies.map((row) => ({ name: row.policy, row }));
   const named = models.map((row) => ({ name: row.id, row }));
   const parts = [
     `# ${escaped(sharedTitle(output))}`,
-    `${escaped(poolLine(output))}  \n${escaped(demandLine(output))}`,
+    [poolLine(output), demandLine(output)].filter(Boolean).map(escaped).join('  \n'),
     input.models.map((model) => `- ${escaped(nameText(model.id))}: ${escaped(modelLine(model))}`).join('\n'),
     advice ? `**Take ${escaped(advice.policy)}**: ${escaped(advice.because)}` : '',
     ...(policies.length > 0
       ? [
           '## Memory',
           table(memoryColumns, shares),
+          meaningOf(memoryColumns, policies),
           '## Requests',
           table(requestColumns, shares),
+          meaningOf(requestColumns, policies),
           escaped(notRunLine(policies)),
         ]
       : []),

@@ -13,7 +13,16 @@ import {
   requestColumns,
   shownColumns,
 } from './shared-columns.ts';
-import { demandLine, estimateLines, modelLine, nameText, notRunLine, poolLine, sharedTitle } from './shared-text.ts';
+import {
+  demandLine,
+  estimateLines,
+  modelLine,
+  nameText,
+  notRunLine,
+  poolLine,
+  refusedLines,
+  sharedTitle,
+} from './shared-text.ts';
 import { escapeXml } from './text.ts';
 
 export async function sharedHtml(output: SharedOutput): Promise<string> {
@@ -24,12 +33,12 @@ export async function sharedHtml(output: SharedOutput): Promise<string> {
   const named = models.map((row) => ({ name: row.id, row, strong: false }));
   return htmlPage(title, [
     `<h1>${title}</h1>`,
-    `<p>${[poolLine(output), demandLine(output)].map(escapeXml).join('<br>')}</p>`,
+    `<p>${[poolLine(output), demandLine(output)].filter(Boolean).map(escapeXml).join('<br>')}</p>`,
     items(
       input.models.map((model) => `<strong>${escapeXml(nameText(model.id))}</strong>: ${escapeXml(modelLine(model))}`),
     ),
     advice ? `<p><strong class="good">Take ${escapeXml(advice.policy)}</strong>: ${escapeXml(advice.because)}</p>` : '',
-    await sharedSvg(output),
+    policies.length > 0 ? await sharedSvg(output) : '',
     ...(policies.length > 0
       ? [
           section('Memory', table(memoryColumns, shares) + dim(meaningOf(memoryColumns, policies))),
@@ -56,7 +65,7 @@ export async function sharedHtml(output: SharedOutput): Promise<string> {
         ),
       ),
     ),
-    section('Not run', items(result.refused.map(({ policy, reason }) => escapeXml(`${policy}: ${reason}`)))),
+    section('Not run', items(refusedLines(output).map(escapeXml))),
     ...estimateLines(models).map((text) => dim(`Times: ${text}`)),
     section(
       'Notes',

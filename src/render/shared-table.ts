@@ -14,7 +14,16 @@ import {
   requestColumns,
   shownColumns,
 } from './shared-columns.ts';
-import { demandLine, estimateLines, nameText, notRunLine, poolLine, prose, sharedTitle } from './shared-text.ts';
+import {
+  demandLine,
+  estimateLines,
+  nameText,
+  notRunLine,
+  poolLine,
+  prose,
+  refusedLines,
+  sharedTitle,
+} from './shared-text.ts';
 import { sparkline } from './spark.ts';
 import type { TableStyle } from './table.ts';
 import { visible, wrap } from './text.ts';
@@ -31,16 +40,15 @@ export function sharedTable(output: SharedOutput, style: TableStyle): string {
   const parts = [
     [
       paint.bold(prose(sharedTitle(output), width)),
-      prose(poolLine(output), width),
-      prose(demandLine(output), width),
+      ...[poolLine(output), demandLine(output)].filter(Boolean).map((line) => prose(line, width)),
     ].join('\n'),
     answer(output, look),
     policyTables(output, look),
     modelTables(output, look),
     overTime(output, look),
     ...estimateLines(result.models).map((text) => paint.dim(wrap(`Times: ${text}`, width))),
-    result.refused
-      .map(({ policy, reason }) => `${paint.bad('NOT RUN')}  ${prose(`${policy}: ${reason}`, width - 9, 2)}`)
+    refusedLines(output)
+      .map((line) => `${paint.bad('NOT RUN')}  ${prose(line, width - 9, 2)}`)
       .join('\n'),
   ];
   return `${parts.filter(Boolean).join('\n\n')}\n`;
@@ -51,7 +59,7 @@ function answer({ result }: SharedOutput, { paint, width }: Look): string {
   if (result.advice)
     lines.push(`${paint.good('TAKE')}  ${prose(`${result.advice.policy}: ${result.advice.because}`, width - 6, 2)}`);
   const { total, finished } = result.pool?.requests ?? { total: 0, finished: 0 };
-  if (finished === 0 && total > 0) lines.push(paint.bad('NOTHING SERVED'));
+  if (result.policies.length === 0 || (finished === 0 && total > 0)) lines.push(paint.bad('NOTHING SERVED'));
   for (const { id, requests } of result.models) {
     for (const { reason, count, first } of requests.rejections)
       lines.push(

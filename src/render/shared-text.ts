@@ -39,7 +39,8 @@ export function sharedTitle({ input }: SharedOutput): string {
 export function poolLine({ input, result }: SharedOutput): string {
   const weights = input.models.map((_, i) => heaviest(result.timeline, i));
   const all = weights.reduce((a, b) => a + b, 0);
-  const parts = result.pool ? [`${gib(result.pool.poolBytes)} for KV between them`] : [];
+  const room = result.pool?.poolBytes ?? 0;
+  const parts = result.pool ? [room > 0 ? `${gib(room)} for KV between them` : 'not all fit at once'] : [];
   if (all > 0) {
     const each = input.models.map(({ id }, i) => `${nameText(id, 24)} ${(weights[i]! / 2 ** 30).toFixed(2)}`);
     parts.push(`${gib(all)} for the models themselves${each.length <= fewModels ? ` (${each.join(', ')})` : ''}`);
@@ -66,9 +67,8 @@ export function demandLine({ input }: SharedOutput): string {
 
 /** "llama-3.1-8b, 8.03B, bfloat16, vllm@0.33.0". */
 export function modelLine({ model, parameters: count, quantization, engine }: SharedModelEcho): string {
-  return visible(
-    [nameText(model), count === null ? '' : parameters(count), quantization, engine].filter(Boolean).join(', '),
-  );
+  const scheme = quantization === 'auto' ? '' : quantization;
+  return visible([nameText(model), count === null ? '' : parameters(count), scheme, engine].filter(Boolean).join(', '));
 }
 
 /** What the times rest on, each statement once. */
@@ -82,4 +82,11 @@ export function estimateLines(models: readonly NamedSharedModel[]): string[] {
 export function notRunLine(policies: readonly SharedPolicyResult[]): string {
   const names = policies.filter(({ runs }) => !runs).map(({ policy }) => visible(policy));
   return names.length === 0 ? '' : `No engine runs ${names.join(', ')}: a proposal or a bound, to compare with.`;
+}
+
+/** Policies that could not run, those with the same reason together. */
+export function refusedLines({ result }: SharedOutput): string[] {
+  const reasons = new Map<string, string[]>();
+  for (const { policy, reason } of result.refused) reasons.set(reason, [...(reasons.get(reason) ?? []), policy]);
+  return [...reasons].map(([reason, policies]) => `${policies.join(', ')}: ${reason}`);
 }

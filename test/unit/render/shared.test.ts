@@ -124,6 +124,18 @@ describe('every form', () => {
     expect(await sharedSvg(output)).not.toContain('dashed');
   });
 
+  it('says in forms for people what the columns mean, and groups refusals by their reason', async () => {
+    const output = shared();
+    output.result.refused = ['a', 'b', 'c'].map((policy) => ({
+      policy,
+      reason: policy === 'c' ? 'other' : 'too large',
+    }));
+    for (const form of ['table', 'markdown', 'html'] as const) {
+      const text = await renderShared(output, { form, outcomes: [], style });
+      for (const word of ['unused: ', 'fair: ', 'speed: ', 'a, b: too large', 'c: other']) expect(text).toContain(word);
+    }
+  });
+
   it('says what was not served, and why', () => {
     const text = sharedTable(shared({ finished: false }), style);
     expect(text).toContain('NOTHING SERVED');
