@@ -8,8 +8,10 @@ import { printable } from '../load/names.ts';
 import { resolvePool } from '../load/pool.ts';
 import { envelope } from '../plan/output.ts';
 import { checkRequirement, parseRequirement, type RequirementOutcome } from '../plan/require.ts';
+import { poolAllocators } from '../plan/sharing/allocator-pool.ts';
 import { type PoolBudgets, planPool } from '../plan/sharing/budget.ts';
 import type { PoolOutput } from '../plan/sharing/output.ts';
+import { allocatorMarkdown, allocatorSections } from '../render/sharing-allocator.ts';
 import { poolPlanText } from '../render/sharing-plan.ts';
 import { poolCsv, poolExplanation, poolMarkdown } from '../render/sharing-plan-forms.ts';
 import type { TableStyle } from '../render/table.ts';
@@ -27,7 +29,8 @@ export async function planPoolFile(file: string, command: Command, args: PlanArg
   checkAlone(command, args);
   const requirements = args.require.map(parseRequirement);
   const form = formNamed(args.format, forms);
-  const output = await planned(await resolvePool(file, { env: io.env }), io);
+  const allocator = command.opts<{ allocator?: boolean }>().allocator === true;
+  const output = await planned(await resolvePool(file, { env: io.env }), allocator, io);
   const outcomes = requirements.map((requirement) => checkRequirement(requirement, output.result));
   const style = styleFor(args.output, io);
   await writeOutput(await rendered(output, { form, outcomes, style, explain: args.explain }), args.output, io);
@@ -38,7 +41,7 @@ export async function planPoolFile(file: string, command: Command, args: PlanArg
 }
 
 /** What goes with a pool file; it says everything else itself. */
-const beside: ReadonlySet<string> = new Set(['pool', 'require', 'format', 'json', 'output', 'explain']);
+const beside: ReadonlySet<string> = new Set(['pool', 'allocator', 'require', 'format', 'json', 'output', 'explain']);
 
 function checkAlone(command: Command, { commandWords }: PlanArguments): void {
   const given = command.options.find(
@@ -47,19 +50,21 @@ function checkAlone(command: Command, { commandWords }: PlanArguments): void {
   if (!given && commandWords === undefined) return;
   const name = given?.long ?? 'an existing command';
   throw inputError('VRAM736', `${name} and --pool both say what is planned`, {
-    hint: 'the pool file names models, GPUs and options (vram schema pool); beside it: --require, --explain, --format, --json, --output',
+    hint: 'the pool file names models, GPUs and options (vram schema pool); beside it: --allocator, --require, --explain, --format, --json, --output',
     path: given?.long ?? '--pool',
   });
 }
 
-async function planned(spec: PoolSpec, io: Io): Promise<PoolOutput> {
+async function planned(spec: PoolSpec, allocator: boolean, io: Io): Promise<PoolOutput> {
   const pool = await openPool(spec, io);
   const { policies, diagnostics } = await policiesOf(pool);
   const needsLoads = policies.some((policy) => policy.kind === 'static' && policy.split === 'load');
   const loads = needsLoads ? (await poolWorkloads(spec, io)).map(meanLoad) : [];
-  const budgets = planPool(poolInput(pool, loads), policies);
+  const input = poolInput(pool, loads);
+  const budgets = planPool(input, policies);
+  if (allocator) budgets.plan.allocator = poolAllocators(input);
   const engine = withCommands(pool, budgets);
-  const all = [...pool.diagnostics, ...diagnostics, ...engine, ...notes(pool, policies)];
+  const all = [...pool.diagnostics, ...diagnostics, ...engine, ...notes(pool, policies), ...alone(budgets)];
   return envelope('plan', echo(pool, policies), budgets.plan, all);
 }
 
@@ -139,6 +144,12 @@ function notes({ members, spec }: OpenPool, policies: readonly SharingPolicy[]):
   return diagnostics;
 }
 
+function alone({ plan: { allocator } }: PoolBudgets): Diagnostic[] {
+  if (allocator?.length !== 0) return [];
+  const message = 'no GPU has two models: nothing comes or goes that an allocator could scatter';
+  return [{ severity: 'note', code: 'VRAM743', message, path: '--allocator' }];
+}
+
 function echo({ spec, gpus, members, loading }: OpenPool, policies: readonly SharingPolicy[]): PoolOutput['input'] {
   const names = [...new Set(gpus.map(({ name }) => name))].join(' + ');
   return {
@@ -182,13 +193,18 @@ interface Rendering {
 async function rendered(output: PoolOutput, { form, outcomes, style, explain }: Rendering): Promise<string> {
   switch (form) {
     case 'table':
-      return poolPlanText(output, style) + (explain ? `\n${poolExplanation(output, style)}` : '');
+      return (
+        poolPlanText(output, style) +
+        allocatorSections(output.result.allocator ?? [], style) +
+        (explain ? `\n${poolExplanation(output, style)}` : '')
+      );
     case 'json':
     case 'yaml':
       return dataText(form, output);
     case 'markdown':
       return (
         poolMarkdown(output, outcomes) +
+        allocatorMarkdown(output.result.allocator ?? []) +
         (explain ? `\n\`\`\`\n${poolExplanation(output, { colour: false, columns: 80 })}\`\`\`\n` : '')
       );
     case 'csv':

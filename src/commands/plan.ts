@@ -1,6 +1,7 @@
 // `vram plan`: reads the command line, plans, writes the answer in the form asked for. Glue only: references are resolved in
 // plan-request.ts, forms are chosen in plan-render.ts.
 import type { Command } from 'commander';
+import { inputError } from '../diagnostics.ts';
 import type { Io } from '../io.ts';
 import { checkRequirement, parseRequirement } from '../plan/require.ts';
 import { parseCount } from '../spec/count.ts';
@@ -31,8 +32,14 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
   const args = readArguments(command);
   if (deployment?.environment) args.given.env = deployment.environment;
   if (commandWords) args.commandWords = commandWords;
-  const { pool } = command.opts<{ pool?: string }>();
+  const { pool, allocator } = command.opts<{ pool?: string; allocator?: boolean }>();
   if (pool !== undefined) return (await import('./plan-pool.ts')).planPoolFile(pool, command, args, io);
+  if (allocator) {
+    throw inputError('VRAM742', '--allocator is about several models on one GPU', {
+      hint: 'name them in a pool file: vram plan --pool FILE --allocator',
+      path: '--allocator',
+    });
+  }
   const requirements = args.require.map(parseRequirement);
   const format = formNamed(args.format, formats);
   const style = styleFor(args.output, io);
@@ -72,6 +79,7 @@ function planCommand(io: Io): Command {
       'a complete configuration (vram list deployments); other options override its own',
     )
     .option('--pool <file>', 'several models on the same GPUs: what each gets under each policy')
+    .option('--allocator', 'with --pool: what allocators of GPU memory make of models that come and go')
     .option('--context <tokens>', 'requirement: sequences of this length')
     .option('--concurrency <n>', 'requirement: so many of them at once')
     .option(

@@ -5,8 +5,9 @@ import type { AllocatorGpu, AllocatorResult } from '../plan/sharing/allocator-po
 import { GiB } from '../units.ts';
 import { grid } from './grid.ts';
 import { type Paint, paintFor } from './paint.ts';
+import { nameText, prose } from './shared-text.ts';
 import type { TableStyle } from './table.ts';
-import { visible, wrap } from './text.ts';
+import { wrap } from './text.ts';
 
 const names: Record<AllocatorResult['kind'], string> = {
   caching: 'caching',
@@ -14,11 +15,17 @@ const names: Record<AllocatorResult['kind'], string> = {
   manual: 'own buffer',
 };
 
-/** One section a GPU; empty where no GPU is shared. */
+/** One section a GPU, each after an empty line; empty where no GPU is shared. */
 export function allocatorSections(gpus: readonly AllocatorGpu[], style: TableStyle): string {
   const paint = paintFor(style.colour);
   const width = Math.min(style.columns, 80);
-  return gpus.map((gpu) => section(gpu, { paint, width, numbered: gpus.length > 1 })).join('\n\n');
+  return gpus.map((gpu) => section(gpu, { paint, width, numbered: gpus.length > 1 })).join('');
+}
+
+/** The same as a block under a heading. */
+export function allocatorMarkdown(gpus: readonly AllocatorGpu[]): string {
+  const text = allocatorSections(gpus, { colour: false, columns: 80 }).trim();
+  return text ? `\n## Allocators\n\n\`\`\`\n${text.replaceAll('`', "'")}\n\`\`\`\n` : '';
 }
 
 interface Look {
@@ -29,16 +36,15 @@ interface Look {
 
 function section(of: AllocatorGpu, { paint, width, numbered }: Look): string {
   const title = `Allocators, one process that loads and unloads models${numbered ? ` on GPU ${of.gpu}` : ''}`;
-  return [
+  const lines = [
     paint.bold(wrap(title, width)),
-    wrap(visible(setting(of)), width),
+    prose(setting(of), width),
     table(of),
-    ...failures(of).map(
-      (line) => `${paint.bad('REFUSED')}  ${wrap(visible(line), width - 9, 0).replace(/\n/g, '\n         ')}`,
-    ),
-    wrap(visible(verdict(of)), width),
+    ...failures(of).map((line) => `${paint.bad('REFUSED')}  ${prose(line, width - 9, 2)}`),
+    prose(verdict(of), width),
     paint.dim(wrap(meaning, width)),
-  ].join('\n');
+  ];
+  return `\n${lines.join('\n')}\n`;
 }
 
 function setting({ models, maxLoaded, loads, share, deviceBytes }: AllocatorGpu): string {
@@ -82,7 +88,7 @@ function failures({ allocators }: AllocatorGpu): string[] {
   return allocators.flatMap(({ kind, failures: [first] }) =>
     first
       ? [
-          `${names[kind]}: ${first.model} wanted ${smallGib(first.wantedBytes)} more, ${gib(first.freeBytes)} were free` +
+          `${names[kind]}: ${nameText(first.model)} wanted ${smallGib(first.wantedBytes)} more, ${gib(first.freeBytes)} were free` +
             `${first.fragmented ? `, but no ${mib(first.bytes)} in one piece` : ''}`,
         ]
       : [],

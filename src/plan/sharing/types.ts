@@ -6,6 +6,7 @@ import type { SharingKind } from '../../spec/sharing.ts';
 import type { Bytes, Tokens } from '../../units.ts';
 import type { PlanRequest } from '../request.ts';
 import type { BudgetItem, Confidence, FlagSuggestion } from '../types.ts';
+import type { AllocatorGpu } from './allocator-pool.ts';
 import type { GpuNeeds } from './needs.ts';
 
 /** Mean load of a model, from its workload. */
@@ -163,4 +164,6 @@ export interface PoolPlan {
   common: CommonWeights[];
   /** Adapters on the weights of a model. */
   adapters: { id: string; adapters: number; bytes: Bytes }[];
+  /** --allocator: GPUs that several models share. */
+  allocator?: AllocatorGpu[];
 }
