@@ -5,6 +5,7 @@ import type { Io } from '../io.ts';
 import { compareOutputSchema } from '../plan/compare/schema.ts';
 import { quantizeOutputSchema } from '../plan/quantize-schema.ts';
 import { planOutputSchema } from '../plan/schema.ts';
+import { sharedOutputSchema } from '../plan/shared-schema.ts';
 import { simulateOutputSchema } from '../plan/simulate-schema.ts';
 import { workloadSchema } from '../sim/workload/preset-schema.ts';
 import { loadingSchema } from '../spec/loading-schema.ts';
@@ -16,6 +17,7 @@ import { makeCommand, parseCommand } from './command.ts';
 const schemas: Readonly<Record<string, z.ZodType>> = {
   plan: planOutputSchema,
   simulate: simulateOutputSchema,
+  'simulate-pool': sharedOutputSchema,
   compare: compareOutputSchema,
   quantize: quantizeOutputSchema,
   model: modelSchema,

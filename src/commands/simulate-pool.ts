@@ -103,6 +103,7 @@ function outputOf(
   const chosen = runs.findIndex((_, i) => outcomes[i]!.ok);
   const outcome = outcomes[chosen];
   const result = outcome?.ok ? outcome.result : undefined;
+  const ready = runs.flatMap((one) => ('run' in one ? [one.run] : []))[0];
   const statics = new Set(runs.filter(({ policy }) => policy.kind === 'static').map(({ policy }) => policy.id));
   return envelope(
     'simulate',
@@ -116,7 +117,7 @@ function outputOf(
       },
       gpu: { name: gpus[0]!.name, count: gpus.length, totalBytes: gpus[0]!.cudaTotalBytes },
       models: members.map(({ model, member }, i) => {
-        const run = runs.flatMap((one) => ('run' in one ? [one.run] : []))[0]?.models[i];
+        const run = ready?.models[i];
         const { request } = member;
         return {
           id: member.id,
@@ -136,12 +137,12 @@ function outputOf(
     },
     {
       policy: runs[Math.max(0, chosen)]!.policy.id,
-      models: (result?.models ?? []).map(({ id, ...run }) => ({
-        policy: 'paged',
+      models: (result?.models ?? []).map(({ id, ...run }, i) => ({
+        policy: ready?.models[i]?.run.setup.policy ?? 'paged',
         settings: {},
         id,
         ...run,
-        eviction: 'lru',
+        eviction: ready?.models[i]?.run.setup.eviction ?? 'lru',
         advice: [],
       })),
       pool: result?.pool ?? null,

@@ -12,7 +12,7 @@ const share = z
 const seconds = z.number().nonnegative();
 const ratio = z.number().nonnegative();
 
-const latency = z.strictObject({ mean: seconds, p50: seconds, p90: seconds, p99: seconds });
+export const latencySchema = z.strictObject({ mean: seconds, p50: seconds, p90: seconds, p99: seconds });
 
 const bound = z
   .enum(['compute', 'bandwidth', 'network', 'PCIe', 'overhead'])
@@ -79,9 +79,9 @@ const run = {
     .optional()
     .describe('tokens drafted, and those of them that were accepted'),
   latency: z.strictObject({
-    ttftSeconds: latency,
-    tpotSeconds: latency,
-    e2eSeconds: latency,
+    ttftSeconds: latencySchema,
+    tpotSeconds: latencySchema,
+    e2eSeconds: latencySchema,
     estimate: z.enum(['roofline', 'fitted', 'fixed']),
     uncertainty: z.string(),
     bound: z.strictObject({ prefill: bound, decode: bound }).optional(),
@@ -92,7 +92,7 @@ const run = {
 };
 
 const settings = z.record(z.string(), z.union([z.number(), z.string()]));
-const named = {
+export const namedRunFields = {
   policy: z.string(),
   eviction: z.string(),
   settings,
@@ -101,7 +101,7 @@ const named = {
 };
 
 const single = z.strictObject({
-  ...named,
+  ...namedRunFields,
   advice: z.array(
     z.strictObject({
       change: z.string(),
@@ -131,7 +131,7 @@ const single = z.strictObject({
 });
 
 const several = z.strictObject({
-  runs: z.array(z.strictObject(named)),
+  runs: z.array(z.strictObject(namedRunFields)),
   refused: z.array(z.strictObject({ policy: z.string(), settings, reason: z.string() })),
 });
 
@@ -148,29 +148,39 @@ const curve = z.strictObject({
   ),
 });
 
+export const workloadEchoSchema = z.strictObject({
+  ref: z.string(),
+  name: z.string(),
+  format: z.string(),
+  requests: count,
+  promptTokens: count,
+  outputTokens: count,
+  maxPromptTokens: count,
+  maxOutputTokens: count,
+  spanSeconds: seconds,
+  concurrency: count.nullable(),
+  rate: z.string().nullable(),
+  requestsPerSecond: z.number().nullable(),
+  rows: count.nullable(),
+  rejectedRows: count.nullable(),
+});
+
 const input = z.strictObject({
   model: inputSchema.shape.model.nullable(),
   gpu: inputSchema.shape.gpu.nullable(),
   engine: inputSchema.shape.engine,
   parallel: inputSchema.shape.parallel.nullable(),
-  workload: z.strictObject({
-    ref: z.string(),
-    name: z.string(),
-    format: z.string(),
-    requests: count,
-    promptTokens: count,
-    outputTokens: count,
-    maxPromptTokens: count,
-    maxOutputTokens: count,
-    spanSeconds: seconds,
-    concurrency: count.nullable(),
-    rate: z.string().nullable(),
-    requestsPerSecond: z.number().nullable(),
-    rows: count.nullable(),
-    rejectedRows: count.nullable(),
-  }),
+  workload: workloadEchoSchema,
   poolSource: z.enum(['plan', 'option', 'run-config', 'none']),
   seed: z.int(),
+});
+
+export const diagnosticSchema = z.strictObject({
+  severity: z.enum(severities),
+  code: z.string().regex(/^VRAM\d{3}$/),
+  message: z.string(),
+  hint: z.string().optional(),
+  path: z.string().optional(),
 });
 
 export const simulateOutputSchema = z.strictObject({
@@ -179,13 +189,5 @@ export const simulateOutputSchema = z.strictObject({
   command: z.literal('simulate'),
   input,
   result: z.union([single, several, curve]),
-  diagnostics: z.array(
-    z.strictObject({
-      severity: z.enum(severities),
-      code: z.string().regex(/^VRAM\d{3}$/),
-      message: z.string(),
-      hint: z.string().optional(),
-      path: z.string().optional(),
-    }),
-  ),
+  diagnostics: z.array(diagnosticSchema),
 });

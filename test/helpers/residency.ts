@@ -146,6 +146,7 @@ function modelOf(shape: ModelShape, model: number): SharedModel {
     devices,
     weightsBytes: bytes,
     otherBytes: 0,
+    contextBytes: 0,
     ...kv,
     priority,
     weights,

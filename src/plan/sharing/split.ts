@@ -63,7 +63,10 @@ function partsOf(
     }
     case 'load': {
       const needed = open.map(leastBytes);
-      const rest = Math.max(0, left * totalBytes - sum(needed));
+      const least = sum(needed);
+      const rest = left * totalBytes - least;
+      // Too little for all: cut alike, and the engines say what they lack.
+      if (rest < 0) return needed.map((bytes) => (left * bytes) / least);
       const loads = open.map(({ needs }) => heldBytes(needs));
       const all = sum(loads);
       return open.map((_, i) => (needed[i]! + (all > 0 ? (rest * loads[i]!) / all : rest / open.length)) / totalBytes);

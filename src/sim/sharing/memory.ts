@@ -28,7 +28,15 @@ export function sharedMemory({ policy, devices, models }: SharedRun): SharedMemo
     const pool = new ElasticPool({ ...pages.pool, caching: model.run.setup.paged.prefixCaching }, clock);
     const minPages = Math.ceil(model.minBytes / pages.idBytes);
     return new Tenant(
-      { index, devices: model.devices, pageBytes: pages.idBytes, minPages, priority: model.priority, ...pages.costs },
+      {
+        index,
+        inPages: pageIdBytes(policy, model) > 0,
+        devices: model.devices,
+        pageBytes: pages.idBytes,
+        minPages,
+        priority: model.priority,
+        ...pages.costs,
+      },
       pool,
       ledger,
       sharing,

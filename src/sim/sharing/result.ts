@@ -17,8 +17,8 @@ export interface SharedModelResult extends RunResult {
     denied: number;
     peakMapped: number;
   };
-  /** Mapped bytes over time: mean and peak; of these, in blocks that somebody uses. */
-  memoryBytes: { meanMapped: number; peakMapped: number; meanUsed: number; meanTokens: number };
+  /** Mapped bytes over time: mean and peak; of these, in blocks in use, in prefixes cached for later, and in tokens. */
+  memoryBytes: { meanMapped: number; peakMapped: number; meanUsed: number; meanCached: number; meanTokens: number };
   /** Times the head of the queue was refused for want of blocks (once a wait), and the seconds it waited. */
   refusals: { count: number; seconds: number };
   /**
@@ -41,11 +41,12 @@ export interface SharedModelResult extends RunResult {
 export interface SharedSummary {
   /** Bytes of all GPUs for KV, when every model is in memory as it starts. */
   poolBytes: number;
-  /** Time-weighted shares of poolBytes: in tokens, in blocks in use, mapped. */
+  /** Time-weighted shares of poolBytes: in tokens, in blocks in use, in prefixes cached for later, mapped. */
   tokenShare: number;
   usedShare: number;
+  cachedShare: number;
   mappedShare: number;
-  /** Mapped and not used: mean bytes, and as a share of what is mapped. */
+  /** Mapped, and neither used nor cached: mean bytes, and as a share of what is mapped. */
   fragmentationBytes: number;
   fragmentationShare: number;
   /** Free in one model while another refuses: mean bytes over that time, and the share of the time. */

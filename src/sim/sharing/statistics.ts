@@ -12,6 +12,7 @@ const firstInterval = 1 / 64;
 export interface HeldSums {
   mapped: number;
   used: number;
+  cached: number;
   peakMapped: number;
   /** Requests were there and the weights were not. */
   waitSeconds: number;
@@ -31,7 +32,7 @@ export class SharedStatistics {
   private nextPoint = 0;
 
   constructor(private readonly simulation: SharedSimulation) {
-    this.held = simulation.engines.map(() => ({ mapped: 0, used: 0, peakMapped: 0, waitSeconds: 0 }));
+    this.held = simulation.engines.map(() => ({ mapped: 0, used: 0, cached: 0, peakMapped: 0, waitSeconds: 0 }));
   }
 
   /** Nothing changed between these two times. */
@@ -49,6 +50,7 @@ export class SharedStatistics {
       const used = this.used(i);
       sums.mapped += mapped * seconds;
       sums.used += used * seconds;
+      sums.cached += this.cached(i) * seconds;
       if (mapped > sums.peakMapped) sums.peakMapped = mapped;
       if (setup.loading && !engine.isIdle && !residency.isReady(i)) sums.waitSeconds += seconds;
       if (Number.isNaN(engine.refusedSince)) lying += mapped - used;
@@ -77,6 +79,12 @@ export class SharedStatistics {
     const engine = this.simulation.engines[index] as Engine;
     if (engine.tenant?.isAway) return 0;
     return engine.usedBlocks * engine.model.blockBytes * engine.model.devices.length;
+  }
+
+  private cached(index: number): number {
+    const { tenant, paged, model } = this.simulation.engines[index] as Engine;
+    if (tenant?.isAway || !paged) return 0;
+    return paged.kv.pool.cachedFree * model.blockBytes * model.devices.length;
   }
 
   private point(t: number): void {

@@ -65,6 +65,7 @@ function sharedFigures(
       meanMapped: mean(held.mapped),
       peakMapped: held.peakMapped,
       meanUsed: mean(held.used),
+      meanCached: mean(held.cached),
       meanTokens: mean(begun.statistics.tokenSeconds * tokenBytes * model.devices.length),
     },
     refusals: { count: refusals.count, seconds: refusals.seconds + open },
@@ -158,6 +159,7 @@ function poolSummary(
   const all = (of: (one: Served) => number[]): number[] => served.flatMap(of);
   const mapped = total(({ memoryBytes }) => memoryBytes.meanMapped);
   const used = total(({ memoryBytes }) => memoryBytes.meanUsed);
+  const cached = total(({ memoryBytes }) => memoryBytes.meanCached);
   const requests = {
     total: total((model) => model.requests.total),
     finished: total((model) => model.requests.finished),
@@ -173,9 +175,10 @@ function poolSummary(
       poolBytes,
     ),
     usedShare: share(used, poolBytes),
+    cachedShare: share(cached, poolBytes),
     mappedShare: share(mapped, poolBytes),
-    fragmentationBytes: mapped - used,
-    fragmentationShare: share(mapped - used, mapped),
+    fragmentationBytes: mapped - used - cached,
+    fragmentationShare: share(mapped - used - cached, mapped),
     strandedBytes: share(statistics.strandedByteSeconds, statistics.refusedSeconds),
     strandedTimeShare: share(statistics.refusedSeconds, statistics.endTime),
     requests,

@@ -14,6 +14,8 @@ export interface TenantSetup {
   pageBytes: number;
   /** Tensors that a page id has a page in. */
   tensors: number;
+  /** Memory is handed out in pages that are mapped, not in single blocks. */
+  inPages: boolean;
   /** Page ids that it always keeps. */
   minPages: number;
   priority: number;
@@ -87,10 +89,10 @@ export class Tenant implements PageSupply {
     const { setup, pages, pool } = this;
     if (this.isAway || pool.pagesLeft === 0 || !this.ledger.take(setup.devices, setup.pageBytes)) return false;
     pool.addPage();
-    pages.mapped++;
+    if (setup.inPages) pages.mapped++;
     pages.mapSeconds += this.mapTime;
     if (when === 'in-step') this.owed += this.mapTime;
-    if (pool.mappedPages > pages.peakMapped) pages.peakMapped = pool.mappedPages;
+    if (setup.inPages && pool.mappedPages > pages.peakMapped) pages.peakMapped = pool.mappedPages;
     return true;
   }
 
@@ -99,7 +101,7 @@ export class Tenant implements PageSupply {
     // Of what is on the host nothing is held here.
     if (this.isAway) return;
     this.ledger.give(setup.devices, setup.pageBytes);
-    pages.unmapped++;
+    if (setup.inPages) pages.unmapped++;
     pages.unmapSeconds += this.unmapTime;
     this.owed += this.unmapTime;
   }

@@ -1,0 +1,163 @@
+// The shape of `vram simulate --pool --json` as a zod schema: the source of `vram schema simulate-pool` and of the tests that validate what
+// the program prints. shared-output.ts and sim/sharing/result.ts are the same shape for the compiler.
+import { z } from 'zod';
+import { weightPlaces } from '../spec/sharing.ts';
+import { diagnosticSchema, latencySchema, namedRunFields, workloadEchoSchema } from './simulate-schema.ts';
+
+const count = z.int().nonnegative();
+const bytes = z.number().nonnegative();
+const seconds = z.number().nonnegative();
+const share = z
+  .number()
+  .min(-1e-9)
+  .max(1 + 1e-9);
+
+const requests = z.strictObject({ total: count, finished: count, rejected: count });
+const refusals = z
+  .strictObject({ count, seconds })
+  .describe('times the head of the queue was refused for want of memory, and the seconds it waited');
+
+const model = z.strictObject({
+  ...namedRunFields,
+  advice: z.array(z.never()),
+  id: z.string(),
+  pages: z.strictObject({
+    bytes: bytes.describe('of a page id on each GPU; 0 where memory is not handed out in pages'),
+    mapped: count,
+    unmapped: count,
+    mapSeconds: seconds,
+    unmapSeconds: seconds,
+    denied: count.describe('a page was wanted and the pool had none'),
+    peakMapped: count,
+  }),
+  memoryBytes: z.strictObject({
+    meanMapped: bytes,
+    peakMapped: bytes,
+    meanUsed: bytes,
+    meanCached: bytes,
+    meanTokens: bytes,
+  }),
+  refusals,
+  loads: z.strictObject({
+    fromHost: count,
+    fromDisk: count,
+    unloads: count,
+    switches: count,
+    seconds,
+    waitSeconds: seconds.describe('requests were there and the weights were not'),
+  }),
+  slo: z.strictObject({ attained: count, total: count, attainment: share }),
+  relativeSpeed: share.describe('mean over requests of the time alone on the GPU over the time it took'),
+});
+
+const pool = z.strictObject({
+  poolBytes: bytes,
+  tokenShare: share,
+  usedShare: share,
+  cachedShare: share,
+  mappedShare: share,
+  fragmentationBytes: z.number(),
+  fragmentationShare: share,
+  strandedBytes: bytes.describe('free in one model while another refuses, mean over that time'),
+  strandedTimeShare: share,
+  requests,
+  preemptions: count,
+  refusals: count,
+  refusedSeconds: seconds,
+  maps: count,
+  unmaps: count,
+  mapSeconds: seconds,
+  unmapSeconds: seconds,
+  denied: count,
+  loads: count,
+  loadSeconds: seconds,
+  ttftSeconds: latencySchema,
+  tpotSeconds: latencySchema,
+  e2eSeconds: latencySchema,
+  queueSeconds: latencySchema,
+  sloAttainment: share,
+  fairness: share.describe("Jain's index over the models' relative speeds"),
+  makespanSeconds: seconds,
+  outputTokensPerSecond: z.number().nonnegative(),
+  busyShare: share,
+});
+
+const timeline = z.array(
+  z.strictObject({
+    t: seconds,
+    models: z.array(z.strictObject({ weights: bytes, mapped: bytes, used: bytes, waiting: count, running: count })),
+  }),
+);
+
+export const sharedOutputSchema = z.strictObject({
+  schemaVersion: z.literal(1),
+  tool: z.strictObject({ name: z.literal('vram'), version: z.string() }),
+  command: z.literal('simulate'),
+  input: z.strictObject({
+    pool: z.strictObject({
+      file: z.string(),
+      name: z.string().nullable(),
+      policy: z.string(),
+      policies: z.array(z.string()),
+      loading: z.string().nullable(),
+    }),
+    gpu: z.strictObject({ name: z.string(), count, totalBytes: bytes }),
+    models: z.array(
+      z.strictObject({
+        id: z.string(),
+        model: z.string(),
+        parameters: count.nullable(),
+        quantization: z.string(),
+        engine: z.string(),
+        devices: z.array(count),
+        weights: z.enum(weightPlaces),
+        priority: z.number(),
+        minBytes: bytes,
+        maxBytes: bytes,
+        workload: workloadEchoSchema,
+      }),
+    ),
+    seed: z.int(),
+  }),
+  result: z.strictObject({
+    policy: z.string().describe('the one that models, pool and timeline are of'),
+    models: z.array(model).describe('the fields of a run alone, and what sharing adds'),
+    pool: pool.nullable(),
+    timeline,
+    policies: z.array(
+      z.strictObject({
+        policy: z.string(),
+        name: z.string(),
+        summary: z.string(),
+        runs: z.boolean(),
+        pool,
+        models: z.array(
+          z.strictObject({
+            id: z.string(),
+            requests,
+            preemptions: count,
+            refusals,
+            ttftP99Seconds: seconds,
+            tpotP99Seconds: seconds,
+            sloAttainment: share,
+            relativeSpeed: share,
+            meanMappedBytes: bytes,
+            peakMappedBytes: bytes,
+          }),
+        ),
+        timeline,
+      }),
+    ),
+    refused: z.array(z.strictObject({ policy: z.string(), reason: z.string() })),
+    advice: z
+      .strictObject({
+        policy: z.string(),
+        figure: z.string().describe('path of the figure in pool that decided'),
+        value: z.number(),
+        against: z.strictObject({ policy: z.string(), value: z.number() }),
+        because: z.string(),
+      })
+      .nullable(),
+  }),
+  diagnostics: z.array(diagnosticSchema),
+});

@@ -1,0 +1,144 @@
+// `vram simulate --pool FILE` as a user runs it. The law of the command: one model under a static policy is that model by itself, to the
+// byte, whatever its engine, its load and its options.
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import type { SharedOutput } from '../../src/plan/shared-output.ts';
+import { sharedOutputSchema } from '../../src/plan/shared-schema.ts';
+import type { SingleRun } from '../../src/plan/simulate-output.ts';
+import { expectCalm, expectRefused, put, type Ran, scratch, vram } from './run.ts';
+
+function parsed(ran: Ran): SharedOutput {
+  expectCalm(ran);
+  const output = JSON.parse(ran.out) as SharedOutput;
+  expect(sharedOutputSchema.safeParse(output).error?.issues).toBeUndefined();
+  return output;
+}
+
+interface Alone {
+  model: string;
+  gpu: string;
+  engine: string;
+  options: Record<string, number | boolean>;
+  workload: Record<string, number | string>;
+}
+
+const sharegpt = { ref: 'sharegpt', rate: '20/s', seed: 3 };
+const llama = { model: 'llama-3.1-8b', gpu: 'rtx4090', engine: 'vllm', options: { 'max-model-len': 8192 } };
+
+/** Each with something of its own: preemptions, synchronous steps, V0, a closed loop, cached prefixes, samples, several KV groups. */
+const alone: Record<string, Alone> = {
+  'preemptions under asynchronous scheduling': { ...llama, workload: { ...sharegpt, limit: 600 } },
+  'synchronous scheduling': { ...llama, engine: 'vllm@0.9.0', workload: { ...sharegpt, limit: 400 } },
+  'the V0 engine': { ...llama, engine: 'vllm@0.6.6', workload: { ...sharegpt, limit: 300 } },
+  'a closed loop': { ...llama, workload: { ref: 'sharegpt', seed: 3, concurrency: 48, limit: 200 } },
+  'conversations with cached prefixes': { ...llama, workload: { ref: 'chat', rate: '6/s', seed: 5, limit: 200 } },
+  'samples without a prefix cache': {
+    ...llama,
+    options: { 'max-model-len': 8192, 'enable-prefix-caching': false },
+    workload: { ...sharegpt, samples: 3, limit: 150 },
+  },
+  'windows and full attention': {
+    model: 'gemma-3-12b',
+    gpu: 'a100-80gb',
+    engine: 'vllm@0.11.0',
+    options: { 'max-model-len': 16384 },
+    workload: { ref: 'chat', rate: '6/s', seed: 5, limit: 150 },
+  },
+  'steps of a fixed time': {
+    ...llama,
+    options: { 'max-model-len': 8192, 'step-time': 0.03 },
+    workload: { ...sharegpt, limit: 200 },
+  },
+};
+
+describe.concurrent('one model under a static policy is the model by itself', () => {
+  it.each(Object.entries(alone))('%s', async (name, { model, gpu, engine, options, workload }) => {
+    const file = put(
+      `alone-${name.replaceAll(' ', '-')}.yaml`,
+      JSON.stringify({ gpu, engine, policy: 'static', models: [{ model, options, workload }] }),
+    );
+    const { ref, ...more } = workload;
+    const words = Object.entries({ ...options, ...more }).flatMap(([key, value]) =>
+      value === false ? [`--no-${key}`] : [`--${key}`, String(value)],
+    );
+    const [ran, single] = await Promise.all([
+      vram(['simulate', '--pool', file, '--json']),
+      vram(['simulate', '-m', model, '-g', gpu, '--engine', engine, '-w', String(ref), ...words, '--json']),
+    ]);
+    const [entry] = parsed(ran).result.models;
+    const { result } = JSON.parse(single.out) as { result: SingleRun };
+    expect(result.requests.finished).toBeGreaterThan(0);
+    for (const [key, value] of Object.entries(result))
+      expect(JSON.stringify(entry![key as keyof typeof entry]), key).toBe(JSON.stringify(value));
+  });
+});
+
+const two = {
+  gpu: 'a100-80gb',
+  policy: 'kvcached',
+  compare: ['static', 'oracle'],
+  models: [
+    {
+      id: 'a',
+      model: 'llama-3.1-8b',
+      options: { 'max-model-len': 8192 },
+      workload: { ref: 'alpaca', rate: 4, limit: 60 },
+    },
+    { id: 'b', model: 'qwen3-8b', options: { 'max-model-len': 8192 }, workload: { ref: 'alpaca', rate: 2, limit: 40 } },
+  ],
+};
+const pool = put('two.yaml', JSON.stringify(two));
+
+describe.concurrent('several policies', () => {
+  it('the chosen one first, the others beside it, the same from run to run', async () => {
+    const [ran, again] = await Promise.all([
+      vram(['simulate', '--pool', pool, '--json']),
+      vram(['simulate', '--pool', pool, '--json', '--jobs', '1']),
+    ]);
+    const { input, result } = parsed(ran);
+    expect(again.out).toBe(ran.out);
+    expect(input.pool.policies).toEqual(['kvcached', 'static', 'oracle']);
+    expect(result.policy).toBe('kvcached');
+    expect(result.models.map(({ id }) => id)).toEqual(['a', 'b']);
+    for (const { pool: sums } of result.policies)
+      expect(sums.requests).toEqual({ total: 100, finished: 100, rejected: 0 });
+    expect(result.models.every(({ pages }) => pages.mapped > 0)).toBe(true);
+    expect(result.advice?.policy).toBe('static');
+  });
+
+  it('--policy goes before the file', async () => {
+    const { input, result } = parsed(await vram(['simulate', '--pool', pool, '--policy', 'expand', '--json']));
+    expect(input.pool.policies).toEqual(['expand']);
+    expect(result.policies).toHaveLength(1);
+    expect(result.advice).toBeNull();
+  });
+
+  it('writes a timeline, fits 80 columns, and asserts', async () => {
+    const svg = join(scratch, 'held.svg');
+    const ran = await vram(['simulate', '--pool', pool, '--timeline', svg, '--require', 'pool.preemptions==0']);
+    expectCalm(ran);
+    expect(readFileSync(svg, 'utf8')).toMatch(/^<svg/);
+    expect(Math.max(...ran.out.split('\n').map((line) => line.length))).toBeLessThanOrEqual(80);
+    const failed = await vram(['simulate', '--pool', pool, '--require', 'pool.sloAttainment>1']);
+    expect(failed.code).toBe(1);
+  });
+});
+
+describe.concurrent('what is refused', () => {
+  it.each([
+    [['--model', 'llama-3.1-8b'], /--model and --pool exclude each other/],
+    [['--workload', 'chat'], /--workload and --pool exclude each other/],
+    [['--sweep', 'max-num-seqs=1,2'], /--sweep and --pool exclude each other/],
+    [['--policy', 'kvcachd'], /did you mean kvcached/],
+    [['--format', 'docker'], /docker/],
+  ] as const)('%s', async (words, says) => {
+    expectRefused(await vram(['simulate', '--pool', pool, ...words]), 2, [says]);
+  });
+
+  it('a file that is not there', async () => {
+    const ran = await vram(['simulate', '--pool', join(scratch, 'nowhere.yaml')]);
+    expect(ran.code).toBeGreaterThan(0);
+    expect(ran.err).toMatch(/nowhere\.yaml/);
+  });
+});
