@@ -34,13 +34,21 @@ export const memoryColumns: readonly Column<SharedPolicyResult>[] = [
   {
     head: ['mapped', '%'],
     name: 'mapped %',
-    means: 'tokens, mapped: bytes of tokens, and bytes that models hold, over those of the pool, as means over time',
+    means: 'tokens, mapped: bytes of tokens and bytes that models hold, over those of the pool, as means over time',
     text: ({ pool }) => ofPool(pool.mappedShare, pool),
   },
   {
-    head: ['unused', '%'],
-    name: 'unused %',
-    means: 'unused: of what is mapped, empty or cached prefixes',
+    head: ['cached', '%'],
+    name: 'cached %',
+    text: ({ pool }) => ofPool(pool.cachedShare, pool),
+    when: ({ pool }) => pool.cachedShare > 0,
+    means: 'cached: of these, prefixes kept for later',
+    spare: 4,
+  },
+  {
+    head: ['frag.', '%'],
+    name: 'frag. %',
+    means: 'frag.: of what is mapped, neither in use nor cached',
     text: ({ pool }) => share(pool.fragmentationShare),
   },
   {
@@ -53,7 +61,7 @@ export const memoryColumns: readonly Column<SharedPolicyResult>[] = [
   {
     head: ['', 'maps'],
     name: 'maps',
-    means: 'maps: page ids mapped, or single blocks where there are no pages',
+    means: 'maps: page ids mapped',
     text: ({ pool }) => tokens(pool.maps),
   },
   {

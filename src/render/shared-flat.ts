@@ -77,6 +77,7 @@ const figures: readonly Figure[] = [
       'poolBytes',
       'tokenShare',
       'usedShare',
+      'cachedShare',
       'mappedShare',
       'fragmentationBytes',
       'fragmentationShare',

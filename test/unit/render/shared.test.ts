@@ -120,7 +120,7 @@ describe('every form', () => {
     for (const { pool } of output.result.policies) pool.poolBytes = 0;
     const text = sharedTable(output, style);
     expect(text).toContain('not all fit at once');
-    expect(text).toMatch(/^kvcached +- +- +13\.3 /m);
+    expect(text).toMatch(/^kvcached +- +- +- +13\.3 /m);
     expect(await sharedSvg(output)).not.toContain('dashed');
   });
 
@@ -132,7 +132,7 @@ describe('every form', () => {
     }));
     for (const form of ['table', 'markdown', 'html'] as const) {
       const text = await renderShared(output, { form, outcomes: [], style });
-      for (const word of ['unused: ', 'fair: ', 'speed: ', 'a, b: too large', 'c: other']) expect(text).toContain(word);
+      for (const word of ['frag.: ', 'fair: ', 'speed: ', 'a, b: too large', 'c: other']) expect(text).toContain(word);
     }
   });
 
