@@ -37,11 +37,11 @@ export type AllocatorResult = Omit<AllocatorView, 'moments'> & {
   usable: { share: number; kvBytes: number } | null;
 };
 
-/** GPUs with one model on them are left out: nothing comes or goes there. */
+/** GPUs with one model on them are left out: nothing comes or goes there; so are models that the release refuses. */
 export function poolAllocators(input: PoolInput): AllocatorGpu[] {
   const { needs } = needsOf(input);
   return input.gpus.flatMap((gpu, index) => {
-    const here = needsOn(needs, index);
+    const here = needsOn(needs, index).filter((one) => isLoadable(one.needs));
     if (here.length < 2) return [];
     const subject = subjectOf(input, index, here);
     const share = input.utilization ?? releaseUtilization(here.map((one) => one.needs));
@@ -83,6 +83,11 @@ function saves(results: readonly AllocatorResult[]): AllocatorGpu['expandableSav
     failures: caching!.failures.length - expandable!.failures.length,
     kvBytes: caching!.usable && expandable!.usable ? expandable!.usable.kvBytes - caching!.usable.kvBytes : null,
   };
+}
+
+/** The release has no weights to show of a model that it refuses. */
+function isLoadable({ alone }: Needs): boolean {
+  return alone.plan.devices.some(({ weights }) => weights.tensorBytes > 0);
 }
 
 interface Subject {
