@@ -76,14 +76,14 @@ async function policiesOf({ spec }: OpenPool): Promise<{ policies: SharingPolicy
   const byLoad = (policy: SharingPolicy): boolean => policy.kind === 'static' && policy.split === 'load';
   const chosen = all[0]!;
   if (byLoad(chosen)) {
-    throw inputError('VRAM735', `${chosen.id} divides by load, and ${printable(without.id)} has no workload`, {
+    throw inputError('VRAM735', `${chosen.id} divides by load, and ${printable(without.id, 40)} has no workload`, {
       hint: 'give every model a workload, or take static or static-weights',
       path: `${spec.file}: policy`,
     });
   }
   const left = all.filter(byLoad).map(({ id }) => id);
   if (left.length === 0) return { policies: all, diagnostics: [] };
-  const message = `${left.join(', ')} divides by load and is left out: ${printable(without.id)} has no workload`;
+  const message = `${left.join(', ')} divides by load and is left out: ${printable(without.id, 40)} has no workload`;
   return {
     policies: all.filter((policy) => !byLoad(policy)),
     diagnostics: [{ severity: 'note', code: 'VRAM737', message, path: spec.file }],
@@ -113,7 +113,7 @@ function withCommands({ members, gpus }: OpenPool, { plan, starts }: PoolBudgets
         diagnostics.push(
           ...output.diagnostics
             .filter(({ code }) => /^VRAM[24]/.test(code))
-            .map((one) => ({ ...one, message: `${printable(member.id)}: ${one.message}` })),
+            .map((one) => ({ ...one, message: `${printable(member.id, 40)}: ${one.message}` })),
         );
     }
     told = true;
@@ -128,7 +128,7 @@ function notes({ members, spec }: OpenPool, policies: readonly SharingPolicy[]):
   };
   const stated = members
     .filter(({ member }) => member.utilization !== undefined)
-    .map(({ member }) => printable(member.id));
+    .map(({ member }) => printable(member.id, 40));
   if (stated.length > 0 && policies.some(({ kind }) => kind !== 'static'))
     note(
       'VRAM738',

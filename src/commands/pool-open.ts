@@ -71,7 +71,7 @@ export async function openPool(spec: PoolSpec, io: Io): Promise<OpenPool> {
   });
   checkUtilizations(spec, members);
   const own = found.flatMap(({ asked, model }) =>
-    asked.diagnostics.map((one) => ({ ...one, message: `${printable(model.id)}: ${one.message}` })),
+    asked.diagnostics.map((one) => ({ ...one, message: `${printable(model.id, 40)}: ${one.message}` })),
   );
   const loading = loadingOf(spec);
   return { spec, gpus, members, ...(loading ? { loading } : {}), diagnostics: [...diagnostics, ...own] };

@@ -16,24 +16,21 @@ export function poolExplanation(output: PoolOutput, style: TableStyle): string {
   const width = Math.min(style.columns, 80);
   const blocks: string[] = [];
   const seen = new Set<string>();
-  const add = (head: string, formula: string, source: string): void => {
-    const key = `${head}\n${formula}`;
+  const add = (name: string, facts: string, { formula, source }: { formula: string; source: string }): void => {
+    const key = `${name}\n${facts}\n${formula}`;
     if (seen.has(key)) return;
     seen.add(key);
-    blocks.push(`${head}\n  ${prose(formula, width, 2)}\n  ${paint.dim(prose(`source: ${source}`, width, 2))}`);
+    const head = name.length + facts.length <= width ? `${paint.bold(name)}${facts}` : `${paint.bold(name)}\n ${facts}`;
+    blocks.push(`${head}\n  ${prose(formula, width - 2, 2)}\n  ${paint.dim(prose(`source: ${source}`, width - 2, 2))}`);
   };
   for (const { id, items } of chosen(output).models) {
-    for (const { gpu, id: item, bytes, confidence, formula, source } of items)
-      add(
-        `${paint.bold(`${nameText(id)}: ${item}`)} (GPU ${gpu}): ${gib(bytes)}, ${bytes} bytes, ${confidence}`,
-        formula,
-        source,
-      );
+    for (const item of items) {
+      const { gpu, bytes, confidence } = item;
+      add(`${nameText(id)}: ${item.id}`, ` (GPU ${gpu}): ${gib(bytes)}, ${bytes} bytes, ${confidence}`, item);
+    }
   }
-  for (const { policy, figures } of output.result.policies) {
-    for (const { figure, formula, source, confidence } of figures)
-      add(`${paint.bold(`${visible(policy)}: ${figure}`)}, ${confidence}`, formula, source);
-  }
+  for (const { policy, figures } of output.result.policies)
+    for (const one of figures) add(`${visible(policy)}: ${one.figure}`, `, ${one.confidence}`, one);
   return `${paint.bold('Where each figure comes from')}\n\n${blocks.join('\n')}\n`;
 }
 

@@ -107,7 +107,7 @@ export function withRepeats(workload: Workload, times: number): Workload {
 }
 
 /**
- * The same requests so many seconds later, those past the end of the trace from its start again (its period is the span and one mean gap).
+ * The same requests so many seconds later, those past the end of the trace from its start again: its period is that of withRepeats.
  * A conversation stays whole: its turns move as its first one does. `order[i]` is where request i was.
  */
 export function withShift(workload: Workload, seconds: number): { workload: Workload; order: number[] } {
@@ -117,13 +117,13 @@ export function withShift(workload: Workload, seconds: number): { workload: Work
       hint: 'leave out the shift or the concurrency',
     });
   }
-  const first = requests[0]?.arrival ?? 0;
-  const span = (requests.at(-1)?.arrival ?? 0) - first;
-  const period = span + span / Math.max(1, requests.length - 1);
+  const last = requests.at(-1)?.arrival ?? 0;
+  const span = last - (requests[0]?.arrival ?? 0);
+  const period = last + span / Math.max(1, requests.length - 1);
   const moves: number[] = [];
   const moved = requests.map(({ arrival, after }, i) => {
-    const within = period > 0 ? (((arrival - first + seconds) % period) + period) % period : 0;
-    moves.push(after === undefined ? first + within - arrival : moves[after]!);
+    const within = span > 0 ? (((arrival + seconds) % period) + period) % period : arrival;
+    moves.push(after === undefined ? within - arrival : moves[after]!);
     return arrival + moves[i]!;
   });
   const order = requests.map((_, i) => i).sort((a, b) => moved[a]! - moved[b]! || a - b);
