@@ -120,14 +120,17 @@ function stepTimeOf({ time }: SimSetup): TimedSteps | undefined {
   const model = createStepTime({ ...time, architecture: expandArchitecture(time.spec) });
   if (!model) throw new NoStepTime(`the bandwidth of ${time.gpu.name} is not known: give --step-time`);
   const tally = new BoundTally();
+  let share = 1;
   return {
     ...model,
     hostRate: model.coefficients.hostRate,
     seconds(work) {
       const breakdown = model.breakdown(work);
       tally.add(work, breakdown);
+      share = breakdown.total > 0 ? breakdown.device / breakdown.total : 1;
       return breakdown.total;
     },
+    deviceShare: () => share,
     bounds: () => tally.result(),
   };
 }

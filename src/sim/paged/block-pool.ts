@@ -80,6 +80,11 @@ export class BlockPool {
   /** So many blocks will be taken in a row; pools that place them together want to know. */
   expect(_blocks: number): void {}
 
+  /** Whether there is memory behind a block; pools whose memory comes and goes have blocks without. */
+  isThere(_block: number): boolean {
+    return true;
+  }
+
   hasKey(block: number): boolean {
     return this.keyed[block] === 1;
   }

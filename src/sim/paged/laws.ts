@@ -42,7 +42,7 @@ export function checkLaws(system: PagedSystem, sequences: Iterable<Sequence>): v
   for (let block = 1; block < pool.numBlocks; block++) {
     const refs = pool.refs[block] as number;
     assert(refs === holders[block], `law P2: block ${block} counts ${refs} holders, ${holders[block]} tables hold it`);
-    assert(free.has(block) === (refs === 0), `law P1: block ${block} is either held or free`);
+    assert(free.has(block) === (refs === 0 && pool.isThere(block)), `law P1: block ${block} is either held or free`);
   }
   const { running, line } = system.scheduler;
   assert(running.length <= system.config.maxNumSeqs, 'law P6: RUNNING within max_num_seqs');

@@ -11,6 +11,8 @@ export interface StepTimeModel {
   seconds(work: Readonly<StepWork>): number;
   estimate: RunResult['latency']['estimate'];
   uncertainty: string;
+  /** Of the step timed last, the share in which the device computes; absent: all of it. */
+  deviceShare?: () => number;
   /** What the steps timed so far were bound by. */
   bounds?: () => RunResult['latency']['bound'];
 }

@@ -280,6 +280,10 @@ export class ElasticPool extends BlockPool {
     return order;
   }
 
+  override isThere(block: number): boolean {
+    return this.isMapped[this.pageOf[block] as number] === 1;
+  }
+
   /** Page of a block, and whether it is mapped (for laws and views). */
   page(block: number): { page: number; mapped: boolean } {
     const page = this.pageOf[block] as number;

@@ -70,6 +70,7 @@ export class Engine {
       admits: (now, isDue) => hooks.admits(now, isDue),
       stepSeconds: (work) => {
         this.stepSeconds = alone(work);
+        this.device.demand = stepTime?.deviceShare?.() ?? 1;
         // What mapping took comes on top; nothing without pages.
         return tenant ? this.stepSeconds + tenant.settle() : this.stepSeconds;
       },

@@ -1,6 +1,8 @@
 // Several engines on the same GPUs, on one clock: whoever's time comes first has its turn; memory that comes free wakes those who wait
 // for some; weights come and go (residency.ts), pages too (policies/). Laws: S1 of the ledger; S4 every block in use lies in a mapped
 // page; S5 an engine alone, under a static split, runs as `simulate` does, to the bit.
+
+import type { PagedSystem } from '../paged/system.ts';
 import { ElasticPool } from './elastic-pool.ts';
 import { Engine } from './engine.ts';
 import { Gpus } from './gpus.ts';
@@ -14,6 +16,8 @@ import type { SharedModel, SharedRun } from './types.ts';
 const never = Number.POSITIVE_INFINITY;
 /** So many moments of the policy or the loader in a row in which no engine gets on: nothing will. */
 const patience = 4096;
+/** So many requests in a row that gave all their memory back for want of more, with no token in between: they only take turns. */
+const vainTries = 256;
 
 export interface SharedHooks {
   progress?: (ended: number, total: number) => void;
@@ -42,6 +46,7 @@ export class SharedSimulation {
   private turn = 0;
   private idleMoments = 0;
   private seenFreed = 0;
+  private triedInVain = 0;
 
   constructor(
     readonly setup: SharedRun,
@@ -103,6 +108,8 @@ export class SharedSimulation {
           this.wakeWaiting();
         }
       } else if (next && at < never) {
+        // Time that passes for an engine's own sake is no moment in vain.
+        if (at > this.now) this.idleMoments = 0;
         this.moveTo(at);
         this.take(next);
       } else this.giveUp();
@@ -147,6 +154,7 @@ export class SharedSimulation {
       if (isReady) this.memory.sharing?.afterStep?.(tenant, now);
       // A pass without a step that mapped a page is worth another when the page is there.
       if (engine.pause.for === 'memory' && tenant.retryAt < never) tenant.retryAt = now + tenant.settle();
+      this.noteTries(engine, engine.begun.clock.totals.steps > steps);
     }
     const isIdle = engine.isIdle;
     if (isIdle !== wasIdle || (isIdle && isReady)) {
@@ -156,6 +164,20 @@ export class SharedSimulation {
     this.gpus.rebalance(now);
     this.hooks.turned?.(this, now);
     if (this.hooks.progress && this.turn % 65536 === 0) this.tellProgress();
+  }
+
+  /**
+   * A request that gave everything back because the memory there is does not hold it waits for what others give: with its own it came
+   * as far as it can. Who gave back for another one of the same model looks again at once.
+   */
+  private noteTries(engine: Engine, isStep: boolean): void {
+    const { scheduler, work } = engine.paged as PagedSystem;
+    if (isStep && work.rows > 0) this.triedInVain = 0;
+    if (engine.isDone || engine.pause.for !== 'memory') return;
+    if (scheduler.outgrown) {
+      this.triedInVain++;
+      engine.seenFreed = this.memory.ledger.freed;
+    } else if (scheduler.preempted) engine.pause.until = this.now;
   }
 
   /** Before a pass of a model's scheduler: are the weights here, and what does the policy want. */
@@ -188,7 +210,8 @@ export class SharedSimulation {
 
   private wakeWaiting(): void {
     for (const engine of this.engines)
-      if (!engine.isDone && engine.pause.for === 'memory') engine.pause.until = this.now;
+      if (!engine.isDone && engine.pause.for === 'memory' && !engine.paged?.scheduler.outgrown)
+        engine.pause.until = this.now;
   }
 
   /** Memory came free: everybody who waits for some looks again, and so do loads. */
@@ -200,6 +223,7 @@ export class SharedSimulation {
     for (let i = 0; i < this.engines.length; i++) {
       const engine = this.engines[i] as Engine;
       if (engine.isDone || engine.pause.for !== 'memory' || engine.seenFreed === freed) continue;
+      if (this.triedInVain > vainTries && engine.paged?.scheduler.outgrown) continue;
       engine.seenFreed = freed;
       if (this.residency.isReady(i)) engine.pause.until = this.now;
     }

@@ -53,6 +53,7 @@ export function stepBreakdown(
     draft,
     transfer,
     overhead,
+    device,
     total: transfer + between + Math.max(device, host),
     bound: boundOf({
       compute: share * roof.compute,

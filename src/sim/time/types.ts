@@ -37,6 +37,8 @@ export interface StepBreakdown {
   /** Blocks and offloaded weights that come from the host. */
   transfer: number;
   overhead: number;
+  /** Of the total, what the device computes; meanwhile nobody else can. */
+  device: number;
   total: number;
   bound: StepBound;
 }

@@ -9,6 +9,7 @@ export function oracleSharing(ledger: Ledger): Sharing {
   const shares = (one: Tenant, other: Tenant): boolean =>
     one.setup.devices.some((device) => other.setup.devices.includes(device));
   const rivals = new Map<Tenant, Tenant[]>();
+  const cached = new Map<Tenant, number>();
   const rivalsOf = (tenant: Tenant): Tenant[] => {
     let known = rivals.get(tenant);
     if (!known) {
@@ -46,6 +47,12 @@ export function oracleSharing(ledger: Ledger): Sharing {
       return tenant.map('beside');
     },
     keeps: () => false,
+    afterStep(tenant) {
+      // What has become a cached prefix is there for others, although nobody gave it back.
+      const { cachedFree } = tenant.pool;
+      if (cachedFree > (cached.get(tenant) ?? 0)) ledger.freed++;
+      cached.set(tenant, cachedFree);
+    },
   };
 }
 
