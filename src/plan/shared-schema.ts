@@ -85,7 +85,16 @@ const pool = z.strictObject({
 const timeline = z.array(
   z.strictObject({
     t: seconds,
-    models: z.array(z.strictObject({ weights: bytes, mapped: bytes, used: bytes, waiting: count, running: count })),
+    models: z.array(
+      z.strictObject({
+        weights: bytes,
+        mapped: bytes,
+        used: bytes,
+        waiting: count,
+        running: count,
+        refused: z.boolean(),
+      }),
+    ),
   }),
 );
 

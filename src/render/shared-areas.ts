@@ -1,5 +1,5 @@
 // What is drawn in a panel of the chart of models that share GPUs: areas of the memory that each holds, stacked, and lanes that are
-// coloured while requests wait. Where panels, axes and words go is shared-chart.ts's.
+// coloured while requests find no memory. Where panels, axes and words go is shared-chart.ts's.
 import type { SharedPoint } from '../sim/sharing/result.ts';
 import { GiB } from '../units.ts';
 import { resample } from './spark.ts';
@@ -78,7 +78,7 @@ function edges(means: readonly number[]): (readonly [at: number, value: number])
   return [[0, means[0]!], ...means.map((mean, i) => [(i + 0.5) / means.length, mean] as const), [1, means[last]!]];
 }
 
-/** A lane a holder: coloured over the stretches in which some request waits. */
+/** A lane a holder: coloured over the stretches in which the head of its queue finds no memory. */
 export function laneSeries(
   timeline: readonly SharedPoint[],
   holders: readonly Holder[],
@@ -90,7 +90,7 @@ export function laneSeries(
   const data = holders.flatMap(({ models, colour }, lane) => {
     const waits = resample(
       timeline,
-      (point) => (models.some((i) => (point.models[i]?.waiting ?? 0) > 0) ? 1 : 0),
+      (point) => (models.some((i) => point.models[i]?.refused === true) ? 1 : 0),
       columns,
     );
     return stretches(waits).map(([from, to]) => ({

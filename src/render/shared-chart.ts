@@ -80,7 +80,7 @@ function shadesText(policies: readonly SharedPolicyResult[]): string {
     'full: blocks in use',
     'pale: mapped, but empty or cached',
     ...(policies.some((policy) => capacityOf(policy) > 0) ? ['dashed: all there is'] : []),
-    'lanes: requests wait',
+    'lanes: requests find no memory',
   ].join(';  ');
 }
 

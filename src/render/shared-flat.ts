@@ -102,7 +102,7 @@ const figures: readonly Figure[] = [
 export function sharedTimelineCsv({ input, result }: SharedOutput): string {
   const rows = result.policies.flatMap(({ policy, timeline }) =>
     timeline.flatMap(({ t, models }) =>
-      models.map(({ weights, mapped, used, running, waiting }, i) => [
+      models.map(({ weights, mapped, used, running, waiting, refused }, i) => [
         policy,
         t,
         input.models[i]?.id ?? String(i),
@@ -111,10 +111,11 @@ export function sharedTimelineCsv({ input, result }: SharedOutput): string {
         used,
         running,
         waiting,
+        refused ? 1 : 0,
       ]),
     ),
   );
-  const head = ['policy', 't', 'model', 'weightsBytes', 'mappedBytes', 'usedBytes', 'running', 'waiting'];
+  const head = ['policy', 't', 'model', 'weightsBytes', 'mappedBytes', 'usedBytes', 'running', 'waiting', 'refused'];
   return csvText([head, ...rows]);
 }
 

@@ -2,7 +2,7 @@
 // what sharing adds. Names come from files: shown harmless, cut where they are long. It formats and computes nothing.
 import { gib, thousands, times } from '../numbers.ts';
 import type { PoolOutput } from '../plan/sharing/output.ts';
-import type { PoolModelPlan, SharedBudget } from '../plan/sharing/types.ts';
+import type { PoolModelPlan, SharedBudget, SharingGain } from '../plan/sharing/types.ts';
 import { GiB, sum } from '../units.ts';
 import { grid } from './grid.ts';
 import { type Paint, paintFor } from './paint.ts';
@@ -194,25 +194,12 @@ function tableText({ title, head, rows }: Table, paint: Paint): string {
 }
 
 /** What sharing adds, what is counted once, adapters. */
-export function notes({ result }: PoolOutput): string[] {
+export function notes(output: PoolOutput): string[] {
+  const { result } = output;
   const lines: string[] = [];
   const gains = result.policies.filter(({ adds, fits }) => adds && fits);
   const own = gains.find(({ policy }) => policy === result.policy) ?? gains[0];
-  if (own?.adds) {
-    const { models, slicesBytes, poolBytes, against } = own.adds;
-    const slices = result.policies.find(({ policy }) => policy === against)!;
-    const margin =
-      own.gpuUtilization === slices.gpuUtilization
-        ? ''
-        : ` (it uses up to ${own.gpuUtilization} of the GPU, they ${slices.gpuUtilization})`;
-    const each = models.map(({ id, sliceTokens, tokens, factor }) => {
-      const more = factor === null ? '' : ` (${times(factor)})`;
-      return `${nameText(id, 40)} ${thousands(tokens)} tokens instead of ${thousands(sliceTokens)}${more}`;
-    });
-    lines.push(
-      `What sharing adds (${own.policy} against ${against}): while the others keep their minimum, ${each.join(', ')}. All together have ${gib(poolBytes)} of KV cache instead of ${gib(slicesBytes)}${margin}: sharing moves memory to whoever is busy, it does not make more of it.`,
-    );
-  }
+  if (own?.adds) lines.push(gainText(output, own, own.adds));
   for (const { holder, models, part, savedBytes } of result.common) {
     const what = part === null ? 'the weights' : `the part ${JSON.stringify(visible(part))}`;
     lines.push(
@@ -224,6 +211,31 @@ export function notes({ result }: PoolOutput): string[] {
       `lora: ${adapters} adapter${adapters === 1 ? '' : 's'} on ${nameText(id, 40)}: ${gib(bytes)} of slots, with its weights`,
     );
   return lines;
+}
+
+/** So many models are named one by one. */
+const fewModels = 3;
+
+function gainText(
+  { result }: PoolOutput,
+  own: SharedBudget,
+  { models, slicesBytes, poolBytes, against }: SharingGain,
+): string {
+  const slices = result.policies.find(({ policy }) => policy === against)!;
+  const head = `What sharing adds (${own.policy} against ${against}): while the others keep their minimum, `;
+  if (!slices.fits)
+    return `${head}each model can hold what the table says; ${against} does not start: ${slices.reason}.`;
+  const each = models.map(({ id, sliceTokens, tokens, factor }) => {
+    const more = factor === null ? '' : ` (${times(factor)})`;
+    return `${nameText(id, 40)} ${thousands(tokens)} tokens instead of ${thousands(sliceTokens)}${more}`;
+  });
+  const factors = models.map(({ factor }) => factor ?? 1);
+  const range = `each of the ${models.length} models ${times(Math.min(...factors))} to ${times(Math.max(...factors))} the tokens of its slice`;
+  const margin =
+    own.gpuUtilization === slices.gpuUtilization
+      ? ''
+      : ` (it uses up to ${own.gpuUtilization} of the GPU, they ${slices.gpuUtilization})`;
+  return `${head}${models.length <= fewModels ? each.join(', ') : range}. All together have ${gib(poolBytes)} of KV cache instead of ${gib(slicesBytes)}${margin}: sharing moves memory to whoever is busy, it does not make more of it.`;
 }
 
 /** The engines of the static policy that was chosen, or that is compared with. */

@@ -27,6 +27,8 @@ export class Engine {
   lastTurn = 0;
   /** Counter of freed memory when it last looked for some. */
   seenFreed = -1;
+  /** Memory freed by anybody, and its own pages, when a request last gave everything back without finding what it needs. */
+  outgrownAt = { freed: -1, mapped: -1 };
   refusals = { count: 0, seconds: 0 };
   /** Since when its queue's head finds no memory; NaN: it does not wait for any. */
   refusedSince = Number.NaN;

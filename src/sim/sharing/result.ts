@@ -79,7 +79,15 @@ export interface SharedSummary {
 /** Who holds what at time t, in bytes of all GPUs, by model in their order. */
 export interface SharedPoint {
   t: number;
-  models: { weights: number; mapped: number; used: number; waiting: number; running: number }[];
+  models: {
+    weights: number;
+    mapped: number;
+    used: number;
+    waiting: number;
+    running: number;
+    /** The head of its queue finds no memory. */
+    refused: boolean;
+  }[];
 }
 
 export interface SharedResult {

@@ -11,6 +11,7 @@ import { Residency, type ResidencyHost } from './residency.ts';
 import type { SharedResult } from './result.ts';
 import { SharedStatistics } from './statistics.ts';
 import { summarizeShared } from './summary.ts';
+import type { Tenant } from './tenant.ts';
 import type { SharedModel, SharedRun } from './types.ts';
 
 const never = Number.POSITIVE_INFINITY;
@@ -166,18 +167,23 @@ export class SharedSimulation {
     if (this.hooks.progress && this.turn % 65536 === 0) this.tellProgress();
   }
 
-  /**
-   * A request that gave everything back because the memory there is does not hold it waits for what others give: with its own it came
-   * as far as it can. Who gave back for another one of the same model looks again at once.
-   */
+  /** Notes a request that gave everything back because the memory there is does not hold it; who gave back for another looks again. */
   private noteTries(engine: Engine, isStep: boolean): void {
     const { scheduler, work } = engine.paged as PagedSystem;
     if (isStep && work.rows > 0) this.triedInVain = 0;
-    if (engine.isDone || engine.pause.for !== 'memory') return;
     if (scheduler.outgrown) {
       this.triedInVain++;
-      engine.seenFreed = this.memory.ledger.freed;
-    } else if (scheduler.preempted) engine.pause.until = this.now;
+      engine.outgrownAt = { freed: this.memory.ledger.freed, mapped: (engine.tenant as Tenant).pool.mappedPages };
+    } else if (scheduler.preempted && engine.pause.for === 'memory') engine.pause.until = this.now;
+  }
+
+  /** With the memory that it gave back itself such a request would only come as far again: it waits for what others give. */
+  private waitsForOthers({ paged, tenant, outgrownAt }: Engine): boolean {
+    const outgrown = paged?.scheduler.outgrown;
+    if (!outgrown || !tenant || paged.scheduler.running.length > 0) return false;
+    if (paged.scheduler.line.length === 0 || paged.scheduler.line.next.peek() !== outgrown) return false;
+    if (this.triedInVain > vainTries) return true;
+    return outgrownAt.freed === this.memory.ledger.freed && outgrownAt.mapped === tenant.pool.mappedPages;
   }
 
   /** Before a pass of a model's scheduler: are the weights here, and what does the policy want. */
@@ -188,7 +194,7 @@ export class SharedSimulation {
     }
     const tenant = this.memory.tenants[index];
     if (tenant) this.memory.sharing?.beforeStep?.(tenant, now);
-    return true;
+    return !this.waitsForOthers(this.engines[index] as Engine);
   }
 
   /** A model that is to go as soon as it is idle takes no new requests; they want it back. */
@@ -210,8 +216,7 @@ export class SharedSimulation {
 
   private wakeWaiting(): void {
     for (const engine of this.engines)
-      if (!engine.isDone && engine.pause.for === 'memory' && !engine.paged?.scheduler.outgrown)
-        engine.pause.until = this.now;
+      if (!engine.isDone && engine.pause.for === 'memory') engine.pause.until = this.now;
   }
 
   /** Memory came free: everybody who waits for some looks again, and so do loads. */
@@ -223,7 +228,6 @@ export class SharedSimulation {
     for (let i = 0; i < this.engines.length; i++) {
       const engine = this.engines[i] as Engine;
       if (engine.isDone || engine.pause.for !== 'memory' || engine.seenFreed === freed) continue;
-      if (this.triedInVain > vainTries && engine.paged?.scheduler.outgrown) continue;
       engine.seenFreed = freed;
       if (this.residency.isReady(i)) engine.pause.until = this.now;
     }

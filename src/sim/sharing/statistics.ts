@@ -6,7 +6,7 @@ import { absent } from './rivalry.ts';
 import type { SharedSimulation } from './run.ts';
 
 /** Points of the timeline at most; when there are more, every second one goes and the next are taken half as often. */
-const maxPoints = 512;
+const maxPoints = 256;
 const firstInterval = 1 / 64;
 
 export interface HeldSums {
@@ -89,7 +89,7 @@ export class SharedStatistics {
 
   private point(t: number): void {
     const { engines, residency } = this.simulation;
-    const models = engines.map(({ model, begun, paged }, i) => {
+    const models = engines.map(({ model, begun, paged, refusedSince }, i) => {
       const fixed = (model.weightsBytes + model.otherBytes) * model.devices.length;
       return {
         weights: residency.state(i) === absent ? 0 : fixed,
@@ -97,6 +97,7 @@ export class SharedStatistics {
         used: this.used(i),
         waiting: paged?.scheduler.line.length ?? 0,
         running: paged?.scheduler.running.length ?? begun.system.unfinished,
+        refused: !Number.isNaN(refusedSince),
       };
     });
     const { timeline } = this;

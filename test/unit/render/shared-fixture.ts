@@ -136,6 +136,7 @@ function timelineOf(policy: string, { models, onDemand, points }: Shape): Shared
           used: Math.round(used),
           waiting: loaded && want > used * 1.02 ? Math.round((want - used) / (GiB / 4)) : 0,
           running: Math.round(used / (GiB / 8)),
+          refused: loaded && want > used * 1.02,
         };
       }),
     };

@@ -181,7 +181,14 @@ describe('the chart', () => {
     const output = shared({ models: ['one'], policies: ['oracle'], chosen: 'oracle' });
     const { timeline, pool } = output.result.policies[0]!;
     for (const point of timeline)
-      point.models[0] = { weights: 0, mapped: pool.poolBytes / 2, used: pool.poolBytes / 2, waiting: 0, running: 1 };
+      point.models[0] = {
+        weights: 0,
+        mapped: pool.poolBytes / 2,
+        used: pool.poolBytes / 2,
+        waiting: 0,
+        running: 1,
+        refused: false,
+      };
     const svg = await sharedSvg(output);
     const dashed = Number(/<path d="M[\d.]+ ([\d.]+)L[^"]*"[^>]*stroke-dasharray/.exec(svg)![1]);
     const area = /<path d="(M[^"]*Z)" fill="#0072b2"/g.exec(svg)![1]!;
@@ -190,11 +197,11 @@ describe('the chart', () => {
     expect((base - Math.min(...heights)) / (base - dashed)).toBeCloseTo(0.5, 1);
   });
 
-  it('marks where requests wait, and nothing where none do', async () => {
+  it('marks where requests find no memory, and nothing where none do', async () => {
     const lanes = (svg: string): number => svg.match(/<path d="M[\d.]+ [\d.]+l[\d.]+ 0l0 4\.5l-/g)?.length ?? 0;
     const output = shared({ policies: ['static'], chosen: 'static' });
     expect(lanes(await sharedSvg(output))).toBeGreaterThan(3);
-    for (const point of output.result.policies[0]!.timeline) for (const model of point.models) model.waiting = 0;
+    for (const point of output.result.policies[0]!.timeline) for (const model of point.models) model.refused = false;
     expect(lanes(await sharedSvg(output))).toBe(0);
   });
 
