@@ -6,6 +6,7 @@ import { compareOutputSchema } from '../plan/compare/schema.ts';
 import { quantizeOutputSchema } from '../plan/quantize-schema.ts';
 import { planOutputSchema } from '../plan/schema.ts';
 import { sharedOutputSchema } from '../plan/shared-schema.ts';
+import { poolOutputSchema } from '../plan/sharing/schema.ts';
 import { simulateOutputSchema } from '../plan/simulate-schema.ts';
 import { workloadSchema } from '../sim/workload/preset-schema.ts';
 import { loadingSchema } from '../spec/loading-schema.ts';
@@ -16,6 +17,7 @@ import { makeCommand, parseCommand } from './command.ts';
 
 const schemas: Readonly<Record<string, z.ZodType>> = {
   plan: planOutputSchema,
+  'plan-pool': poolOutputSchema,
   simulate: simulateOutputSchema,
   'simulate-pool': sharedOutputSchema,
   compare: compareOutputSchema,

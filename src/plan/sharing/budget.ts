@@ -20,7 +20,9 @@ export function planPool(input: PoolInput, policies: readonly SharingPolicy[]): 
     policy,
     ...(policy.kind === 'static' ? staticBudget(input, needs, policy) : pooledBudget(input, needs, policy)),
   }));
-  const slices = made.find(({ policy }) => policy.kind === 'static')?.budget;
+  // The first split whose engines all start; the first one where none does.
+  const splits = made.filter(({ policy }) => policy.kind === 'static').map(({ budget }) => budget);
+  const slices = splits.find(({ fits }) => fits) ?? splits[0];
   for (const { budget } of made) if (slices && budget.kind !== 'static') budget.adds = gain(budget, slices);
   return {
     plan: {

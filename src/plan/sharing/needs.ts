@@ -83,11 +83,7 @@ function savedBytes({ id, shared }: PoolMember, alone: VllmPlanned, common: Comm
   });
 }
 
-/** What stands on each GPU of the pool. */
-export function onGpu<Value>(count: number, of: (gpu: number) => Value): Value[] {
-  return Array.from({ length: count }, (_, gpu) => of(gpu));
-}
-
+/** Models that run on a GPU, and what each needs there. */
 export function needsOn(needs: readonly Needs[], gpu: number): { needs: Needs; here: GpuNeeds }[] {
   return needs.flatMap((one) => {
     const here = one.gpus.find((needed) => needed.gpu === gpu);

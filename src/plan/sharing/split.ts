@@ -83,7 +83,7 @@ function leastBytes({ needs: { alone, shape }, here }: Here): number {
  * KV bytes that the requests of a model hold on average, on each of its GPUs (Little's law): requests a second x seconds that one is
  * served when it has the GPU alone (prompt, then every token) x bytes of its prompt and half of its output.
  */
-export function heldBytes({ member, alone, shape }: Needs): number {
+function heldBytes({ member, alone, shape }: Needs): number {
   const { load, request } = member;
   if (!load) return 0;
   const { promptTokens, outputTokens, requestsPerSecond, concurrency, requests } = load;

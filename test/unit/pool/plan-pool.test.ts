@@ -6,6 +6,7 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { InputError } from '../../../src/diagnostics.ts';
 import type { PoolOutput } from '../../../src/plan/sharing/output.ts';
+import { poolOutputSchema } from '../../../src/plan/sharing/schema.ts';
 import { type Ran, vramPlan } from '../../ground-truth/in-process.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'vram-pool-'));
@@ -50,6 +51,7 @@ describe('plan --pool', () => {
         for (const key of ['weightsBytes', 'contextBytes', 'activationBytes', 'kvCacheBytes'] as const)
           expect(Number.isSafeInteger(one[key]) && one[key] >= 0).toBe(true);
     }
+    expect(poolOutputSchema.safeParse(output).error?.issues).toBeUndefined();
     expect((await plan(two, '--json')).out).toBe(ran.out);
     expect(parse((await plan(two, '--format', 'yaml')).out)).toEqual(output);
     // Left out, and said so: no model has a workload.
@@ -115,6 +117,8 @@ describe('plan --pool', () => {
     const ran = await plan(small);
     expect(ran.code).toBe(1);
     expect(ran.out).toMatch(/DOES NOT FIT {2}kvcached: weights, contexts, activations of 2 models need/);
+    const refused = JSON.parse((await plan(small, '--json')).out) as PoolOutput;
+    expect(poolOutputSchema.safeParse(refused).error?.issues).toBeUndefined();
     const turns = await plan(`${small}loading: llama-swap\n`);
     expect(turns.code).toBe(0);
     expect(turns.out).toContain('TAKES TURNS');
