@@ -1,0 +1,188 @@
+// Several models on shared GPUs against their laws: random pools, mostly too small for what is asked of them, under every policy, with and
+// without weights that come and go, looked at after every turn. How single policies decide is in test/unit/sharing.
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { checkSharedLaws } from '../../src/sim/sharing/laws.ts';
+import { SharedRefusal, SharedSimulation } from '../../src/sim/sharing/run.ts';
+import { summarizeShared } from '../../src/sim/sharing/summary.ts';
+import type { SharedModel, SharedRun } from '../../src/sim/sharing/types.ts';
+import { simulateRun } from '../../src/sim/simulate.ts';
+import { type LoadingPolicy, type SharingPolicy, unloadings, weightPlaces } from '../../src/spec/sharing.ts';
+import { plainLoading } from '../helpers/residency.ts';
+import { type ModelShape, policyOf, sharedRun } from '../helpers/sharing.ts';
+
+const request = fc.record({
+  arrival: fc.integer({ min: 0, max: 40 }).map((n) => n / 4),
+  prompt: fc.integer({ min: 1, max: 24 }),
+  output: fc.integer({ min: 1, max: 12 }),
+  shared: fc.integer({ min: 0, max: 16 }),
+  family: fc.nat(1),
+  priority: fc.nat(2),
+});
+
+const shape: fc.Arbitrary<ModelShape> = fc.record({
+  requests: fc.array(request, { minLength: 0, maxLength: 7 }),
+  devices: fc.constantFrom([0], [0], [1], [0, 1]),
+  blockSize: fc.constantFrom(2, 4),
+  blockBytes: fc.constantFrom(2, 4, 6),
+  tensors: fc.constantFrom(1, 2),
+  weights: fc.nat(6),
+  other: fc.integer({ min: 1, max: 3 }),
+  context: fc.constantFrom(0, 1),
+  min: fc.nat(12),
+  priority: fc.nat(2),
+  place: fc.constantFrom(...weightPlaces),
+  paged: fc.record({
+    maxNumSeqs: fc.integer({ min: 1, max: 4 }),
+    maxNumBatchedTokens: fc.integer({ min: 8, max: 32 }),
+    prefixCaching: fc.boolean(),
+    reserveFullPrompt: fc.boolean(),
+    policy: fc.constantFrom('fcfs' as const, 'priority' as const),
+    asyncScheduling: fc.boolean(),
+  }),
+  stepSeconds: fc.constantFrom(0.25, 0.5),
+});
+
+const cost = fc.constantFrom({ perPageId: 0, perPage: 0 }, { perPageId: 0.03125, perPage: 0.0625 });
+const reserves = fc.constantFrom(
+  { minReservedPages: 0, maxReservedPages: 0 },
+  { minReservedPages: 0, maxReservedPages: 2 },
+  { minReservedPages: 1, maxReservedPages: 2 },
+);
+
+const dynamicPolicy: fc.Arbitrary<SharingPolicy> = fc.oneof(
+  fc
+    .record({
+      pageBytes: fc.constantFrom(6, 7, 12),
+      ratio: fc.constantFrom(0, 0.1, 0.5),
+      reserves,
+      mapSeconds: cost,
+      unmapSeconds: cost,
+    })
+    .map(({ reserves: kept, ...rest }) => policyOf('expand', { ...rest, ...kept })),
+  fc
+    .record({
+      pageBytes: fc.constantFrom(6, 7, 12),
+      reserves,
+      maxCachedTokens: fc.constantFrom(null, 0, 8),
+      allocation: fc.constantFrom('best-fit' as const, 'last-touched' as const),
+      eviction: fc.constantFrom('whole-page' as const, 'lru' as const),
+      mapSeconds: cost,
+      unmapSeconds: cost,
+    })
+    .map(({ reserves: kept, ...rest }) => policyOf('kvcached', { ...rest, ...kept })),
+  fc
+    .record({
+      initialQuota: fc.constantFrom('rate' as const, 'size' as const),
+      periodSeconds: fc.constantFrom(1, 8),
+      windowSteps: fc.constantFrom(2, 500),
+    })
+    .map((changes) => policyOf('muxserve', changes)),
+  fc.constant(policyOf('oracle')),
+);
+const anyPolicy = fc.oneof({ weight: 4, arbitrary: dynamicPolicy }, fc.constant<SharingPolicy>(policyOf('static')));
+
+const _behaviour: fc.Arbitrary<LoadingPolicy> = fc
+  .record({
+    keepAliveSeconds: fc.constantFrom(null, 0, 2),
+    maxLoaded: fc.constantFrom(null, null, 1, 2),
+    maxLoadedPerGpu: fc.boolean(),
+    unloads: fc.constantFrom(...unloadings),
+    drains: fc.boolean(),
+    startSeconds: fc.constant({ disk: 0.5, host: 0.25 }),
+    unloadSeconds: fc.constantFrom(0, 0.5),
+    savesWeights: fc.boolean(),
+    prefetch: fc.constantFrom(0, 0.9),
+    keepsContext: fc.boolean(),
+  })
+  .map((fields) => ({ ...plainLoading, ...fields, quantumSeconds: fields.unloads === 'busy' ? 3 : null }));
+
+interface Pool {
+  policy: SharingPolicy;
+  shapes: ModelShape[];
+  room: number;
+  loading: LoadingPolicy | undefined;
+}
+
+const pools = (policy: fc.Arbitrary<SharingPolicy>, loading: fc.Arbitrary<LoadingPolicy | undefined>) =>
+  fc.record({
+    policy,
+    shapes: fc.array(shape, { minLength: 2, maxLength: 4 }),
+    /** Bytes of KV for all models of a GPU. */
+    room: fc.integer({ min: 30, max: 120 }),
+    loading,
+  });
+
+/** GPUs with `room` bytes beside all weights; where weights come and go, beside the largest two. */
+function runOf({ policy, shapes, room, loading }: Pool): SharedRun {
+  const fixed = (device: number) =>
+    shapes.filter(({ devices }) => devices!.includes(device)).map(({ weights, other }) => weights! + other!);
+  const devices = [0, 1].map((device) => {
+    const bytes = fixed(device).sort((a, b) => b - a);
+    return room + bytes.slice(0, loading ? 2 : bytes.length).reduce((sum, one) => sum + one, 0);
+  });
+  const slice = Math.floor(room / shapes.length);
+  const most = room - shapes.reduce((sum, { min }) => sum + Math.max(12, min!), 0);
+  return sharedRun(
+    policy,
+    devices,
+    shapes.map((one) => ({
+      ...one,
+      slice,
+      max: Math.max(24, most),
+      ...(loading ? {} : { place: 'resident' as const }),
+    })),
+    loading,
+  );
+}
+
+const mostTurns = 20_000;
+
+/** The run to its end; undefined where it could not be made. */
+function driven(run: SharedRun, look: (simulation: SharedSimulation) => void): SharedSimulation | undefined {
+  let turns = 0;
+  try {
+    const simulation = new SharedSimulation(run, {
+      turned(now) {
+        if (++turns > mostTurns) throw new Error(`${mostTurns} turns without an end`);
+        look(now);
+      },
+    });
+    simulation.run();
+    return simulation;
+  } catch (error) {
+    if (error instanceof SharedRefusal) return undefined;
+    throw error;
+  }
+}
+
+function endsOnce({ engines }: SharedSimulation): void {
+  for (const { begun, model } of engines) {
+    const { times, totals } = begun.clock;
+    const { requests } = begun.workload;
+    requests.forEach((_, i) => {
+      const isFinished = !Number.isNaN(times.finish[i]);
+      if (Number.isNaN(times.arrival[i])) return;
+      expect(Number(isFinished) + Number(times.rejected.has(i)), `request ${i} of ${model.id}`).toBe(1);
+    });
+    expect(totals.finished + times.rejected.size).toBeLessThanOrEqual(requests.length);
+  }
+}
+
+describe('several models on shared GPUs', () => {
+  it('keep the laws under every policy', () => {
+    let made = 0;
+    fc.assert(
+      fc.property(pools(anyPolicy, fc.constant(undefined)), (pool) => {
+        const simulation = driven(runOf(pool), checkSharedLaws);
+        if (!simulation) return;
+        made++;
+        checkSharedLaws(simulation);
+        endsOnce(simulation);
+        summarizeShared(simulation);
+      }),
+      { numRuns: 1000 },
+    );
+    expect(made).toBeGreaterThan(500);
+  });
+});
