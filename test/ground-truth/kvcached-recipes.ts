@@ -1,0 +1,119 @@
+// The benchmarks of kvcached that can be run again without a GPU, as workloads and pool files: ovg-project/kvcached at e8e6406, the script
+// named at each. Their requests come from their own generator (kvcached-requests.json) or are stated by it to the second.
+import { readFileSync } from 'node:fs';
+import { poolSetup } from '../../src/commands/pool-setup.ts';
+import { quietIo } from '../../src/io.ts';
+import { resolvePool } from '../../src/load/pool.ts';
+import { ElasticPool, evenLayout } from '../../src/sim/sharing/elastic-pool.ts';
+import type { SharedRun } from '../../src/sim/sharing/types.ts';
+import type { SimRequest, TokenRuns, Workload } from '../../src/sim/types.ts';
+import { generatedFrom, generatedStride, privateFrom, statedEnd } from '../../src/sim/workload/token-space.ts';
+import type { KvcachedSharing } from '../../src/spec/sharing.ts';
+
+type Row = [prefix: number, promptTokens: number, outputTokens: number];
+
+const rows = JSON.parse(readFileSync(new URL('./kvcached-requests.json', import.meta.url), 'utf8')) as Record<
+  'idle' | 'reuse',
+  Row[]
+>;
+
+const hotTokens = 128;
+/** No prompt is longer; ranges of token ids so far apart never meet. */
+const apart = 4096;
+
+/** benchmarks/bench_idle_footprint/workload.py: 96 requests at a time, sent in order. `outputs`: tokens of every answer, where stated. */
+export function idleWorkload(recipe: 'idle' | 'reuse', outputs?: number): Workload {
+  const requests = rows[recipe].map(([prefix, promptTokens, drawn], i) => {
+    const own = privateFrom + i * apart;
+    const hot = statedEnd - (1 + prefix) * apart;
+    const pooled = statedEnd - (1000 - prefix) * apart;
+    let prompt: TokenRuns = [own, own + promptTokens];
+    if (prefix >= 0) prompt = [hot, hot + hotTokens, own, own + promptTokens - hotTokens];
+    else if (recipe === 'reuse') prompt = [pooled, pooled + promptTokens];
+    return requestOf(i, 0, prompt, promptTokens, outputs ?? drawn);
+  });
+  return { requests, concurrency: 96 };
+}
+
+/**
+ * benchmarks/bench_latency_benefit (run_benchmark.sh, get_ramp_up_down_requests): one request a second more every second up to `peak`,
+ * down again, then one a second for as long as the others take; every model starts when the ramp of the one before is over.
+ */
+export function rampWorkload(peak: number, model: number): Workload {
+  const delay = Math.floor(peak / 4) + 2 * peak;
+  const rates = Array.from({ length: 2 * peak - 1 }, (_, second) => peak - Math.abs(second + 1 - peak));
+  const ramp = rates.flatMap((rate, second) => Array.from({ length: rate }, (_, k) => second + k / rate));
+  const tail = Array.from({ length: (3 - model) * delay }, (_, k) => rates.length + k);
+  const requests = [...ramp, ...tail].map((at, k) => {
+    const own = privateFrom + (model * 10_000 + k) * apart;
+    return requestOf(model * 10_000 + k, model * delay + at, [own, own + 256], 256, 256);
+  });
+  return { requests };
+}
+
+/** benchmarks/bench_frag/bench_evict.py: 8192 blocks of 16 KiB, 128 a page; so many empty pages stay mapped. */
+export function evictionPool(eviction: KvcachedSharing['eviction'], reserved: number): ElasticPool {
+  const pool = new ElasticPool(
+    {
+      layout: evenLayout(64, 128),
+      caching: true,
+      maxCached: Number.MAX_SAFE_INTEGER,
+      eviction,
+      allocation: 'last-touched',
+    },
+    { now: 0 },
+  );
+  const addPage = (): boolean => {
+    pool.addPage();
+    return true;
+  };
+  addPage();
+  pool.begin({
+    mappable: () => pool.pagesLeft,
+    demand: addPage,
+    keeps: () => pool.emptyPages < reserved,
+    unmapped: () => undefined,
+    mayGrow: true,
+  });
+  return pool;
+}
+
+/** Its fill_cache(): blocks taken, cached and given back in order, then every stride-th touched and given back. */
+export function fillCache(pool: ElasticPool, count: number, stride: number): void {
+  pool.expect(count);
+  const blocks = Array.from({ length: count }, () => pool.take());
+  for (const block of blocks) pool.register(block, block, stride);
+  giveBack(pool, blocks);
+  const hot = blocks.filter((_, i) => i % stride === 0);
+  for (const block of hot) pool.touch(block);
+  giveBack(pool, hot);
+}
+
+/** The first one first; a release starts at the end. */
+function giveBack(pool: ElasticPool, blocks: readonly number[]): void {
+  pool.release(Int32Array.from(blocks.toReversed()), blocks.length - 1, blocks.length, 'tail');
+}
+
+/** The run of the first policy of a pool file, its models with these workloads. */
+export async function runOf(file: string, workloads: readonly Workload[]): Promise<SharedRun> {
+  const spec = await resolvePool('-', { stdin: () => file });
+  const [first] = (await poolSetup(spec, quietIo())).runs;
+  if (!first || 'refused' in first) throw new Error(first?.refused);
+  return withWorkloads(first.run, workloads);
+}
+
+export function withWorkloads(run: SharedRun, workloads: readonly Workload[]): SharedRun {
+  const models = run.models.map((model, i) => ({ ...model, run: { ...model.run, workload: workloads[i]! } }));
+  return { ...run, models };
+}
+
+function requestOf(
+  index: number,
+  arrival: number,
+  prompt: TokenRuns,
+  promptTokens: number,
+  outputTokens: number,
+): SimRequest {
+  const outputBase = generatedFrom + index * generatedStride;
+  return { id: String(index), arrival, prompt, promptTokens, outputTokens, maxTokens: outputTokens, outputBase };
+}
