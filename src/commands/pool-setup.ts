@@ -63,7 +63,7 @@ function modelOf(
   workload: RunWorkload,
 ): SharedModel | { refused: string } {
   const { model, member, simulation } = members[at]!;
-  const { planned, request, numBlocks, kept, gpus, blockBytes, tensors } = engine;
+  const { planned, request, numBlocks, minBytes, maxBytes, gpus, blockBytes, tensors } = engine;
   const options = { ...workloadOptions(spec, at), ...simulation };
   const policy = planned.resolved.engine === 'v0' ? 'v0' : 'paged';
   const made = setupOf(planned, request, options, { policy, eviction: simulation.eviction ?? 'lru' });
@@ -80,8 +80,8 @@ function modelOf(
     sliceBytes: numBlocks * blockBytes,
     blockBytes,
     tensors,
-    minBytes: kept * blockBytes,
-    maxBytes: numBlocks * blockBytes,
+    minBytes,
+    maxBytes,
     priority: model.priority,
     weights: weightsOf(members[at]!, loading?.diskRate ?? spec.diskRate),
     objective: {

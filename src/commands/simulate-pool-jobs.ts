@@ -4,17 +4,23 @@ import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import type { Io } from '../io.ts';
-import { runShared, type SharedOutcome } from '../sim/sharing/index.ts';
 import type { SharedRun } from '../sim/sharing/types.ts';
+import { type PoolOutcome, runPool } from './simulate-pool-run.ts';
 import type { SharedAnswer, SharedJob } from './simulate-pool-worker.ts';
 
 /** Below so many requests a run is over before a thread has started. */
 const smallRequests = 300;
 
+export interface PoolJobOptions {
+  io: Io;
+  threads?: number | undefined;
+  findMaxRate: boolean;
+}
+
 export async function runPools(
   runs: readonly SharedRun[],
-  { io, threads = availableParallelism() }: { io: Io; threads?: number | undefined },
-): Promise<SharedOutcome[]> {
+  { io, threads = availableParallelism(), findMaxRate }: PoolJobOptions,
+): Promise<PoolOutcome[]> {
   const size = runs.reduce(
     (sum, { models }) => sum + models.reduce((all, { run }) => all + run.workload.requests.length, 0),
     0,
@@ -30,24 +36,32 @@ export async function runPools(
   };
   const worker = fileURLToPath(new URL('./simulate-pool-worker.cjs', import.meta.url));
   try {
-    if (size <= smallRequests || runs.length === 1 || threads <= 1 || !existsSync(worker)) {
-      return runs.map((run, index) => {
-        const outcome = runShared(run, (share) => tell(index, share));
+    if ((size <= smallRequests && !findMaxRate) || runs.length === 1 || threads <= 1 || !existsSync(worker)) {
+      const outcomes: PoolOutcome[] = [];
+      for (const [index, run] of runs.entries()) {
+        outcomes.push(await runPool(run, { findMaxRate, progress: (share) => tell(index, share) }));
         tell(index, 1);
-        return outcome;
-      });
+      }
+      return outcomes;
     }
-    return await inThreads(runs, { threads: Math.min(threads, runs.length), worker, tell });
+    return await inThreads(runs, { threads: Math.min(threads, runs.length), worker, tell, findMaxRate });
   } finally {
     shown?.();
   }
 }
 
+interface ThreadOptions {
+  threads: number;
+  worker: string;
+  tell: (index: number, share: number) => void;
+  findMaxRate: boolean;
+}
+
 function inThreads(
   runs: readonly SharedRun[],
-  { threads, worker, tell }: { threads: number; worker: string; tell: (index: number, share: number) => void },
-): Promise<SharedOutcome[]> {
-  const outcomes = new Array<SharedOutcome>(runs.length);
+  { threads, worker, tell, findMaxRate }: ThreadOptions,
+): Promise<PoolOutcome[]> {
+  const outcomes = new Array<PoolOutcome>(runs.length);
   let next = 0;
   let left = runs.length;
   return new Promise((resolve, reject) => {
@@ -62,7 +76,7 @@ function inThreads(
       const give = (): void => {
         if (next >= runs.length) return;
         const index = next++;
-        thread.postMessage({ index, run: runs[index]! } satisfies SharedJob);
+        thread.postMessage({ index, run: runs[index]!, findMaxRate } satisfies SharedJob);
       };
       thread.on('message', (answer: SharedAnswer) => {
         if (answer.kind === 'progress') return tell(answer.index, answer.share);

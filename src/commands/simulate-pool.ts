@@ -10,7 +10,6 @@ import type { SharedOutput, SharedPolicyResult } from '../plan/shared-output.ts'
 import { sharedAdvice } from '../plan/sharing/advice.ts';
 import { sharedOutputOf } from '../plan/sharing/simulated.ts';
 import { visible } from '../render/text.ts';
-import type { SharedOutcome } from '../sim/sharing/index.ts';
 import type { PoolSpec } from '../spec/pool.ts';
 import type { LoadingPolicy } from '../spec/sharing.ts';
 import { formNamed, styleFor, tellDiagnostics, tellFailedRequirements, writeOutput } from './output.ts';
@@ -19,6 +18,7 @@ import type { SimulateArguments } from './simulate-arguments.ts';
 import { checkTimeline } from './simulate-files.ts';
 import { runPools } from './simulate-pool-jobs.ts';
 import { renderShared, renderSharedTimeline } from './simulate-pool-render.ts';
+import type { PoolOutcome } from './simulate-pool-run.ts';
 import { carriesDiagnostics, simulateForms } from './simulate-render.ts';
 
 export async function simulatePool(file: string, args: SimulateArguments, io: Io): Promise<number> {
@@ -56,7 +56,7 @@ function checkAlone(args: SimulateArguments): void {
     ['--run-config', args.runConfig !== undefined],
     ['--cache-only', args.cacheOnly],
     ['--sweep', args.sweeps.length > 0],
-    ['--find-max-rate', args.findMaxRate],
+    ['--slo', args.objectives.length > 0],
     ['--eviction', args.evictions.length > 0],
     ['--events', args.events !== undefined],
     ['--per-request', args.perRequest !== undefined],
@@ -64,7 +64,7 @@ function checkAlone(args: SimulateArguments): void {
   const [option] = given.find(([, isGiven]) => isGiven) ?? [];
   if (option === undefined) return;
   throw inputError('VRAM750', `${option} and --pool exclude each other`, {
-    hint: 'the pool file names models, GPUs and workloads (vram schema pool); beside it: --policy, --seed, --jobs, --timeline, --require, --format',
+    hint: 'the pool file names models, GPUs, workloads and what counts as served well (vram schema pool)',
     path: option,
   });
 }
@@ -80,9 +80,9 @@ function withArguments(spec: PoolSpec, { policies, simulation }: SimulateArgumen
   };
 }
 
-async function simulated(runs: readonly PoolRun[], args: SimulateArguments, io: Io): Promise<SharedOutcome[]> {
+async function simulated(runs: readonly PoolRun[], args: SimulateArguments, io: Io): Promise<PoolOutcome[]> {
   const ready = runs.flatMap((one) => ('run' in one ? [one.run] : []));
-  const done = await runPools(ready, { io, threads: args.jobs });
+  const done = await runPools(ready, { io, threads: args.jobs, findMaxRate: args.findMaxRate });
   let next = 0;
   return runs.map((one) => ('run' in one ? done[next++]! : { ok: false, reason: one.refused }));
 }
@@ -90,15 +90,17 @@ async function simulated(runs: readonly PoolRun[], args: SimulateArguments, io: 
 function outputOf(
   { pool, workloads, runs }: PoolSetup,
   loading: LoadingPolicy | undefined,
-  outcomes: readonly SharedOutcome[],
+  outcomes: readonly PoolOutcome[],
 ): SharedOutput {
   const { spec, gpus, members } = pool;
   const policies: SharedPolicyResult[] = [];
   const refused: { policy: string; reason: string }[] = [];
   outcomes.forEach((outcome, i) => {
     const { policy } = runs[i]!;
-    if (outcome.ok) policies.push(sharedOutputOf(policy, outcome.result));
-    else refused.push({ policy: policy.id, reason: outcome.reason });
+    if (outcome.ok) {
+      const { maxRate } = outcome;
+      policies.push({ ...sharedOutputOf(policy, outcome.result), ...(maxRate ? { maxRate } : {}) });
+    } else refused.push({ policy: policy.id, reason: outcome.reason });
   });
   const chosen = runs.findIndex((_, i) => outcomes[i]!.ok);
   const outcome = outcomes[chosen];

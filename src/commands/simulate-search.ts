@@ -1,6 +1,6 @@
-// `--find-max-rate`: the highest rate of the workload at which every objective holds. Doubling or halving finds the two sides, then
-// bisection closes in; every trial is a whole run, so the answer is the simulation's and the same every time.
+// `--find-max-rate`: the highest rate of the workload at which every objective holds, every trial a whole run.
 import { inputError } from '../diagnostics.ts';
+import { highestRate } from '../plan/rate-search.ts';
 import type { MaxRate, RateTrial } from '../plan/simulate-output.ts';
 import { type Objective, objectivesHold, objectiveValue } from '../plan/slo.ts';
 import type { RunResult } from '../sim/result.ts';
@@ -45,9 +45,9 @@ export async function findMaxRate(
     });
     return holds;
   };
-  const { holds: low, fails: high } = await bracket(holdsAt, () => refusal !== undefined);
+  const search = { precision, furthest: furthestFactor, stop: () => refusal !== undefined };
+  const { holds: best, fails: worst } = await highestRate(holdsAt, search);
   if (refusal) return refusal;
-  const [best, worst] = await bisect(low, high, holdsAt);
   trials.sort((a, b) => a.scale - b.scale);
   return {
     maxRate: {
@@ -85,38 +85,4 @@ function servedAll({ requests }: RunResult): boolean {
 function offeredRate({ workload: { requests } }: Run, scale: number): number {
   const span = requests.at(-1)!.arrival - requests[0]!.arrival;
   return span > 0 ? ((requests.length - 1) / span) * scale : 0;
-}
-
-type Trial = (scale: number) => Promise<boolean>;
-
-async function bracket(holdsAt: Trial, stop: () => boolean): Promise<{ holds: number | null; fails: number | null }> {
-  if (await holdsAt(1)) {
-    for (let scale = 2; scale <= furthestFactor; scale *= 2) {
-      if (!(await holdsAt(scale))) return { holds: scale / 2, fails: scale };
-      if (stop()) break;
-    }
-    return { holds: furthestFactor, fails: null };
-  }
-  for (let scale = 0.5; scale >= 1 / furthestFactor && !stop(); scale /= 2) {
-    if (await holdsAt(scale)) return { holds: scale, fails: scale * 2 };
-  }
-  return { holds: null, fails: 1 / furthestFactor };
-}
-
-/** Three digits are more than the precision asks for, and read well. */
-async function bisect(
-  holds: number | null,
-  fails: number | null,
-  holdsAt: Trial,
-): Promise<[number | null, number | null]> {
-  if (holds === null || fails === null) return [holds, fails];
-  let low = holds;
-  let high = fails;
-  while (high - low > precision * low) {
-    const middle = Number(Math.sqrt(low * high).toPrecision(3));
-    if (middle <= low || middle >= high) break;
-    if (await holdsAt(middle)) low = middle;
-    else high = middle;
-  }
-  return [low, high];
 }

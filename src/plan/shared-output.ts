@@ -33,6 +33,18 @@ export interface NamedSharedModel extends SharedModelResult {
   advice: [];
 }
 
+/** The highest multiple of the file's load at which so many of all requests hold their model's objective. */
+export interface SharedMaxRate {
+  sloAttainment: number;
+  /** null: none of those tried does. */
+  scale: number | null;
+  /** Of all models together. */
+  requestsPerSecond: number | null;
+  /** The lowest tried that does not; null when every one does. */
+  failsAtScale: number | null;
+  trials: { scale: number; sloAttainment: number; holds: boolean }[];
+}
+
 /** One policy among those compared. */
 export interface SharedPolicyResult {
   policy: string;
@@ -43,6 +55,8 @@ export interface SharedPolicyResult {
   pool: SharedSummary;
   models: SharedModelBrief[];
   timeline: SharedPoint[];
+  /** --find-max-rate. */
+  maxRate?: SharedMaxRate;
 }
 
 export interface SharedModelBrief {

@@ -155,6 +155,15 @@ export const sharedOutputSchema = z.strictObject({
           }),
         ),
         timeline,
+        maxRate: z
+          .strictObject({
+            sloAttainment: share,
+            scale: z.number().nullable(),
+            requestsPerSecond: z.number().nullable(),
+            failsAtScale: z.number().nullable(),
+            trials: z.array(z.strictObject({ scale: z.number(), sloAttainment: share, holds: z.boolean() })),
+          })
+          .optional(),
       }),
     ),
     refused: z.array(z.strictObject({ policy: z.string(), reason: z.string() })),

@@ -107,6 +107,13 @@ export const requestColumns: readonly Column<SharedPolicyResult>[] = [
     text: ({ pool }) => share(pool.sloAttainment),
   },
   {
+    head: ['load', 'held'],
+    name: 'load held',
+    means: 'load held: the highest multiple of this load at which 99 % hold it',
+    text: ({ maxRate }) => (maxRate?.scale ? `${maxRate.scale}x` : '-'),
+    when: ({ maxRate }) => maxRate !== undefined,
+  },
+  {
     head: ['', 'fair'],
     name: 'fair',
     means: "fair: Jain's index over the relative speeds of the models, 1 when all are served alike",

@@ -1,49 +1,79 @@
-// Which policy to take for a workload, by what the runs came to. Only what some engine does can be taken; of those the one that serves
-// most requests well, then the one with the lower worst tenth of first tokens. A split that is as good is simpler, and is preferred.
+// Which policy to take for a workload, by what the runs came to. Only what some engine does can be taken; of those the one that holds
+// the highest load (--find-max-rate), or serves most requests well, or has the lower P99 of first tokens. A split that is as good is
+// simpler, and is preferred.
 import type { SharedAdvice, SharedPolicyResult } from '../shared-output.ts';
 
-/** Differences below these do not count: percentage points of requests served well, and a share of the P99 of first tokens. */
+interface Yardstick {
+  figure: string;
+  of(one: SharedPolicyResult): number;
+  /** Positive: the first is better; differences that do not count are 0. */
+  compare(one: number, other: number): number;
+  words(value: number): string;
+}
+
+/** Differences up to these do not count: a share of the load held, percentage points of requests served well, a share of the P99. */
+const sameLoad = 0.05;
 const samePoints = 0.01;
 const sameShare = 0.05;
 
+const yardsticks: readonly Yardstick[] = [
+  {
+    figure: 'maxRate.scale',
+    of: ({ maxRate }) => maxRate?.scale ?? 0,
+    compare: (one, other) => (Math.abs(one - other) <= sameLoad * Math.max(one, other) ? 0 : one - other),
+    words: (value) => (value > 0 ? `99 % served well up to ${value}x this load` : '99 % served well at no load tried'),
+  },
+  {
+    figure: 'pool.sloAttainment',
+    of: ({ pool }) => pool.sloAttainment,
+    compare: (one, other) => (Math.abs(one - other) <= samePoints ? 0 : one - other),
+    words: (value) => `${(value * 100).toFixed(1)} % of the requests served well`,
+  },
+  {
+    figure: 'pool.ttftSeconds.p99',
+    of: ({ pool }) => pool.ttftSeconds.p99,
+    compare: (one, other) => (Math.abs(one - other) <= sameShare * Math.max(one, other) ? 0 : other - one),
+    words: (value) => `first tokens within ${seconds(value)} (P99)`,
+  },
+];
+
+/** `statics`: the policies that split the memory for good. null: there is nothing to choose from. */
 export function sharedAdvice(
   policies: readonly SharedPolicyResult[],
   statics: ReadonlySet<string>,
 ): SharedAdvice | null {
-  const usable = policies.filter(({ runs }) => runs);
-  if (usable.length < 2) return null;
-  const ranked = [...usable].sort((a, b) => (isBetter(a, b) ? -1 : isBetter(b, a) ? 1 : 0));
-  const best = ranked[0]!;
-  const isSplit = statics.has(best.policy);
-  const simple = ranked.find(({ policy }) => statics.has(policy));
-  const chosen = simple && !isBetter(best, simple) ? simple : best;
-  const other = ranked.find(
-    ({ policy }) => policy !== chosen.policy && statics.has(policy) !== statics.has(chosen.policy),
-  );
-  const against = other ?? ranked.find(({ policy }) => policy !== chosen.policy)!;
-  const bySlo = Math.abs(chosen.pool.sloAttainment - against.pool.sloAttainment) > samePoints;
-  const of = ({ pool }: SharedPolicyResult): number => (bySlo ? pool.sloAttainment : pool.ttftSeconds.p99);
-  const words = (one: SharedPolicyResult): string =>
-    bySlo
-      ? `${(of(one) * 100).toFixed(1)} % of the requests served well`
-      : `first tokens within ${seconds(of(one))} (P99)`;
-  const isSimple = chosen === simple && !isSplit;
-  const because = isSimple
-    ? `${words(chosen)}, under ${against.policy} ${words(against)}: as good, and simpler`
-    : `${words(chosen)}, under ${against.policy} ${words(against)}`;
+  const [first, ...others] = policies.filter(({ runs }) => runs);
+  if (!first || others.length === 0) return null;
+  const best = others.reduce((leader, one) => (decides(one, leader).result > 0 ? one : leader), first);
+  const split = [first, ...others].filter(({ policy }) => statics.has(policy));
+  const simple = split.find((one) => decides(best, one).result <= 0);
+  const chosen = simple ?? best;
+  const isSplit = statics.has(chosen.policy);
+  // What it is compared with is of the other kind, where there is one: to share or not is the question.
+  const rest = [first, ...others].filter(({ policy }) => policy !== chosen.policy);
+  const rivals = rest.filter(({ policy }) => statics.has(policy) !== isSplit);
+  const [rival, ...more] = rivals.length > 0 ? rivals : rest;
+  const against = more.reduce((leader, one) => (decides(one, leader).result > 0 ? one : leader), rival!);
+  const { yardstick, result } = decides(chosen, against);
+  const [value, other] = [yardstick.of(chosen), yardstick.of(against)];
+  const even = result === 0 && isSplit ? ': as good, and simpler' : '';
   return {
     policy: chosen.policy,
-    figure: bySlo ? 'sloAttainment' : 'ttftSeconds.p99',
-    value: of(chosen),
-    against: { policy: against.policy, value: of(against) },
-    because,
+    figure: yardstick.figure,
+    value,
+    against: { policy: against.policy, value: other },
+    because: `${yardstick.words(value)}, under ${against.policy} ${yardstick.words(other)}${even}`,
   };
 }
 
-function isBetter({ pool: one }: SharedPolicyResult, { pool: other }: SharedPolicyResult): boolean {
-  const points = one.sloAttainment - other.sloAttainment;
-  if (Math.abs(points) > samePoints) return points > 0;
-  return one.ttftSeconds.p99 < other.ttftSeconds.p99 * (1 - sameShare);
+/** The first yardstick by which two differ, and how; the last one where they do not. */
+function decides(one: SharedPolicyResult, other: SharedPolicyResult): { yardstick: Yardstick; result: number } {
+  const known = yardsticks.filter(({ figure }) => figure !== 'maxRate.scale' || (one.maxRate && other.maxRate));
+  for (const yardstick of known) {
+    const result = yardstick.compare(yardstick.of(one), yardstick.of(other));
+    if (result !== 0) return { yardstick, result };
+  }
+  return { yardstick: known.at(-1)!, result: 0 };
 }
 
 function seconds(value: number): string {

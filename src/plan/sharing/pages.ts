@@ -1,6 +1,7 @@
 // How the blocks of an engine lie in the pages of a mapping policy. A page id is one physical page in every tensor of the cache: K and V of
 // every layer (kvcached: a page is mapped in each layer and in K and V; 36 layers x 2 x 2 MiB = 144 MiB).
 import type { KvPlan } from '../../engines/vllm/kv/types.ts';
+import { straddledLayout } from '../../sim/sharing/elastic-pool.ts';
 import type { PageId } from './types.ts';
 
 /** Kinds whose layers keep one tensor instead of K and V apart. */
@@ -26,4 +27,12 @@ export function blockShape(kv: KvPlan): BlockShape {
 export function pageId({ blockBytes, tensors }: BlockShape, pageBytes: number, tokensPerBlock: number): PageId {
   const blocks = Math.floor((pageBytes * tensors) / blockBytes);
   return { bytes: pageBytes * tensors, pageBytes, tensors, blocks, tokens: blocks * tokensPerBlock };
+}
+
+/**
+ * Whole blocks in so many pages where they lie one after the other and those that reach over the end of a page are never used (kvcached,
+ * page_allocator.cpp get_block_range): page i has the blocks from ceil(i P / b) to floor((i + 1) P / b).
+ */
+export function straddledBlocks(pages: number, pageBytes: number, { blockBytes, tensors }: BlockShape): number {
+  return straddledLayout(pages, pageBytes, blockBytes / tensors).at(-1)!;
 }

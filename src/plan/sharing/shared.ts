@@ -7,7 +7,7 @@ import { divCeil, sum } from '../../units.ts';
 import type { PlanRequest } from '../request.ts';
 import { blocksFor, modelPlan } from './model.ts';
 import { type Needs, needsOn } from './needs.ts';
-import { pageId } from './pages.ts';
+import { pageId, straddledBlocks } from './pages.ts';
 import { releaseUtilization } from './split.ts';
 import type { EngineStart, PageId, PoolInput, PoolModelPlan, SharedBudget } from './types.ts';
 import { type GpuShare, gpuPlans, poolVerdict } from './verdict.ts';
@@ -17,11 +17,12 @@ export type PooledPolicy = Exclude<SharingPolicy, StaticSharing>;
 /** What a policy makes of one engine: pieces of so many blocks, of which it keeps some. */
 interface Grain {
   needs: Needs;
-  /** Blocks and bytes of a piece on one GPU: a page id, or a single block. */
-  blocks: number;
+  /** Bytes of a piece on one GPU, a page id or a single block, and the whole blocks in so many pieces. */
   bytes: number;
+  blocksIn(pieces: number): number;
   page?: PageId;
-  /** Pieces that it keeps, and may take at most by its own wish and length. */
+  /** Pieces of its minMemory; those that it keeps, with what the policy reserves; and the most by its own wish and length. */
+  least: number;
   kept: number;
   limit: number;
 }
@@ -84,19 +85,29 @@ function engineIn(
     }),
   );
   const pieces = grain.bytes > 0 ? Math.max(0, Math.min(grain.limit, Math.floor(room / grain.bytes))) : 0;
-  const most = pieces * grain.blocks;
+  const most = grain.blocksIn(pieces);
   const request = requestWith(grain.needs, most);
   const planned = input.plan(request);
-  const blocks = { kept: Math.min(grain.kept * grain.blocks, most), most };
+  const blocks = { kept: Math.min(grain.blocksIn(grain.kept), most), most };
   const model = refusedBy(grain, room, modelPlan(grain.needs, gpus, planned, blocks));
-  const kept = model.fits ? blocks.kept : 0;
+  const onAll = (count: number): number => (model.fits ? count * grain.bytes * member.devices.length : 0);
   return {
     model: {
       ...model,
-      kvCacheBytes: model.fits ? keptBytes(grain) * member.devices.length : 0,
+      kvCacheBytes: onAll(grain.kept),
+      mostKvBytes: onAll(pieces),
       ...(grain.page ? { page: grain.page } : {}),
     },
-    start: { id: member.id, request, planned, gpus, numBlocks: model.numBlocks, kept, ...shape },
+    start: {
+      id: member.id,
+      request,
+      planned,
+      gpus,
+      numBlocks: model.numBlocks,
+      minBytes: grain.least * grain.bytes,
+      maxBytes: pieces * grain.bytes,
+      ...shape,
+    },
   };
 }
 
@@ -134,21 +145,30 @@ export function roomBytes(input: PoolInput, needs: readonly Needs[], policy: Poo
 function grainOf(needs: Needs, policy: PooledPolicy): Grain {
   const { member, alone, shape } = needs;
   // Nothing to cache: an encoder.
-  if (shape.blockBytes === 0) return { needs, blocks: 0, bytes: 0, kept: 0, limit: 0 };
+  if (shape.blockBytes === 0) return { needs, bytes: 0, blocksIn: () => 0, least: 0, kept: 0, limit: 0 };
   const { plan, resolved } = alone;
   const { blockSize, maxModelLen } = plan.kvCache;
   const page = hasPages(policy) ? pageId(shape, policy.pageBytes, blockSize) : undefined;
-  const blocks = page ? page.blocks : 1;
   const bytes = page ? (page.blocks > 0 ? page.bytes : 0) : shape.blockBytes;
-  const perPiece = Math.max(1, blocks);
+  const perPiece = Math.max(1, page?.blocks ?? 1);
+  const blocksIn = (pieces: number): number =>
+    policy.kind === 'kvcached' ? straddledBlocks(pieces, policy.pageBytes, shape) : pieces * (page?.blocks ?? 1);
   // V1's null block is one of the pool.
   const wanted = alone.blocksAt(maxModelLen) * resolved.maxNumSeqs + (resolved.engine === 'v0' ? 0 : 1);
   const { maxBytes, minBytes } = member;
   const most = maxBytes === null ? Number.POSITIVE_INFINITY : maxBytes / member.devices.length / Math.max(1, bytes);
   const reserved = hasPages(policy) ? policy.minReservedPages : 0;
   const limit = Math.max(0, Math.min(divCeil(wanted, perPiece), Math.floor(most)));
-  const least = divCeil(blocksFor(minBytes, needs).least, perPiece);
-  return { needs, blocks, bytes, ...(page ? { page } : {}), kept: Math.min(limit, Math.max(reserved, least)), limit };
+  const least = Math.min(limit, divCeil(blocksFor(minBytes, needs).least, perPiece));
+  return {
+    needs,
+    bytes,
+    blocksIn,
+    ...(page ? { page } : {}),
+    least,
+    kept: Math.max(least, Math.min(limit, reserved)),
+    limit,
+  };
 }
 
 function hasPages(policy: PooledPolicy): policy is ExpandSharing | KvcachedSharing {

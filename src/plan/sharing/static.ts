@@ -1,5 +1,6 @@
 // Engines with split gpu_memory_utilization, started one after the other in the order of the file: each prints what `vram plan` says of it
 // with its own utilization and the memory that those before leave free, or refuses to start.
+import type { VllmPlanned } from '../../engines/vllm/plan.ts';
 import type { StaticSharing } from '../../spec/sharing.ts';
 import { sum } from '../../units.ts';
 import type { PlanRequest } from '../request.ts';
@@ -34,18 +35,20 @@ export function staticBudget(
       shares[own.gpu]!.models.push({ id: member.id, needs: own, kvBytes });
       if (model.fits) held[own.gpu]! += own.ownBytes + kvBytes;
     });
+    const sliceBytes = model.numBlocks * one.shape.blockBytes;
     const start: EngineStart = {
       id: member.id,
       request,
       planned,
       gpus,
       numBlocks: model.numBlocks,
-      kept: model.numBlocks,
+      minBytes: sliceBytes,
+      maxBytes: sliceBytes,
       ...one.shape,
     };
     starts.push(start);
     return {
-      ...withMinimum(model, member.minBytes),
+      ...withMinimum(withOthers(model, planned, request), member.minBytes),
       utilization: planned.resolved.gpuMemoryUtilization,
       freeMemoryBytes: free ?? null,
     };
@@ -95,6 +98,17 @@ function freeBefore({ gpus }: PoolInput, { gpus: own, member }: Needs, held: rea
     const outside = sum(items.filter(({ id }) => id === 'context' || id === 'communication').map(({ bytes }) => bytes));
     return Math.max(0, gpus[gpu]!.cudaTotalBytes - held[gpu]! - outside);
   });
+}
+
+/** V1 up to 0.8 charges an engine with what other processes hold, as if it were its own: its flag would have to include them. */
+function withOthers(
+  model: PoolModelPlan,
+  { resolved }: VllmPlanned,
+  { profile, freeMemoryBytes }: PlanRequest,
+): PoolModelPlan {
+  const charges = resolved.engine === 'v1' && profile['memory.formula'] === 'peak-plus-outside';
+  if (model.fits || !charges || !freeMemoryBytes) return model;
+  return { ...model, reason: `${model.reason} (this release charges it with what the engines before hold)` };
 }
 
 function withMinimum(model: PoolModelPlan, minBytes: number): PoolModelPlan {

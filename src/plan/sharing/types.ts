@@ -141,9 +141,11 @@ export interface EngineStart {
   request: PlanRequest;
   planned: VllmPlanned;
   gpus: readonly GpuNeeds[];
-  /** Blocks that it may ever hold, and keeps whatever the others do. */
+  /** Blocks that it may ever hold. */
   numBlocks: number;
-  kept: number;
+  /** KV bytes on each GPU: what the file says that it keeps, and the most that it may take; both the slice under a static policy. */
+  minBytes: Bytes;
+  maxBytes: Bytes;
   /** Bytes of a block on one GPU, and the tensors that they are spread over. */
   blockBytes: Bytes;
   tensors: number;

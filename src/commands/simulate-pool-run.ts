@@ -1,0 +1,50 @@
+// One policy's run, in whatever thread: at the load of the file and, where asked for, at multiples of it until requests are no longer
+// served well.
+
+import { highestRate } from '../plan/rate-search.ts';
+import type { SharedMaxRate } from '../plan/shared-output.ts';
+import { atRate, runShared, type SharedOutcome } from '../sim/sharing/index.ts';
+import type { SharedRun } from '../sim/sharing/types.ts';
+
+export type PoolOutcome = SharedOutcome & { maxRate?: SharedMaxRate };
+
+export interface PoolRunOptions {
+  findMaxRate: boolean;
+  progress?: (share: number) => void;
+}
+
+/** The share of all requests that has to hold its model's objective (MuxServe and Prism report the load at 99 %). */
+const attainment = 0.99;
+/** The answer is known to about this share of itself, and looked for between these multiples of the load. */
+const precision = 0.03;
+const furthest = 64;
+
+export async function runPool(run: SharedRun, { findMaxRate, progress }: PoolRunOptions): Promise<PoolOutcome> {
+  const outcome = runShared(run, progress);
+  if (!findMaxRate || !outcome.ok) return outcome;
+  const trials: SharedMaxRate['trials'] = [];
+  const holdsAt = async (scale: number): Promise<boolean> => {
+    const tried = scale === 1 ? outcome : runShared(atRate(run, scale));
+    const value = tried.ok ? tried.result.pool.sloAttainment : 0;
+    trials.push({ scale, sloAttainment: value, holds: value >= attainment });
+    return value >= attainment;
+  };
+  const { holds, fails } = await highestRate(holdsAt, { precision, furthest });
+  trials.sort((a, b) => a.scale - b.scale);
+  const offered = offeredRate(run);
+  const maxRate = {
+    sloAttainment: attainment,
+    scale: holds,
+    requestsPerSecond: holds === null ? null : offered * holds,
+    failsAtScale: fails,
+    trials,
+  };
+  return { ...outcome, maxRate };
+}
+
+/** Requests per second of all models together. */
+function offeredRate({ models }: SharedRun): number {
+  const requests = models.flatMap(({ run }) => [...run.workload.requests]);
+  const last = requests.reduce((latest, { arrival }) => Math.max(latest, arrival), 0);
+  return last > 0 ? requests.length / last : 0;
+}
