@@ -39,16 +39,17 @@ export function evenLayout(pages: number, perPage: number): Int32Array {
 
 /**
  * Pages of `pageBytes` in which blocks of `blockBytes` lie one after the other; those that reach over the end of a page are never used:
- * page i has the blocks from ceil(i P / b) to floor((i + 1) P / b) (kvcached, page_allocator.cpp get_block_range).
+ * page i has the blocks from ceil(i P / b) to floor((i + 1) P / b) (kvcached, page_allocator.cpp get_block_range). Pages in which no
+ * block lies whole (blocks of more than half a page) are left out: mapping one would help nobody.
  */
 export function straddledLayout(pages: number, pageBytes: number, blockBytes: number): Int32Array {
-  const first = new Int32Array(pages + 1);
+  const first = [0];
   for (let page = 0; page < pages; page++) {
     const from = Math.ceil((page * pageBytes) / blockBytes);
     const to = Math.floor(((page + 1) * pageBytes) / blockBytes);
-    first[page + 1] = (first[page] as number) + Math.max(0, to - from);
+    if (to > from) first.push((first.at(-1) as number) + to - from);
   }
-  return first;
+  return Int32Array.from(first);
 }
 
 export class ElasticPool extends BlockPool {
@@ -80,7 +81,10 @@ export class ElasticPool extends BlockPool {
   private readonly touched: Float64Array;
   /** When each cached block was given back. */
   private readonly stamp: Float64Array;
-  private readonly leastPerPage: number;
+  /** Blocks of a page; 0 where pages differ. */
+  readonly perPage: number;
+  /** Blocks of the pages that are mapped next, as last asked for. */
+  private readonly nextPages = { pages: -1, blocks: 0 };
   private isGivenUp = false;
   private supply: PageSupply | undefined;
 
@@ -105,6 +109,7 @@ export class ElasticPool extends BlockPool {
     this.stamp = new Float64Array(this.numBlocks);
     this.touched = new Float64Array(this.pages);
     let least = Number.MAX_SAFE_INTEGER;
+    let most = 0;
     for (let page = 0; page < this.pages; page++) {
       const from = layout[page] as number;
       const to = layout[page + 1] as number;
@@ -113,9 +118,10 @@ export class ElasticPool extends BlockPool {
         if (block > 0) this.addHole(page, block);
       }
       if (to - from < least) least = to - from;
+      if (to - from > most) most = to - from;
       this.unmappedPages.push(page);
     }
-    this.leastPerPage = least;
+    this.perPage = least === most ? least : 0;
     // The list of the base holds cached blocks alone here, the least recently used first.
     this.next[0] = 0;
     this.prev[0] = 0;
@@ -138,7 +144,7 @@ export class ElasticPool extends BlockPool {
 
   override get available(): number {
     const pages = Math.min(this.supply?.mappable() ?? 0, this.unmappedPages.length);
-    return this.free + pages * this.leastPerPage;
+    return this.free + (this.perPage > 0 ? pages * this.perPage : this.inNext(pages));
   }
 
   override get mayGrow(): boolean {
@@ -163,6 +169,7 @@ export class ElasticPool extends BlockPool {
   addPage(): void {
     const page = this.unmappedPages.shift() as number;
     assert(page !== undefined, 'every page is mapped');
+    this.nextPages.pages = -1;
     this.isMapped[page] = 1;
     this.mappedPages++;
     this.idlePages++;
@@ -321,6 +328,19 @@ export class ElasticPool extends BlockPool {
     );
   }
 
+  private inNext(pages: number): number {
+    const { nextPages } = this;
+    if (nextPages.pages === pages) return nextPages.blocks;
+    nextPages.pages = pages;
+    nextPages.blocks = 0;
+    let left = pages;
+    for (const page of this.unmappedPages) {
+      if (left-- <= 0) break;
+      nextPages.blocks += this.holes[page] as number;
+    }
+    return nextPages.blocks;
+  }
+
   private pick(): number {
     const { open, holes } = this;
     const need = Math.max(1, this.expected);
@@ -397,6 +417,7 @@ export class ElasticPool extends BlockPool {
     this.idlePages--;
     this.free -= this.holes[page] as number;
     this.unmappedPages.push(page);
+    this.nextPages.pages = -1;
     this.supply?.unmapped();
   }
 

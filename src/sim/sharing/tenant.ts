@@ -58,7 +58,7 @@ export class Tenant implements PageSupply {
   /** Maps what it always keeps, and the page of the null block. False when there is no room. */
   begin(): boolean {
     const { pool, setup } = this;
-    const pages = Math.min(Math.max(1, setup.minPages), pool.pages);
+    const pages = this.leastPages;
     if (this.ledger.free(setup.devices) < pages * setup.pageBytes) return false;
     for (let i = 0; i < pages; i++) this.map('beside');
     pool.begin(this);
@@ -127,12 +127,20 @@ export class Tenant implements PageSupply {
     this.isAway = true;
   }
 
-  /** Back again, with all its pages; false when they have no room. */
+  /** Back again, with all its pages, and what it always keeps; false when they have no room. */
   enter(): boolean {
     if (!this.isAway) return true;
-    if (!this.ledger.take(this.setup.devices, this.pool.mappedPages * this.setup.pageBytes)) return false;
+    const { ledger, pool, setup } = this;
+    const pages = Math.max(pool.mappedPages, this.leastPages);
+    if (ledger.free(setup.devices) < pages * setup.pageBytes) return false;
+    ledger.take(setup.devices, pool.mappedPages * setup.pageBytes);
     this.isAway = false;
     this.isOff = false;
+    while (pool.mappedPages < pages) this.map('beside');
     return true;
+  }
+
+  private get leastPages(): number {
+    return Math.min(Math.max(1, this.setup.minPages), this.pool.pages);
   }
 }

@@ -1,7 +1,8 @@
 // The mapping layer of the slides of January 2025: pages come and go at step boundaries, one at a time, on the signal of the queues. A
 // model takes one when more than ratio x running sequences are swapped (V1: preempted, or refused for blocks), and gives one back when
 // nothing waits. Within a step it has what it has. Law: facts of the policy in section 5.2; an idle model goes on giving at the pace of
-// its last step, because an engine that has nothing to do takes no steps.
+// its last step, because an engine that has nothing to do takes no steps. A page that the rest of an admitted prompt will fill is not idle:
+// the rule was made for engines that take a prompt's blocks at once, V1 takes them chunk by chunk.
 import type { ExpandSharing } from '../../../spec/sharing.ts';
 import type { Tenant } from '../tenant.ts';
 import type { Sharing } from './sharing.ts';
@@ -19,8 +20,11 @@ export function expandSharing({ ratio, minReservedPages, maxReservedPages }: Par
     };
   };
   /** Gives one page back if it has one to spare. */
-  const shrink = ({ pool, setup }: Tenant): boolean =>
-    pool.mappedPages > Math.max(1, setup.minPages) && pool.idlePages > maxReservedPages && pool.giveUpPage();
+  const shrink = (tenant: Tenant): boolean => {
+    const { pool, setup } = tenant;
+    if (pool.mappedPages <= Math.max(1, setup.minPages) || pool.idlePages <= maxReservedPages) return false;
+    return pool.free - pool.perPage >= stillTaken(tenant) && pool.giveUpPage();
+  };
   return {
     mayGrow: true,
     mappable: () => 0,
@@ -58,4 +62,12 @@ export function expandSharing({ ratio, minReservedPages, maxReservedPages }: Par
       }
     },
   };
+}
+
+/** Blocks that running requests will yet take for tokens that they have. */
+function stillTaken({ system }: Tenant): number {
+  if (!system) return 0;
+  let blocks = 0;
+  for (const sequence of system.scheduler.running) blocks += system.kv.remaining(sequence, 0);
+  return blocks;
 }
