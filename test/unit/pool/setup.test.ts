@@ -7,6 +7,7 @@ import { setupSource } from '../../../src/commands/simulate-setup.ts';
 import { Workloads } from '../../../src/commands/simulate-workload.ts';
 import { quietIo } from '../../../src/io.ts';
 import { resolvePool } from '../../../src/load/pool.ts';
+import { virtualBlocks } from '../../../src/sim/sharing/memory.ts';
 
 const io = quietIo();
 
@@ -47,5 +48,48 @@ describe('one model under a static policy', () => {
     expect(JSON.stringify(model!.run.setup)).toBe(JSON.stringify(command.setup));
     expect(JSON.stringify(model!.run.workload)).toBe(JSON.stringify(command.workload));
     expect(model!.run.setup).toEqual(command.setup);
+  });
+});
+
+describe('several models', () => {
+  const text = `gpu: a100-80gb
+policy: kvcached
+compare: all
+models:
+  - { id: a, model: llama-3.1-8b, options: { max-model-len: 8192 }, workload: { ref: sharegpt, rate: 2/s, limit: 20 }, minMemory: 1GiB, priority: 3, slo: { ttft: 2 } }
+  - { id: latent, model: deepseek-v2-lite, options: { max-model-len: 4096 }, workload: { ref: alpaca, limit: 20 }, weights: host, preloadAt: [5] }
+`;
+
+  it('every policy has its run; pools have the blocks that their pages hold', async () => {
+    const { runs } = await fromPool(text);
+    expect(runs.map(({ policy }) => policy.id)).toEqual(
+      expect.arrayContaining(['static', 'static-load', 'expand', 'kvcached', 'oracle']),
+    );
+    for (const one of runs) {
+      if ('refused' in one) throw new Error(`${one.policy.id}: ${one.refused}`);
+      const { models, devices, policy } = one.run;
+      for (const model of models) {
+        const { numBlocks } = model.run.setup.paged;
+        expect(numBlocks, `${policy.id} ${model.id}`).toBe(virtualBlocks(policy, model));
+        expect(model.minBytes).toBeLessThanOrEqual(model.maxBytes);
+        expect(numBlocks * model.blockBytes).toBeLessThanOrEqual(model.maxBytes);
+        expect(model.weightsBytes + model.otherBytes + model.maxBytes).toBeLessThanOrEqual(devices[0]!);
+      }
+      const [a, latent] = models;
+      expect(a).toMatchObject({ priority: 3, objective: { ttftSeconds: 2, tpotSeconds: null } });
+      // One latent tensor a layer, 27 of them; K and V of 32.
+      expect([a!.tensors, latent!.tensors]).toEqual([64, 27]);
+      expect(latent!.weights).toMatchObject({ place: 'host', preloadAt: [5] });
+      // What copies reach of PCIe 4.0 x16 (31.5 GB/s): .8.
+      expect(latent!.weights.hostRate).toBeGreaterThan(25e9);
+      expect(latent!.weights.hostRate).toBeLessThan(25.3e9);
+    }
+  });
+
+  it('a policy whose engines do not start is refused with its reason, the others run', async () => {
+    const { runs } = await fromPool(text.replace('a100-80gb', 'l40s').replaceAll(', weights: host', ''));
+    const slices = runs.find(({ policy }) => policy.id === 'static')!;
+    expect(slices).toMatchObject({ refused: expect.stringMatching(/latent|GPU 0/) });
+    expect(runs.some((one) => 'run' in one || one.refused.length > 0)).toBe(true);
   });
 });
