@@ -44,12 +44,41 @@ export async function writeTimeline(file: string, output: SimulateOutput, io: Io
 /** Longer ids are cut. */
 const longestId = 200;
 
+const requestColumns = [
+  'id',
+  'arrival',
+  'promptTokens',
+  'outputTokens',
+  'firstToken',
+  'finish',
+  'ttftSeconds',
+  'tpotSeconds',
+  'e2eSeconds',
+  'preemptions',
+  'rejected',
+];
+
+interface Requests {
+  workload: Workload;
+  perRequest: PerRequest;
+  fileOrder?: readonly number[] | undefined;
+}
+
 /** One line a request in the order of the file; times in seconds, empty where they never came. */
-export function perRequestCsv(
-  { requests }: Workload,
-  { generated, arrival, firstToken, finish, preemptions, rejected }: PerRequest,
-  fileOrder?: readonly number[],
-): string {
+export function perRequestCsv(workload: Workload, perRequest: PerRequest, fileOrder?: readonly number[]): string {
+  return csvText([requestColumns, ...requestRows({ workload, perRequest, fileOrder })]);
+}
+
+/** The same for several models, with a column that says which. */
+export function modelRequestsCsv(models: readonly (Requests & { model: string })[]): string {
+  const rows = models.flatMap(({ model, ...one }) =>
+    requestRows(one).map((row) => [printable(model, longestId), ...row]),
+  );
+  return csvText([['model', ...requestColumns], ...rows]);
+}
+
+function requestRows({ workload: { requests }, perRequest, fileOrder }: Requests): (string | number)[][] {
+  const { generated, arrival, firstToken, finish, preemptions, rejected } = perRequest;
   const time = (value: number): number | string => (Number.isNaN(value) ? '' : value);
   const rows = requests.map((request, i) => [
     printable(request.id, longestId),
@@ -64,24 +93,9 @@ export function perRequestCsv(
     preemptions[i]!,
     rejected.get(i) ?? '',
   ]);
-  const placed = fileOrder ? inOrder(rows, fileOrder) : rows;
-  const head = [
-    'id',
-    'arrival',
-    'promptTokens',
-    'outputTokens',
-    'firstToken',
-    'finish',
-    'ttftSeconds',
-    'tpotSeconds',
-    'e2eSeconds',
-    'preemptions',
-    'rejected',
-  ];
-  return csvText([head, ...placed]);
+  return fileOrder ? inOrder(rows, fileOrder) : rows;
 }
 
-/** fileOrder[i] is the row of request i; rows that were left out leave no gap. */
 function inOrder<Row>(rows: readonly Row[], fileOrder: readonly number[]): Row[] {
   return rows
     .map((row, i) => ({ row, place: fileOrder[i] ?? i }))

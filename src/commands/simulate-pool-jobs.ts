@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import type { Io } from '../io.ts';
 import type { SharedRun } from '../sim/sharing/types.ts';
-import { type PoolOutcome, runPool } from './simulate-pool-run.ts';
+import { type PoolOutcome, type PoolRunOptions, runPool } from './simulate-pool-run.ts';
 import type { SharedAnswer, SharedJob } from './simulate-pool-worker.ts';
 
 /** Below so many requests a run is over before a thread has started. */
@@ -15,16 +15,19 @@ export interface PoolJobOptions {
   io: Io;
   threads?: number | undefined;
   findMaxRate: boolean;
+  /** Keep what became of every request under the first policy. */
+  perRequest: boolean;
 }
 
 export async function runPools(
   runs: readonly SharedRun[],
-  { io, threads = availableParallelism(), findMaxRate }: PoolJobOptions,
+  { io, threads = availableParallelism(), findMaxRate, perRequest }: PoolJobOptions,
 ): Promise<PoolOutcome[]> {
   const size = runs.reduce(
     (sum, { models }) => sum + models.reduce((all, { run }) => all + run.workload.requests.length, 0),
     0,
   );
+  const optionsOf = (index: number): JobChoice => ({ findMaxRate, keepsRequests: perRequest && index === 0 });
   const shown = size > smallRequests ? await io.progress?.('simulating') : undefined;
   const shares = runs.map(() => 0);
   const tell = (index: number, share: number): void => {
@@ -39,27 +42,29 @@ export async function runPools(
     if ((size <= smallRequests && !findMaxRate) || runs.length === 1 || threads <= 1 || !existsSync(worker)) {
       const outcomes: PoolOutcome[] = [];
       for (const [index, run] of runs.entries()) {
-        outcomes.push(await runPool(run, { findMaxRate, progress: (share) => tell(index, share) }));
+        outcomes.push(await runPool(run, { ...optionsOf(index), progress: (share) => tell(index, share) }));
         tell(index, 1);
       }
       return outcomes;
     }
-    return await inThreads(runs, { threads: Math.min(threads, runs.length), worker, tell, findMaxRate });
+    return await inThreads(runs, { threads: Math.min(threads, runs.length), worker, tell, optionsOf });
   } finally {
     shown?.();
   }
 }
 
+type JobChoice = Omit<PoolRunOptions, 'progress'>;
+
 interface ThreadOptions {
   threads: number;
   worker: string;
   tell: (index: number, share: number) => void;
-  findMaxRate: boolean;
+  optionsOf: (index: number) => JobChoice;
 }
 
 function inThreads(
   runs: readonly SharedRun[],
-  { threads, worker, tell, findMaxRate }: ThreadOptions,
+  { threads, worker, tell, optionsOf }: ThreadOptions,
 ): Promise<PoolOutcome[]> {
   const outcomes = new Array<PoolOutcome>(runs.length);
   let next = 0;
@@ -76,7 +81,7 @@ function inThreads(
       const give = (): void => {
         if (next >= runs.length) return;
         const index = next++;
-        thread.postMessage({ index, run: runs[index]!, findMaxRate } satisfies SharedJob);
+        thread.postMessage({ index, run: runs[index]!, ...optionsOf(index) } satisfies SharedJob);
       };
       thread.on('message', (answer: SharedAnswer) => {
         if (answer.kind === 'progress') return tell(answer.index, answer.share);

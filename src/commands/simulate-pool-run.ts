@@ -10,6 +10,7 @@ export type PoolOutcome = SharedOutcome & { maxRate?: SharedMaxRate };
 
 export interface PoolRunOptions {
   findMaxRate: boolean;
+  keepsRequests: boolean;
   progress?: (share: number) => void;
 }
 
@@ -19,8 +20,11 @@ const attainment = 0.99;
 const precision = 0.03;
 const furthest = 64;
 
-export async function runPool(run: SharedRun, { findMaxRate, progress }: PoolRunOptions): Promise<PoolOutcome> {
-  const outcome = runShared(run, progress);
+export async function runPool(
+  run: SharedRun,
+  { findMaxRate, keepsRequests, progress }: PoolRunOptions,
+): Promise<PoolOutcome> {
+  const outcome = runShared(run, { progress, keepsRequests });
   if (!findMaxRate || !outcome.ok) return outcome;
   const trials: SharedMaxRate['trials'] = [];
   const holdsAt = async (scale: number): Promise<boolean> => {

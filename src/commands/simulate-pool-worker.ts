@@ -1,12 +1,11 @@
 // A thread that runs models that share GPUs, under one policy after the other: plain data in, figures out.
 import { parentPort } from 'node:worker_threads';
 import type { SharedRun } from '../sim/sharing/types.ts';
-import { type PoolOutcome, runPool } from './simulate-pool-run.ts';
+import { type PoolOutcome, type PoolRunOptions, runPool } from './simulate-pool-run.ts';
 
-export interface SharedJob {
+export interface SharedJob extends Omit<PoolRunOptions, 'progress'> {
   index: number;
   run: SharedRun;
-  findMaxRate: boolean;
 }
 
 export type SharedAnswer =
@@ -14,9 +13,9 @@ export type SharedAnswer =
   | { kind: 'done'; index: number; outcome: PoolOutcome }
   | { kind: 'fault'; index: number; stack: string };
 
-parentPort?.on('message', ({ index, run, findMaxRate }: SharedJob) => {
+parentPort?.on('message', ({ index, run, ...options }: SharedJob) => {
   const tell = (answer: SharedAnswer): void => parentPort!.postMessage(answer);
-  runPool(run, { findMaxRate, progress: (share) => tell({ kind: 'progress', index, share }) }).then(
+  runPool(run, { ...options, progress: (share) => tell({ kind: 'progress', index, share }) }).then(
     (outcome) => tell({ kind: 'done', index, outcome }),
     (error) =>
       tell({ kind: 'fault', index, stack: error instanceof Error ? (error.stack ?? error.message) : String(error) }),

@@ -15,7 +15,7 @@ import type { LoadingPolicy } from '../spec/sharing.ts';
 import { formNamed, styleFor, tellDiagnostics, tellFailedRequirements, writeOutput } from './output.ts';
 import { type PoolRun, type PoolSetup, poolSetup } from './pool-setup.ts';
 import type { SimulateArguments } from './simulate-arguments.ts';
-import { checkTimeline } from './simulate-files.ts';
+import { checkTimeline, modelRequestsCsv } from './simulate-files.ts';
 import { runPools } from './simulate-pool-jobs.ts';
 import { renderShared, renderSharedTimeline } from './simulate-pool-render.ts';
 import type { PoolOutcome } from './simulate-pool-run.ts';
@@ -36,6 +36,7 @@ export async function simulatePool(file: string, args: SimulateArguments, io: Io
     const kind = extname(args.timeline).slice(1).toLowerCase() as 'csv' | 'svg' | 'html';
     await writeOutput(await renderSharedTimeline(output, kind), args.timeline, io);
   }
+  if (args.perRequest !== undefined) await writeOutput(requestsCsv(setup, outcomes), args.perRequest, io);
   const style = styleFor(args.output, io);
   await writeOutput(await renderShared(output, { form, outcomes: checked, style }), args.output, io);
   if (!carriesDiagnostics.has(form)) tellDiagnostics(output.diagnostics, io);
@@ -44,6 +45,20 @@ export async function simulatePool(file: string, args: SimulateArguments, io: Io
   tellFailedRequirements(checked, io);
   const served = output.result.models.length > 0 && output.result.models.every(({ requests }) => requests.finished > 0);
   return served && checked.every(({ holds }) => holds) ? 0 : 1;
+}
+
+/** Every request of every model under the chosen policy. */
+function requestsCsv({ pool, workloads }: PoolSetup, outcomes: readonly PoolOutcome[]): string {
+  const kept = outcomes.find((outcome) => outcome.ok && outcome.requests);
+  const requests = (kept?.ok && kept.requests) || [];
+  return modelRequestsCsv(
+    requests.map((perRequest, i) => ({
+      model: pool.members[i]!.member.id,
+      workload: workloads[i]!.workload,
+      perRequest,
+      fileOrder: workloads[i]!.description.fileOrder,
+    })),
+  );
 }
 
 /** What a pool file says itself, or what is for one model only. */
@@ -59,7 +74,6 @@ function checkAlone(args: SimulateArguments): void {
     ['--slo', args.objectives.length > 0],
     ['--eviction', args.evictions.length > 0],
     ['--events', args.events !== undefined],
-    ['--per-request', args.perRequest !== undefined],
   ];
   const [option] = given.find(([, isGiven]) => isGiven) ?? [];
   if (option === undefined) return;
@@ -82,7 +96,12 @@ function withArguments(spec: PoolSpec, { policies, simulation }: SimulateArgumen
 
 async function simulated(runs: readonly PoolRun[], args: SimulateArguments, io: Io): Promise<PoolOutcome[]> {
   const ready = runs.flatMap((one) => ('run' in one ? [one.run] : []));
-  const done = await runPools(ready, { io, threads: args.jobs, findMaxRate: args.findMaxRate });
+  const done = await runPools(ready, {
+    io,
+    threads: args.jobs,
+    findMaxRate: args.findMaxRate,
+    perRequest: args.perRequest !== undefined,
+  });
   let next = 0;
   return runs.map((one) => ('run' in one ? done[next++]! : { ok: false, reason: one.refused }));
 }

@@ -114,12 +114,29 @@ describe.concurrent('several policies', () => {
     expect(result.advice).toBeNull();
   });
 
+  it('--find-max-rate: the load that each policy holds', async () => {
+    const { result } = parsed(
+      await vram(['simulate', '--pool', pool, '--policy', 'kvcached,static', '--find-max-rate', '--json']),
+    );
+    for (const { maxRate } of result.policies) {
+      expect(maxRate!.scale).toBeGreaterThan(0);
+      for (const { scale, holds } of maxRate!.trials) expect(holds).toBe(scale <= maxRate!.scale!);
+    }
+    expect(result.advice?.figure).toMatch(/maxRate|pool/);
+  });
+
   it('writes a timeline, fits 80 columns, and asserts', async () => {
     const svg = join(scratch, 'held.svg');
     const ran = await vram(['simulate', '--pool', pool, '--timeline', svg, '--require', 'pool.preemptions==0']);
     expectCalm(ran);
     expect(readFileSync(svg, 'utf8')).toMatch(/^<svg/);
     expect(Math.max(...ran.out.split('\n').map((line) => line.length))).toBeLessThanOrEqual(80);
+    const requests = join(scratch, 'requests.csv');
+    expectCalm(await vram(['simulate', '--pool', pool, '--policy', 'kvcached', '--per-request', requests]));
+    const lines = readFileSync(requests, 'utf8').trim().split('\n');
+    expect(lines[0]).toMatch(/^model,id,arrival,/);
+    expect(lines.filter((line) => line.startsWith('a,'))).toHaveLength(60);
+    expect(lines).toHaveLength(101);
     const failed = await vram(['simulate', '--pool', pool, '--require', 'pool.sloAttainment>1']);
     expect(failed.code).toBe(1);
   });

@@ -1,15 +1,25 @@
 // Several models on the same GPUs, simulated: a run under one policy, its figures or why it cannot be made.
 import { NoStepTime } from '../simulate.ts';
 import type { SharedResult } from './result.ts';
-import { SharedRefusal, simulateShared } from './run.ts';
+import { SharedRefusal, simulateSharedRequests } from './run.ts';
+import type { SharedRequests } from './summary.ts';
 import type { SharedRun } from './types.ts';
 
-export type SharedOutcome = { ok: true; result: SharedResult } | { ok: false; reason: string };
+export type SharedOutcome =
+  | { ok: true; result: SharedResult; requests?: SharedRequests }
+  | { ok: false; reason: string };
 
-export function runShared(run: SharedRun, progress?: (share: number) => void): SharedOutcome {
+export interface SharedOptions {
+  progress?: ((share: number) => void) | undefined;
+  /** Keep what became of every request. */
+  keepsRequests?: boolean;
+}
+
+export function runShared(run: SharedRun, { progress, keepsRequests = false }: SharedOptions = {}): SharedOutcome {
   try {
-    const result = simulateShared(run, progress ? { progress: (ended, total) => progress(ended / total) } : {});
-    return { ok: true, result };
+    const hooks = progress ? { progress: (ended: number, total: number) => progress(ended / total) } : {};
+    const { result, requests } = simulateSharedRequests(run, hooks);
+    return { ok: true, result, ...(keepsRequests ? { requests } : {}) };
   } catch (error) {
     if (error instanceof SharedRefusal || error instanceof NoStepTime) return { ok: false, reason: error.message };
     throw error;

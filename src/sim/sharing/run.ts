@@ -10,7 +10,7 @@ import { kvBytes, type SharedMemory, sharedMemory, virtualBlocks } from './memor
 import { Residency, type ResidencyHost } from './residency.ts';
 import type { SharedResult } from './result.ts';
 import { SharedStatistics } from './statistics.ts';
-import { summarizeShared } from './summary.ts';
+import { type SharedRequests, summarizeShared } from './summary.ts';
 import type { Tenant } from './tenant.ts';
 import type { SharedModel, SharedRun } from './types.ts';
 
@@ -32,6 +32,14 @@ export class SharedRefusal extends Error {
 }
 
 export function simulateShared(run: SharedRun, hooks: SharedHooks = {}): SharedResult {
+  return simulateSharedRequests(run, hooks).result;
+}
+
+/** With what became of every request. */
+export function simulateSharedRequests(
+  run: SharedRun,
+  hooks: SharedHooks = {},
+): { result: SharedResult; requests: SharedRequests } {
   const simulation = new SharedSimulation(run, hooks);
   simulation.run();
   return summarizeShared(simulation);
@@ -155,7 +163,7 @@ export class SharedSimulation {
       if (isReady) this.memory.sharing?.afterStep?.(tenant, now);
       // A pass without a step that mapped a page is worth another when the page is there.
       if (engine.pause.for === 'memory' && tenant.retryAt < never) tenant.retryAt = now + tenant.settle();
-      this.noteTries(engine, engine.begun.clock.totals.steps > steps);
+      if (engine.looked) this.noteTries(engine, engine.begun.clock.totals.steps > steps);
     }
     const isIdle = engine.isIdle;
     if (isIdle !== wasIdle || (isIdle && isReady)) {

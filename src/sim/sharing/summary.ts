@@ -24,24 +24,21 @@ interface Served {
   lastOutput: number;
 }
 
-export function summarizeShared(simulation: SharedSimulation): SharedResult {
+/** What became of every request, by model. */
+export type SharedRequests = readonly PerRequest[];
+
+export function summarizeShared(simulation: SharedSimulation): { result: SharedResult; requests: SharedRequests } {
   const { engines, statistics } = simulation;
-  const served = engines.map((engine) => {
-    const { result, perRequest } = engine.end();
-    return { result, served: servedOf(engine, perRequest) };
-  });
+  const ended = engines.map((engine) => engine.end());
+  const served = engines.map((engine, index) => servedOf(engine, ended[index]!.perRequest));
   const models = engines.map((engine, index): SharedModelResult => {
-    const one = served[index] as (typeof served)[number];
-    return { ...one.result, id: engine.model.id, ...sharedFigures(simulation, index, one.served) };
+    const { result } = ended[index]!;
+    return { ...result, id: engine.model.id, ...sharedFigures(simulation, index, served[index]!) };
   });
+  const pool = poolSummary(simulation, models, served);
   return {
-    models,
-    pool: poolSummary(
-      simulation,
-      models,
-      served.map(({ served: one }) => one),
-    ),
-    timeline: statistics.timeline,
+    result: { models, pool, timeline: statistics.timeline },
+    requests: ended.map(({ perRequest }) => perRequest),
   };
 }
 
