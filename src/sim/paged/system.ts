@@ -169,6 +169,11 @@ export class PagedSystem implements ServingSystem {
     return true;
   }
 
+  /** The server is not asked for a step, because it cannot compute now: what is in flight ends without one behind it. */
+  passOver(): void {
+    this.scheduledNothing = true;
+  }
+
   /** What sharing of blocks saves: without it every holder would have a block of its own. */
   private countSharing(): void {
     const { holders, used } = this.kv.pool;

@@ -29,6 +29,8 @@ export class Engine {
   seenFreed = -1;
   /** Memory freed by anybody, and its own pages, when a request last gave everything back without finding what it needs. */
   outgrownAt = { freed: -1, mapped: -1 };
+  /** Its scheduler was asked in its last turn. */
+  looked = false;
   refusals = { count: 0, seconds: 0 };
   /** Since when its queue's head finds no memory; NaN: it does not wait for any. */
   refusedSince = Number.NaN;
@@ -67,7 +69,10 @@ export class Engine {
       device: this.device,
       ready: (now) => {
         this.now = now;
-        return hooks.ready(now);
+        this.looked = hooks.ready(now);
+        // Steps in flight end all the same.
+        if (!this.looked) this.paged?.passOver();
+        return this.looked;
       },
       admits: (now, isDue) => hooks.admits(now, isDue),
       stepSeconds: (work) => {
@@ -99,6 +104,7 @@ export class Engine {
   /** Goes on at `now` until time has to pass again; NaN: nothing will change for it any more. */
   turn(now: number): void {
     if (this.tenant) this.tenant.retryAt = never;
+    this.looked = false;
     const { value, done } = this.turns.next(now);
     this.isDone = done === true;
     if (value) this.pause = value;
