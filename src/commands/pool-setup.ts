@@ -32,8 +32,8 @@ export async function poolSetup(spec: PoolSpec, io: Io): Promise<PoolSetup> {
   return { pool, workloads, ...poolRuns(pool, workloads, policies) };
 }
 
-/** Where nothing else is said, a request is served well within so many times of what it takes alone (MuxServe, arXiv 2404.02015: 8). */
-const defaultScale = 8;
+/** Where nothing else is said, a request is served well within so many times of what it takes alone (Prism, benchmark.py, 595ec1f). */
+const defaultScale = 5;
 
 export function poolRuns(
   pool: OpenPool,

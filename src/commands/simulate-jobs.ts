@@ -3,11 +3,11 @@
 import { existsSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
-import { Worker } from 'node:worker_threads';
 import type { Io, Progress } from '../io.ts';
 import type { PerRequest, RunResult } from '../sim/result.ts';
 import { NoStepTime, type Run, type RunHooks, simulateRun } from '../sim/simulate.ts';
 import type { WorkerAnswer, WorkerJob } from './simulate-worker.ts';
+import { inThreads } from './threads.ts';
 
 export type JobResult = { ok: true; result: RunResult; perRequest?: PerRequest } | { ok: false; reason: string };
 
@@ -38,7 +38,7 @@ export async function runJobs(runs: readonly Run[], options: JobOptions): Promis
     const alone = threads <= 1 && (events !== undefined || runs.length === 1 || !io.errIsTerminal);
     if (alone || size <= smallRequests || !existsSync(worker))
       return runs.map((run, i) => runHere(run, options, meter.of(i)));
-    return await inThreads(runs, { ...options, threads, worker, meter });
+    return await runsInThreads(runs, { ...options, threads, worker, meter });
   } finally {
     shown?.();
   }
@@ -61,60 +61,33 @@ interface ThreadOptions extends JobOptions {
   meter: Meter;
 }
 
-function inThreads(
+function runsInThreads(
   runs: readonly Run[],
   { threads, worker, meter, perRequest = false }: ThreadOptions,
 ): Promise<JobResult[]> {
-  const results = new Array<JobResult>(runs.length);
   const workloads = [...new Set(runs.map(({ workload }) => workload))];
-  let next = 0;
-  let left = runs.length;
-  return new Promise((resolve, reject) => {
-    const all: Worker[] = [];
-    const end = (act: () => void): void => {
-      for (const thread of all) void thread.terminate();
-      act();
-    };
-    const start = (): void => {
-      const thread = new Worker(worker);
-      all.push(thread);
+  return inThreads<WorkerAnswer, JobResult>({
+    worker,
+    threads,
+    jobs: runs.length,
+    sender() {
       const known = new Set<number>();
-      const give = (): void => {
-        if (next >= runs.length) return;
-        const index = next++;
+      return (index): WorkerJob => {
         const { workload, ...run } = runs[index]!;
         const workloadKey = workloads.indexOf(workload);
-        const job: WorkerJob = {
-          index,
-          run: { ...run, ...(known.has(workloadKey) ? {} : { workload }) },
-          workloadKey,
-          perRequest,
-        };
+        const isKnown = known.has(workloadKey);
         known.add(workloadKey);
-        thread.postMessage(job);
+        return { index, run: { ...run, ...(isKnown ? {} : { workload }) }, workloadKey, perRequest };
       };
-      thread.on('message', (answer: WorkerAnswer) => {
-        switch (answer.kind) {
-          case 'progress':
-            meter.update(answer.index, answer.ended, answer.total);
-            return;
-          case 'fault':
-            end(() => reject(new Error(answer.stack)));
-            return;
-          case 'refused':
-            results[answer.index] = { ok: false, reason: answer.reason };
-            break;
-          case 'done':
-            results[answer.index] = { ok: true, ...answer.outcome };
-        }
-        meter.done(answer.index);
-        if (--left === 0) end(() => resolve(results));
-        else give();
-      });
-      thread.on('error', (error) => end(() => reject(error)));
-      give();
-    };
-    for (let i = 0; i < threads; i++) start();
+    },
+    heard(answer) {
+      if (answer.kind === 'progress') {
+        meter.update(answer.index, answer.ended, answer.total);
+        return undefined;
+      }
+      meter.done(answer.index);
+      return answer.kind === 'refused' ? { ok: false, reason: answer.reason } : { ok: true, ...answer.outcome };
+    },
   });
 }
 

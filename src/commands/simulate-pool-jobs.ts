@@ -2,11 +2,11 @@
 import { existsSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
-import { Worker } from 'node:worker_threads';
 import type { Io } from '../io.ts';
 import type { SharedRun } from '../sim/sharing/types.ts';
 import { type PoolOutcome, type PoolRunOptions, runPool } from './simulate-pool-run.ts';
 import type { SharedAnswer, SharedJob } from './simulate-pool-worker.ts';
+import { inThreads } from './threads.ts';
 
 /** Below so many requests a run is over before a thread has started. */
 const smallRequests = 300;
@@ -47,53 +47,19 @@ export async function runPools(
       }
       return outcomes;
     }
-    return await inThreads(runs, { threads: Math.min(threads, runs.length), worker, tell, optionsOf });
+    return await inThreads<SharedAnswer, PoolOutcome>({
+      worker,
+      threads: Math.min(threads, runs.length),
+      jobs: runs.length,
+      sender: () => (index) => ({ index, run: runs[index]!, ...optionsOf(index) }) satisfies SharedJob,
+      heard(answer) {
+        tell(answer.index, answer.kind === 'progress' ? answer.share : 1);
+        return answer.kind === 'progress' ? undefined : answer.outcome;
+      },
+    });
   } finally {
     shown?.();
   }
 }
 
 type JobChoice = Omit<PoolRunOptions, 'progress'>;
-
-interface ThreadOptions {
-  threads: number;
-  worker: string;
-  tell: (index: number, share: number) => void;
-  optionsOf: (index: number) => JobChoice;
-}
-
-function inThreads(
-  runs: readonly SharedRun[],
-  { threads, worker, tell, optionsOf }: ThreadOptions,
-): Promise<PoolOutcome[]> {
-  const outcomes = new Array<PoolOutcome>(runs.length);
-  let next = 0;
-  let left = runs.length;
-  return new Promise((resolve, reject) => {
-    const all: Worker[] = [];
-    const end = (act: () => void): void => {
-      for (const thread of all) void thread.terminate();
-      act();
-    };
-    const start = (): void => {
-      const thread = new Worker(worker);
-      all.push(thread);
-      const give = (): void => {
-        if (next >= runs.length) return;
-        const index = next++;
-        thread.postMessage({ index, run: runs[index]!, ...optionsOf(index) } satisfies SharedJob);
-      };
-      thread.on('message', (answer: SharedAnswer) => {
-        if (answer.kind === 'progress') return tell(answer.index, answer.share);
-        if (answer.kind === 'fault') return end(() => reject(new Error(answer.stack)));
-        outcomes[answer.index] = answer.outcome;
-        tell(answer.index, 1);
-        if (--left === 0) end(() => resolve(outcomes));
-        else give();
-      });
-      thread.on('error', (error) => end(() => reject(error)));
-      give();
-    };
-    for (let i = 0; i < threads; i++) start();
-  });
-}

@@ -2,6 +2,7 @@
 import { parentPort } from 'node:worker_threads';
 import type { SharedRun } from '../sim/sharing/types.ts';
 import { type PoolOutcome, type PoolRunOptions, runPool } from './simulate-pool-run.ts';
+import { type Fault, faultOf } from './threads.ts';
 
 export interface SharedJob extends Omit<PoolRunOptions, 'progress'> {
   index: number;
@@ -10,14 +11,12 @@ export interface SharedJob extends Omit<PoolRunOptions, 'progress'> {
 
 export type SharedAnswer =
   | { kind: 'progress'; index: number; share: number }
-  | { kind: 'done'; index: number; outcome: PoolOutcome }
-  | { kind: 'fault'; index: number; stack: string };
+  | { kind: 'done'; index: number; outcome: PoolOutcome };
 
 parentPort?.on('message', ({ index, run, ...options }: SharedJob) => {
-  const tell = (answer: SharedAnswer): void => parentPort!.postMessage(answer);
+  const tell = (answer: SharedAnswer | Fault): void => parentPort!.postMessage(answer);
   runPool(run, { ...options, progress: (share) => tell({ kind: 'progress', index, share }) }).then(
     (outcome) => tell({ kind: 'done', index, outcome }),
-    (error) =>
-      tell({ kind: 'fault', index, stack: error instanceof Error ? (error.stack ?? error.message) : String(error) }),
+    (error) => tell(faultOf(index, error)),
   );
 });

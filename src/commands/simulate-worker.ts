@@ -1,6 +1,7 @@
 // A thread that makes runs: gets one after the other as plain data, answers with its figures, says now and then how far it is.
 import { parentPort } from 'node:worker_threads';
 import { NoStepTime, type Run, type RunOutcome, simulateRun } from '../sim/simulate.ts';
+import { type Fault, faultOf } from './threads.ts';
 
 /** A run to make; the workload comes along only when the thread does not have it yet. */
 export interface WorkerJob {
@@ -14,8 +15,7 @@ export interface WorkerJob {
 export type WorkerAnswer =
   | { kind: 'progress'; index: number; ended: number; total: number }
   | { kind: 'done'; index: number; outcome: RunOutcome | Omit<RunOutcome, 'perRequest'> }
-  | { kind: 'refused'; index: number; reason: string }
-  | { kind: 'fault'; index: number; stack: string };
+  | { kind: 'refused'; index: number; reason: string };
 
 const workloads = new Map<number, Run['workload']>();
 
@@ -26,7 +26,7 @@ parentPort?.on('message', (job: WorkerJob) => {
 function answer(
   { index, run, workloadKey, perRequest }: WorkerJob,
   tell: (message: WorkerAnswer) => void,
-): WorkerAnswer {
+): WorkerAnswer | Fault {
   if (run.workload) workloads.set(workloadKey, run.workload);
   try {
     const outcome = simulateRun(
@@ -36,6 +36,6 @@ function answer(
     return { kind: 'done', index, outcome: perRequest ? outcome : { result: outcome.result } };
   } catch (error) {
     if (error instanceof NoStepTime) return { kind: 'refused', index, reason: error.message };
-    return { kind: 'fault', index, stack: error instanceof Error ? (error.stack ?? error.message) : String(error) };
+    return faultOf(index, error);
   }
 }
