@@ -225,7 +225,7 @@ describe('several models on shared GPUs', () => {
         if (simulation.engines.some((engine) => givenUp(engine).length > 0)) left++;
         summarizeShared(simulation);
       }),
-      { numRuns: 1000 },
+      { numRuns: 1000, endOnFailure: true },
     );
     expect(made).toBeGreaterThan(500);
     expect(left).toBeGreaterThan(10);
@@ -243,7 +243,7 @@ describe('several models on shared GPUs', () => {
         waitsForGoodReason(simulation);
         summarizeShared(simulation);
       }),
-      { numRuns: 1000 },
+      { numRuns: 1000, endOnFailure: true },
     );
     expect(made).toBeGreaterThan(500);
   });

@@ -274,11 +274,14 @@ export class SharedSimulation {
       take: (index) => {
         const model = models[index] as SharedModel;
         const tenant = this.memory.tenants[index];
-        if (!this.memory.ledger.take(model.devices, fixed(model))) return false;
-        const isIn = !tenant || (begun.has(index) ? tenant.enter() : tenant.begin());
-        if (isIn) begun.add(index);
-        else this.memory.ledger.give(model.devices, fixed(model));
-        return isIn;
+        const { ledger } = this.memory;
+        // Asked before anything is taken: what is given back counts as memory that came free, and would wake whoever waits for some.
+        if (ledger.free(model.devices) < fixed(model) + (tenant?.entryBytes ?? 0)) return false;
+        ledger.take(model.devices, fixed(model));
+        if (begun.has(index)) tenant?.enter();
+        else tenant?.begin();
+        begun.add(index);
+        return true;
       },
       giveBack: (index) => {
         const model = models[index] as SharedModel;

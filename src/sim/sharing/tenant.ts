@@ -1,6 +1,7 @@
 // One model's part of the shared memory: the pages it has mapped and what mapping them took. It is what its block pool asks for pages;
 // whether it gets one is the policy's (policies/). Laws: S2 a model holds page ids x bytes of a page id, no less than its minimum and
 // no more than its virtual space; S3 a page that is given back holds nothing that anybody uses.
+import { assert } from '../../assert.ts';
 import type { MapCost } from '../../spec/sharing.ts';
 import type { PagedSystem } from '../paged/system.ts';
 import type { ElasticPool, PageSupply } from './elastic-pool.ts';
@@ -55,15 +56,16 @@ export class Tenant implements PageSupply {
     return this.sharing.mayGrow;
   }
 
-  /** Maps what it always keeps, and the page of the null block. False when there is no room. */
-  begin(): boolean {
-    const { pool, setup } = this;
-    const pages = this.leastPages;
-    if (this.ledger.free(setup.devices) < pages * setup.pageBytes) return false;
-    for (let i = 0; i < pages; i++) this.map('beside');
-    pool.begin(this);
+  /** What it takes on each GPU when its weights come: what it always keeps, or the pages that went out with them. */
+  get entryBytes(): number {
+    return Math.max(this.pool.mappedPages, this.leastPages) * this.setup.pageBytes;
+  }
+
+  /** Maps what it always keeps, and the page of the null block; whoever calls has seen that there is room. */
+  begin(): void {
+    this.mapUpTo(this.leastPages);
+    this.pool.begin(this);
     this.sharing.begun?.(this);
-    return true;
   }
 
   mappable(): number {
@@ -127,20 +129,22 @@ export class Tenant implements PageSupply {
     this.isAway = true;
   }
 
-  /** Back again, with all its pages, and what it always keeps; false when they have no room. */
-  enter(): boolean {
-    if (!this.isAway) return true;
+  /** Back again, with all its pages, and what it always keeps; whoever calls has seen that there is room. */
+  enter(): void {
+    if (!this.isAway) return;
     const { ledger, pool, setup } = this;
-    const pages = Math.max(pool.mappedPages, this.leastPages);
-    if (ledger.free(setup.devices) < pages * setup.pageBytes) return false;
-    ledger.take(setup.devices, pool.mappedPages * setup.pageBytes);
+    const isIn = ledger.take(setup.devices, pool.mappedPages * setup.pageBytes);
+    assert(isIn, 'law S1: a model comes back where it has no room');
     this.isAway = false;
     this.isOff = false;
-    while (pool.mappedPages < pages) this.map('beside');
-    return true;
+    this.mapUpTo(this.leastPages);
   }
 
   private get leastPages(): number {
     return Math.min(Math.max(1, this.setup.minPages), this.pool.pages);
+  }
+
+  private mapUpTo(pages: number): void {
+    while (this.pool.mappedPages < pages) assert(this.map('beside'), 'law S1: a model begins where it has no room');
   }
 }
