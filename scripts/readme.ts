@@ -23,6 +23,7 @@ const shown: Readonly<Record<string, string>> = {
     'vram simulate --model llama-3.1-8b --gpu rtx4090 --max-model-len 16k --workload chat --rate 3/s --limit 1000',
   'figure-2': 'examples/paged-attention-figure-2.sh',
   sharing: 'examples/sharing-savings.sh',
+  pool: 'vram simulate --pool examples/shared-gpu.yaml',
 };
 
 const measured = [
