@@ -27,22 +27,28 @@ export function oracleSharing(ledger: Ledger): Sharing {
       rivals.clear();
     },
     mappable(tenant) {
-      let bytes = ledger.free(tenant.setup.devices);
-      // With models on different GPUs what others would give up is counted where it certainly helps: on all GPUs of the model.
-      for (const other of rivalsOf(tenant))
-        if (tenant.setup.devices.every((device) => other.setup.devices.includes(device)))
-          bytes += spare(other) * other.setup.pageBytes;
-      return Math.floor(bytes / tenant.setup.pageBytes);
+      const { devices, pageBytes } = tenant.setup;
+      let least = Number.POSITIVE_INFINITY;
+      for (const device of devices) {
+        let bytes = ledger.free([device]);
+        for (const other of rivalsOf(tenant))
+          if (other.setup.devices.includes(device)) bytes += spare(other) * other.setup.pageBytes;
+        if (bytes < least) least = bytes;
+      }
+      return Math.floor(least / pageBytes);
     },
     demand(tenant) {
       const { devices, pageBytes } = tenant.setup;
+      if (tenant.pool.pagesLeft === 0) return false;
       while (ledger.free(devices) < pageBytes) {
-        let victim: Tenant | undefined;
+        let victim: Tenant | undefined = tenant.pool.cachedFree > 0 ? tenant : undefined;
         for (const other of rivalsOf(tenant)) {
-          if (spare(other) <= 0) continue;
+          const helps = (device: number) => devices.includes(device) && ledger.free([device]) < pageBytes;
+          if (spare(other) <= 0 || !other.setup.devices.some(helps)) continue;
           if (!victim || goesBefore(other, victim)) victim = other;
         }
-        if (!victim?.pool.dropOldest()) return false;
+        // Its own oldest prefix goes: the pool takes that block itself.
+        if (victim === tenant || !victim?.pool.dropOldest()) return false;
       }
       return tenant.map('beside');
     },
