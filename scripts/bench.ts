@@ -1,6 +1,6 @@
-// `npm run bench`: cold start of a plan against an empty Node program (alternating runs, medians), plans per second over all
-// models and GPUs in one process, the largest comparison (lib/bench-compare.ts; alone with
-// --compare), the sizes of the bundles, and the simulator (lib/bench-simulate.ts). A limit missed fails.
+// `npm run bench`: cold start of a plan against an empty Node program (alternating runs, medians), plans per second over all models and
+// GPUs in one process, the largest comparison (lib/bench-compare.ts; alone with --compare), models that share a GPU (lib/bench-pool.ts;
+// alone with --pool), the sizes of the bundles, and the simulator (lib/bench-simulate.ts). A limit missed fails.
 import { spawnSync } from 'node:child_process';
 import { readdirSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -13,6 +13,7 @@ import { loadPresets } from '../src/load/presets.ts';
 import { defaultParallel } from '../src/spec/options.ts';
 import { schemeOfCheckpoint } from '../src/spec/quantization.ts';
 import { compareBenchmark } from './lib/bench-compare.ts';
+import { poolBenchmarks } from './lib/bench-pool.ts';
 import { simulatorBenchmarks } from './lib/bench-simulate.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -24,7 +25,16 @@ const traces = tracesAt < 0 ? undefined : process.argv[tracesAt + 1];
 const only = process.argv.includes('--compare');
 const results = only
   ? [await compareBenchmark()]
-  : [...simulatorBenchmarks(traces), coldStart(30), await compareBenchmark(), throughput(), bundles()];
+  : process.argv.includes('--pool')
+    ? await poolBenchmarks()
+    : [
+        ...simulatorBenchmarks(traces),
+        ...(await poolBenchmarks()),
+        coldStart(30),
+        await compareBenchmark(),
+        throughput(),
+        bundles(),
+      ];
 for (const { name, figure, holds } of results) console.log(`${holds ? 'ok  ' : 'MISS'} ${name}: ${figure}`);
 process.exitCode = results.every(({ holds }) => holds) ? 0 : 1;
 

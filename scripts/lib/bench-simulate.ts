@@ -79,7 +79,7 @@ interface Usage {
 }
 
 /** A simulation as a user starts it, everything from start-up to the printed table included. */
-function program(args: readonly string[]): Usage {
+export function program(args: readonly string[]): Usage {
   const preload = join(root, 'scripts/lib/report-usage.cjs');
   const start = performance.now();
   const { status, stderr } = spawnSync(
