@@ -175,14 +175,16 @@ export class SharedSimulation {
     if (this.hooks.progress && this.turn % 65536 === 0) this.tellProgress();
   }
 
-  /** Notes a request that gave everything back because the memory there is does not hold it; who gave back for another looks again. */
+  /** Notes a request that gave everything back because the memory there is does not hold it. Others may use what was given back. */
   private noteTries(engine: Engine, isStep: boolean): void {
     const { scheduler, work } = engine.paged as PagedSystem;
     if (isStep && work.rows > 0) this.triedInVain = 0;
     if (scheduler.outgrown) {
       this.triedInVain++;
       engine.outgrownAt = { freed: this.memory.ledger.freed, mapped: (engine.tenant as Tenant).pool.mappedPages };
-    } else if (scheduler.preempted && engine.pause.for === 'memory') engine.pause.until = this.now;
+    }
+    if (scheduler.preempted && engine.pause.for === 'memory' && !this.waitsForOthers(engine))
+      engine.pause.until = this.now;
   }
 
   /** With the memory that it gave back itself such a request would only come as far again: it waits for what others give. */
