@@ -163,6 +163,7 @@ export class SharedSimulation {
       if (isReady) this.memory.sharing?.afterStep?.(tenant, now);
       // A pass without a step that mapped a page is worth another when the page is there.
       if (engine.pause.for === 'memory' && tenant.retryAt < never) tenant.retryAt = now + tenant.settle();
+      if (engine.looked) tenant.noteDenied();
       if (engine.looked) this.noteTries(engine, engine.begun.clock.totals.steps > steps);
     }
     const isIdle = engine.isIdle;

@@ -86,6 +86,15 @@ export class Tenant implements PageSupply {
     return !this.isAway && this.pool.pagesLeft > 0 && this.ledger.free(devices) >= pageBytes;
   }
 
+  /** After a pass: a page was wanted (requests found no memory, their quota aside) that the virtual space has and the GPUs have not. */
+  noteDenied(): void {
+    const scheduler = this.system?.scheduler;
+    if (!scheduler || scheduler.refused === 0 || scheduler.running.length >= scheduler.quota) return;
+    const room = this.mappable();
+    // Where nothing is mapped on demand the next pass may map one.
+    if (room < this.pool.pagesLeft && !(room === 0 && this.canMap)) this.pages.denied++;
+  }
+
   /** One page id more; `beside`: by a thread of its own, so that no step waits for it. False when the GPUs have no room. */
   map(when: 'in-step' | 'beside'): boolean {
     const { setup, pages, pool } = this;

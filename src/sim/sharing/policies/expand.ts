@@ -34,7 +34,7 @@ export function expandSharing({ ratio, minReservedPages, maxReservedPages }: Par
       idle.delete(tenant);
       const { swapped, running, waiting } = signals(tenant);
       if (swapped > ratio * Math.max(1, running)) {
-        if (!tenant.map('in-step')) tenant.pages.denied++;
+        tenant.map('in-step');
       } else if (waiting === 0 && swapped === 0) {
         if (!shrink(tenant) && tenant.pool.emptyPages < minReservedPages) tenant.map('beside');
       }
