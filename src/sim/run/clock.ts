@@ -177,7 +177,10 @@ export class Clock implements RequestListener {
       fruitless = scheduled || completed ? 0 : fruitless + 1;
       if (fruitless > 0) {
         if (shared && (system.mayGrow === true || !isReady)) {
-          const at = yield this.until('memory', Math.max(this.now, arrivals.nextTime(system.unfinished)));
+          const next = arrivals.nextTime(system.unfinished);
+          // Who is held back at the door brings nothing on.
+          const isHeld = holdsBack && next <= this.now;
+          const at = yield this.until('memory', isHeld ? Number.POSITIVE_INFINITY : Math.max(this.now, next));
           if (Number.isNaN(at)) break;
           if (at > this.now) observer?.idle?.(this.now, at);
           this.now = at;

@@ -56,6 +56,9 @@ export class SharedSimulation {
   private idleMoments = 0;
   private seenFreed = 0;
   private triedInVain = 0;
+  /** Who tries alone while the others wait, and who has done so since the last token. */
+  private alone: Engine | undefined;
+  private readonly triedAlone = new Set<Engine>();
 
   constructor(
     readonly setup: SharedRun,
@@ -121,7 +124,7 @@ export class SharedSimulation {
         if (at > this.now) this.idleMoments = 0;
         this.moveTo(at);
         this.take(next);
-      } else this.giveUp();
+      } else if (!this.letOneTry()) this.giveUp();
       this.wakeFreed();
     }
     statistics.end(this.now);
@@ -179,8 +182,12 @@ export class SharedSimulation {
   /** Notes a request that gave everything back because the memory there is does not hold it. Others may use what was given back. */
   private noteTries(engine: Engine, isStep: boolean): void {
     const { scheduler, work } = engine.paged as PagedSystem;
-    if (isStep && work.rows > 0) this.triedInVain = 0;
+    if (isStep && work.rows > 0) {
+      this.triedInVain = 0;
+      this.triedAlone.clear();
+    }
     if (scheduler.outgrown) {
+      this.alone = undefined;
       this.triedInVain++;
       engine.outgrownAt = { freed: this.memory.ledger.freed, mapped: (engine.tenant as Tenant).pool.mappedPages };
     }
@@ -189,11 +196,12 @@ export class SharedSimulation {
   }
 
   /** With the memory that it gave back itself such a request would only come as far again: it waits for what others give. */
-  private waitsForOthers({ paged, tenant, outgrownAt }: Engine): boolean {
+  private waitsForOthers(engine: Engine): boolean {
+    const { paged, tenant, outgrownAt } = engine;
     const outgrown = paged?.scheduler.outgrown;
     if (!outgrown || !tenant || paged.scheduler.running.length > 0) return false;
     if (paged.scheduler.line.length === 0 || paged.scheduler.line.next.peek() !== outgrown) return false;
-    if (this.triedInVain > vainTries) return true;
+    if (this.triedInVain > vainTries) return this.alone !== engine;
     return outgrownAt.freed === this.memory.ledger.freed && outgrownAt.mapped === tenant.pool.mappedPages;
   }
 
@@ -242,6 +250,22 @@ export class SharedSimulation {
       engine.seenFreed = freed;
       if (this.residency.isReady(i)) engine.pause.until = this.now;
     }
+  }
+
+  /** Those who only took memory from each other go one by one, each with what the others gave back. */
+  private letOneTry(): boolean {
+    if (this.triedInVain <= vainTries) return false;
+    let next: Engine | undefined;
+    this.engines.forEach((engine, index) => {
+      const waits = !engine.isDone && engine.pause.for === 'memory' && engine.paged?.scheduler.outgrown;
+      if (!waits || this.triedAlone.has(engine) || !this.residency.isReady(index)) return;
+      if (!next || goesBefore(engine, next)) next = engine;
+    });
+    if (!next) return false;
+    this.alone = next;
+    this.triedAlone.add(next);
+    next.pause.until = this.now;
+    return true;
   }
 
   /** Nothing will happen by itself any more: those who still wait are told so. */
