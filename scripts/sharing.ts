@@ -3,8 +3,8 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { replaceBlock } from './lib/readme-block.ts';
-import { type SharingCase, sharingCases } from './lib/sharing/cases.ts';
-import { type ByVariant, runVariants } from './lib/sharing/runs.ts';
+import { sharingCases } from './lib/sharing/cases.ts';
+import { runCase } from './lib/sharing/run-case.ts';
 import { type Judged, judged, sideBySide, tableOf } from './lib/sharing/table.ts';
 
 const only = process.argv.includes('--only') ? process.argv[process.argv.indexOf('--only') + 1] : undefined;
@@ -19,17 +19,6 @@ console.log(`${((performance.now() - from) / 1000).toFixed(0)} s`);
 if (process.argv.includes('--write') && only === undefined) {
   const readme = fileURLToPath(new URL('../README.md', import.meta.url));
   writeFileSync(readme, replaceBlock(readFileSync(readme, 'utf8'), 'directions', [summaryOf(verdicts), '', ...lines]));
-}
-
-async function runCase({ trials }: SharingCase): Promise<ByVariant[]> {
-  const found: ByVariant[] = [];
-  for (const trial of trials) {
-    let figures: ByVariant = {};
-    for (const { spec, variants, change } of await trial())
-      figures = { ...figures, ...(await runVariants(spec, variants, change ? { change } : {})) };
-    found.push(figures);
-  }
-  return found;
 }
 
 function summaryOf(verdicts: readonly { holds: boolean }[]): string {

@@ -3,17 +3,7 @@
 // random is drawn three times, and of the Azure trace three samples are taken.
 
 import type { PoolSpec } from '../../../src/spec/pool.ts';
-import {
-  farBetter,
-  gain,
-  type Holds,
-  isBetween,
-  type Means,
-  mapShare,
-  noGain,
-  sameWithinMapCost,
-  waits,
-} from './expect.ts';
+import { farBetter, gain, type Holds, isBetween, type Means, mapShare, noGain, sameWithinMapCost } from './expect.ts';
 import { azure, burst, bursts, steady } from './loads.ts';
 import type { Extra, Figures, Variant } from './runs.ts';
 import { poolFile } from './runs.ts';
@@ -59,13 +49,17 @@ const otherPages = [4, 8].map((mib): Variant => {
 const otherExpands: readonly Variant[] = [
   { name: 'expand 0.3', policy: 'expand', options: { ratio: 0.3 } },
   { name: 'expand 0.5', policy: 'expand', options: { ratio: 0.5 } },
-  { name: 'expand keeping 10', policy: 'expand', options: { maxReservedPages: 10 } },
+  { name: 'expand keeping pages', policy: 'expand', options: { minReservedPages: 5, maxReservedPages: 10 } },
 ];
 const lastTouched: Variant = {
   name: 'LRU, last touched',
   policy: 'kvcached',
   options: { allocation: 'last-touched', eviction: 'lru' },
 };
+const skewNote =
+  'The gain grows until the cold models leave the GPU idle: then the hot one computes alone, its requests end sooner (mean latency), so fewer of them hold memory at once, and its slice is short less often.';
+const expandNote =
+  'It maps only after a sequence was preempted or refused, one page a step, and gives one back at every step at which nobody waits, so that soon somebody is preempted again; a higher ratio lets more of them wait. What it lacks is a reserve: see the line of the one that keeps empty pages ready.';
 const nothingKept: Variant = {
   name: 'kvcached keeping 0',
   policy: 'kvcached',
@@ -115,11 +109,11 @@ export const sharingCases: readonly SharingCase[] = [
       between('expand 0.3', 'ratio 0.3'),
       between('expand 0.5', 'ratio 0.5'),
       {
-        name: 'expand (ratio 0.1) that keeps up to ten empty pages',
+        name: 'peaks apart, expand (0.1) that keeps 5 to 10 empty pages ready',
         from: 'expand',
-        to: 'expand keeping 10',
-        expects: 'half the preemptions and refusals, or fewer',
-        holds: (of) => 2 * waits(of['expand keeping 10']!) <= waits(of.expand!),
+        to: 'expand keeping pages',
+        expects: 'a tenth of the preemptions or fewer (the reason of the lines above)',
+        holds: (of) => 10 * of['expand keeping pages']!.preemptions <= of.expand!.preemptions,
       },
       {
         name: 'peaks apart, kvcached with a prefix cache',
@@ -194,7 +188,7 @@ export const sharingCases: readonly SharingCase[] = [
       alike('all idle, then a burst at all three', 'all'),
     ],
   },
-  ...[2, 3, 8].map(prism),
+  ...([2, 3, 8] as const).map(prism),
 ];
 
 function named(...policies: string[]): Variant[] {
@@ -262,13 +256,9 @@ function between(name: string, what: string): Line {
     expects: 'between static and kvcached',
     holds: (of) =>
       isBetween(of, name, ends, ({ ttftP99 }) => ttftP99) &&
-      isBetween(of, name, ends, waits) &&
+      isBetween(of, name, ends, ({ preemptions }) => preemptions) &&
       isBetween(of, name, ends, ({ slo }) => slo),
-    ...(name === 'expand'
-      ? {
-          note: 'It maps only after a sequence was preempted or refused, one page a step, and gives one back at every step at which nobody waits: the tail of TTFT is between, preemptions and refusals are above both. Empty pages that it keeps make up for that (two lines below).',
-        }
-      : {}),
+    note: expandNote,
   };
 }
 
@@ -281,42 +271,43 @@ function skewed(share: number, i: number): Line {
     to,
     expects: i === 0 ? 'a gain' : 'a larger gain',
     holds: (of) => gain(of, from, to) > (i === 0 ? 1 : gain(of, ...pair(hotShares[i - 1]!))),
-    also: (of) => `gain ${gain(of, from, to).toFixed(1)}x`,
-    ...(share === 0.9
-      ? {
-          note: 'With two models nearly idle the third has the GPU for itself: its requests end sooner, hold memory for less time, and its slice is short less often.',
-        }
-      : {}),
+    also: (of) => `gain ${gain(of, from, to).toFixed(1)}x; mean latency of kvcached ${of[to]!.e2eMean.toFixed(1)} s`,
+    ...(share >= 0.8 ? { note: skewNote } : {}),
   };
 }
 
-function prism(models: number): SharingCase {
+function prism(models: 2 | 3 | 8): SharingCase {
   const file = `examples/prism-${models}.yaml`;
-  const of8 = models === 8;
+  const name = `Prism, ${models} models`;
+  const against: Line = {
+    ...better(`${name}, against slices by mean load`),
+    from: 'static-load',
+    holds: farBetter('static-load', 'kvcached'),
+    note: 'Empty pages that every model keeps and pages in partial use are 7.6 of the 28 GiB: the busiest model gets less than the 17 GiB of a slice cut to a load known beforehand and waits longer, while more requests in all are served in time.',
+  };
+  const keeping: Line = {
+    name: `${name}, kvcached that keeps no empty pages`,
+    from: 'kvcached',
+    to: nothingKept.name,
+    expects: 'better (what its reserve of 5 to 10 pages a model costs)',
+    holds: (of) => gain(of, 'kvcached', nothingKept.name) > 1,
+  };
   return {
     id: `prism-${models}`,
     load: file,
-    all: `Prism, ${models} models`,
-    trials: [async () => [{ spec: await poolFile(file), variants: of8 ? [...every, nothingKept] : every }]],
+    all: name,
+    trials: [async () => [{ spec: await poolFile(file), variants: [...every, nothingKept] }]],
     lines: [
-      better(`Prism, ${models} models`),
-      ...(of8
-        ? [
-            {
-              ...better('Prism, 8 models, against slices by mean load'),
-              from: 'static-load',
-              holds: farBetter('static-load', 'kvcached'),
-              note: 'Eight models keep up to ten empty pages each, 7 of the 28 GiB: the largest model, whose slice knew its load beforehand, has less than before, all others more.',
-            },
-            {
-              ...better('Prism, 8 models, kvcached that keeps no empty pages'),
-              from: 'kvcached',
-              to: nothingKept.name,
-              expects: 'better (the reason of the line above)',
-              holds: (of: Means) => gain(of, 'kvcached', nothingKept.name) > 1,
-            },
-          ]
-        : []),
+      {
+        ...better(name),
+        ...(models === 3
+          ? {
+              note: 'TTFT as expected, preemptions not: a page id of Llama 2 7B is 128 MiB, and three models keep 5 to 10 of them empty (see the line below).',
+            }
+          : {}),
+      },
+      ...(models === 8 ? [against] : []),
+      keeping,
     ],
   };
 }

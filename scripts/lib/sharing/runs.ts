@@ -34,7 +34,7 @@ export interface Figures {
   /** Seconds of mapping and unmapping, and those in which the GPU computed. */
   mapSeconds: number;
   busySeconds: number;
-  /** Mapped and not in use: mean bytes, and those that are still mapped when all is done. */
+  /** Mapped and not in use (empty, in part, or cached): mean bytes, and those that are still mapped when all is done. */
   idleBytes: number;
   endBytes: number;
   finished: number;
@@ -63,6 +63,8 @@ export function withWorkload(
 export interface Extra {
   /** Changes requests after they were read, by model. */
   change?: (workload: RunWorkload, index: number) => RunWorkload;
+  /** Variants that are run; absent: all. */
+  only?: ReadonlySet<string>;
 }
 
 /**
@@ -72,6 +74,7 @@ export interface Extra {
 export async function runVariants(spec: PoolSpec, variants: readonly Variant[], extra: Extra = {}): Promise<ByVariant> {
   const found: Record<string, Figures> = {};
   for (const { name, run } of await runsOf(spec, variants, extra)) {
+    if (extra.only?.has(name) === false) continue;
     const from = performance.now();
     const result = simulateShared(run);
     found[name] = figuresOf(result, performance.now() - from);
@@ -120,7 +123,7 @@ function figuresOf({ pool, timeline }: SharedResult, milliseconds: number): Figu
     maps: pool.maps,
     mapSeconds: pool.mapSeconds + pool.unmapSeconds,
     busySeconds: pool.busyShare * pool.makespanSeconds,
-    idleBytes: pool.fragmentationBytes,
+    idleBytes: (pool.mappedShare - pool.usedShare) * pool.poolBytes,
     endBytes: held,
     finished: pool.requests.finished,
     requests: pool.requests.total,

@@ -1,7 +1,7 @@
 // The comparison of sharing policies as tables: every line with what was expected, what came out and whether that is it; the loads whose
 // policies are shown side by side; notes and where the loads are from.
 import type { Line, SharingCase } from './cases.ts';
-import { type Means, waits } from './expect.ts';
+import type { Means } from './expect.ts';
 import type { ByVariant, Figures } from './runs.ts';
 
 /** A case that was run: figures by trial. */
@@ -32,14 +32,14 @@ export function tableOf(all: readonly Judged[]): string[] {
   const rows = all.flatMap((judgement) => {
     const means = meansOf(judgement.trials);
     return judged(judgement).map(({ line, holds }) => {
-      const mark = line.note ? ` (${notes.push(line.note)})` : '';
+      const mark = line.note ? ` (${numberOf(line.note, notes)})` : '';
       const pair = (figure: (one: Figures) => number, digits: number): string =>
         `${spread(judgement, line.from, figure, digits)} → ${spread(judgement, line.to, figure, digits)}`;
       const cells = [
         line.name,
         line.expects,
         pair(({ ttftP99 }) => ttftP99, 1),
-        pair(waits, 0),
+        `${waits(means[line.from]!)} → ${waits(means[line.to]!)}`,
         pair(({ slo }) => 100 * slo, 0),
         `${holds ? 'yes' : '**no**'}${mark}`,
       ];
@@ -48,12 +48,17 @@ export function tableOf(all: readonly Judged[]): string[] {
     });
   });
   return [
-    '| load | expected | TTFT P99, s | preempted, refused | % in SLO | so it is |',
+    '| load | expected | TTFT P99, s | preempted + refused | % in SLO | so it is |',
     '|---|---|--:|--:|--:|---|',
     ...rows,
     '',
     ...notes.map((note, i) => `${i + 1}. ${note}`),
   ];
+}
+
+function numberOf(note: string, notes: string[]): number {
+  if (!notes.includes(note)) notes.push(note);
+  return notes.indexOf(note) + 1;
 }
 
 /** TTFT P99 of every policy. */
@@ -81,4 +86,8 @@ function spread({ trials }: Judged, name: string, figure: (one: Figures) => numb
   const mean = text(values.reduce((sum, value) => sum + value, 0) / values.length);
   const [least, most] = [text(Math.min(...values)), text(Math.max(...values))];
   return least === most ? mean : `${mean} (${least}–${most})`;
+}
+
+function waits({ preemptions, refusals }: Figures): string {
+  return `${preemptions.toFixed(0)} + ${refusals.toFixed(0)}`;
 }
