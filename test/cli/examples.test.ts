@@ -119,6 +119,14 @@ describe.concurrent('examples', () => {
     expect(ran.out).toMatch(/^Support chats: 400 requests/m);
   });
 
+  it.each([2, 3, 8])('prism-%i.yaml is simulated, and served to the end', async (count) => {
+    const line = commandOf(`prism-${count}.yaml`);
+    const ran = await asUser(`${line} --policy kvcached --require 'pool.requests.rejected==0'`);
+    expectCalm(ran);
+    expect(ran.code).toBe(0);
+    expect(ran.out).toMatch(new RegExp(`^(Two|Three|Eight) models of the Prism trace: ${count} models on`));
+  });
+
   it('highest-rate.sh prints a line a GPU', async () => {
     const workload = 'sharegpt:requests=60';
     const ran = await asUser(`examples/highest-rate.sh llama-3.1-8b '${workload}' 'ttft_p99<1s' l4 h100-sxm t4`);
@@ -170,9 +178,13 @@ describe.concurrent('examples', () => {
       'my-model.yaml',
       'my-workload.yaml',
       'paged-attention-figure-2.sh',
+      'prism-2.yaml',
+      'prism-3.yaml',
+      'prism-8.yaml',
       'recipe.sh',
       // Run in scenarios.test.ts.
       'recommend.sh',
+      'shared-gpu.yaml',
       'sharing-savings.sh',
       'vllm-config.yaml',
       'which-gpu.sh',
