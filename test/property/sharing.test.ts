@@ -136,7 +136,8 @@ function runOf({ policy, shapes, room, loading }: Pool): SharedRun {
   );
 }
 
-const mostTurns = 20_000;
+/** Policies that act by the clock try some thousands of moments before they give up. */
+const mostTurns = 100_000;
 
 /** Tokens sampled by each model's steps. */
 class Sampled {

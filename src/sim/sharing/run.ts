@@ -6,7 +6,7 @@ import type { PagedSystem } from '../paged/system.ts';
 import { ElasticPool } from './elastic-pool.ts';
 import { Engine } from './engine.ts';
 import { Gpus } from './gpus.ts';
-import { kvBytes, type SharedMemory, sharedMemory, virtualBlocks } from './memory.ts';
+import { kvBytesByDevice, type SharedMemory, sharedMemory, virtualBlocks } from './memory.ts';
 import { Residency, type ResidencyHost } from './residency.ts';
 import type { SharedResult } from './result.ts';
 import { SharedStatistics } from './statistics.ts';
@@ -98,8 +98,8 @@ export class SharedSimulation {
     const { policy, devices } = this.setup;
     if (policy.kind === 'static')
       return this.models.reduce((sum, { sliceBytes, devices: own }) => sum + sliceBytes * own.length, 0);
-    const used = new Set(this.models.flatMap((model) => [...model.devices]));
-    return kvBytes(devices, this.models) * used.size;
+    const left = kvBytesByDevice(devices, this.models);
+    return left.some((bytes) => bytes <= 0) ? 0 : left.reduce((sum, bytes) => sum + bytes, 0);
   }
 
   run(): void {
@@ -113,12 +113,15 @@ export class SharedSimulation {
       // At the same time an arrival goes first: it keeps its model from being unloaded.
       if (due < at && this.idleMoments < patience) {
         this.moveTo(due);
+        const { freed } = this.memory.ledger;
         this.idleMoments++;
         if (residency.nextTime() <= due) this.wake(residency.advance(due));
         if ((sharing?.nextTime?.() ?? never) <= due) {
           sharing?.act?.(due);
           this.wakeWaiting();
         }
+        // Pages that idle models give back one by one bring on those who wait for them.
+        if (this.memory.ledger.freed > freed) this.idleMoments = 0;
       } else if (next && at < never) {
         // Time that passes for an engine's own sake is no moment in vain.
         if (at > this.now) this.idleMoments = 0;
