@@ -104,6 +104,7 @@ const nothingElse = {
   matrix: false,
   explain: false,
   policies: [],
+  loadings: [],
   evictions: [],
   cacheOnly: false,
   capacityBlocks: [],

@@ -51,6 +51,8 @@ const compareOnly = [
 const simulateOnly = [
   '--workload',
   '--policy',
+  '--pool',
+  '--loading',
   '--run-config',
   '--sweep',
   '--find-max-rate',

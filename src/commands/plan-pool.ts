@@ -121,11 +121,18 @@ function withCommands({ members, gpus }: OpenPool, { plan, starts }: PoolBudgets
   return diagnostics;
 }
 
-function notes({ members, spec }: OpenPool, policies: readonly SharingPolicy[]): Diagnostic[] {
+function notes({ members, spec, loadings }: OpenPool, policies: readonly SharingPolicy[]): Diagnostic[] {
   const diagnostics: Diagnostic[] = [];
   const note = (code: string, message: string, hint: string): void => {
     diagnostics.push({ severity: 'note', code, message, hint, path: spec.file });
   };
+  const [first, ...others] = loadings.map(({ id }) => printable(id, 40));
+  if (first !== undefined && others.length > 0)
+    note(
+      'VRAM748',
+      `planned with models that come and go as ${first} loads them, the first of ${others.length + 1} behaviours`,
+      'vram simulate --pool runs and compares all of them',
+    );
   const stated = members
     .filter(({ member }) => member.utilization !== undefined)
     .map(({ member }) => printable(member.id, 40));
@@ -150,7 +157,7 @@ function alone({ plan: { allocator } }: PoolBudgets): Diagnostic[] {
   return [{ severity: 'note', code: 'VRAM743', message, path: '--allocator' }];
 }
 
-function echo({ spec, gpus, members, loading }: OpenPool, policies: readonly SharingPolicy[]): PoolOutput['input'] {
+function echo({ spec, gpus, members, loadings }: OpenPool, policies: readonly SharingPolicy[]): PoolOutput['input'] {
   const names = [...new Set(gpus.map(({ name }) => name))].join(' + ');
   return {
     pool: {
@@ -158,7 +165,7 @@ function echo({ spec, gpus, members, loading }: OpenPool, policies: readonly Sha
       name: spec.name,
       policy: policies[0]!.id,
       policies: policies.map(({ id }) => id),
-      loading: loading?.id ?? null,
+      loading: loadings[0]?.id ?? null,
     },
     gpu: { name: names, count: gpus.length, totalBytes: gpus[0]!.cudaTotalBytes },
     models: members.map(({ model, member, asked }) => {

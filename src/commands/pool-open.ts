@@ -5,7 +5,7 @@ import { planVllm, type VllmPlanned } from '../engines/vllm/plan.ts';
 import type { Io } from '../io.ts';
 import { vllmRegistry } from '../load/flags.ts';
 import { resolveGpus, withGpuMemory } from '../load/gpu.ts';
-import { resolveLoading } from '../load/loading.ts';
+import { resolveLoadings } from '../load/loading.ts';
 import { printable } from '../load/names.ts';
 import { loadPresets } from '../load/presets.ts';
 import { resolveSharing } from '../load/sharing.ts';
@@ -37,8 +37,8 @@ export interface OpenPool {
   spec: PoolSpec;
   gpus: GpuSpec[];
   members: OpenMember[];
-  /** When weights come and go; absent: all stay in memory. */
-  loading?: LoadingPolicy;
+  /** When weights come and go, the chosen behaviour first; none: all stay in memory. */
+  loadings: LoadingPolicy[];
   diagnostics: Diagnostic[];
 }
 
@@ -73,25 +73,28 @@ export async function openPool(spec: PoolSpec, io: Io): Promise<OpenPool> {
   const own = found.flatMap(({ asked, model }) =>
     asked.diagnostics.map((one) => ({ ...one, message: `${printable(model.id, 40)}: ${one.message}` })),
   );
-  const loading = loadingOf(spec);
-  return { spec, gpus, members, ...(loading ? { loading } : {}), diagnostics: [...diagnostics, ...own] };
+  return { spec, gpus, members, loadings: loadingsOf(spec), diagnostics: [...diagnostics, ...own] };
 }
 
 /** As the file states it, or what weights that are not in memory at the start need. */
-function loadingOf({ file, loading, models, diskRate, hostMemoryBytes }: PoolSpec): LoadingPolicy | undefined {
-  if (!loading && models.every(({ weights }) => weights === 'resident')) return undefined;
-  const own = {
-    ...loading,
+function loadingsOf({ file, loadings, models, diskRate, hostMemoryBytes }: PoolSpec): LoadingPolicy[] {
+  if (loadings.length === 0 && models.every(({ weights }) => weights === 'resident')) return [];
+  const machine = {
     ...(diskRate === undefined ? {} : { diskRate }),
     ...(hostMemoryBytes === undefined ? {} : { hostMemoryBytes }),
   };
-  return resolveLoading(own, `${file}: loading`);
+  const all = loadings.length > 0 ? loadings : [{}];
+  return resolveLoadings(
+    all.map((one) => ({ ...one, ...machine })),
+    `${file}: loading`,
+  );
 }
 
-/** What planning takes; `loads` by model, where a policy asks for them. */
+/** What planning takes; `loads` by model, where a policy asks for them. Weights come and go as the first behaviour has it. */
 export function poolInput(
-  { spec, gpus, members, loading }: OpenPool,
+  { spec, gpus, members, loadings }: OpenPool,
   loads: readonly (MeanLoad | undefined)[] = [],
+  loading: LoadingPolicy | undefined = loadings[0],
 ): PoolInput {
   return {
     gpus,
@@ -141,7 +144,7 @@ async function gpusOf({ file, gpu, gpuMemory }: PoolSpec, io: Io): Promise<Await
     const resolved = await resolveGpus(gpu, { env: io.env });
     return gpuMemory === undefined ? resolved : { ...resolved, gpus: withGpuMemory(resolved.gpus, gpuMemory) };
   } catch (error) {
-    throw placed(error, file);
+    throw placed(error, `${file}: gpu`);
   }
 }
 
@@ -181,14 +184,10 @@ function devicesOf(
     const { devices } = model;
     const missing = devices?.find((at) => at >= gpus.length);
     if (missing !== undefined) {
-      throw inputError(
-        'VRAM732',
-        `${name} is to run on GPU ${missing}, and there ${gpus.length === 1 ? 'is' : 'are'} ${gpus.length}`,
-        {
-          hint: `GPUs are counted from 0; more of them: gpu: "${missing + 1}x ..."`,
-          path: `${place}.devices`,
-        },
-      );
+      throw inputError('VRAM732', `${name} is to run on GPU ${missing}, and the last is GPU ${gpus.length - 1}`, {
+        hint: `GPUs are counted from 0; more of them: gpu: "${missing + 1}x ..."`,
+        path: `${place}.devices`,
+      });
     }
     if ((devices?.length ?? gpus.length) < needed || (devices && devices.length !== needed)) {
       const has = devices ? `names ${devices.length}` : `there ${gpus.length === 1 ? 'is' : 'are'} ${gpus.length}`;

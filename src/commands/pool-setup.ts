@@ -2,25 +2,26 @@
 // is set up as `vram simulate` sets up one by itself, so that a model alone under a static policy is that very run.
 import { pcieBytesPerSecond } from '../accounting/link.ts';
 import type { Io } from '../io.ts';
-import { planPool } from '../plan/sharing/budget.ts';
+import { type PoolBudgets, planPool } from '../plan/sharing/budget.ts';
 import type { EngineStart, PoolPlan } from '../plan/sharing/types.ts';
 import type { SharedModel, SharedRun } from '../sim/sharing/types.ts';
 import type { PoolSpec } from '../spec/pool.ts';
-import type { SharingPolicy } from '../spec/sharing.ts';
+import type { LoadingPolicy, SharingPolicy } from '../spec/sharing.ts';
 import { type OpenMember, type OpenPool, openPool, poolInput, poolPolicies } from './pool-open.ts';
 import { meanLoad, poolWorkloads, workloadOptions } from './pool-workloads.ts';
 import { setupOf } from './simulate-setup.ts';
 import type { RunWorkload } from './simulate-workload.ts';
 
-/** The run of one policy, or why its engines would not start. */
-export type PoolRun = { policy: SharingPolicy } & ({ run: SharedRun } | { refused: string });
+/** The run of one policy with one loading behaviour (none: all stay in memory), or why its engines would not start. */
+export type PoolRun = { policy: SharingPolicy; loading?: LoadingPolicy } & ({ run: SharedRun } | { refused: string });
 
 export interface PoolSetup {
   pool: OpenPool;
   /** By model. */
   workloads: RunWorkload[];
+  /** As the first loading behaviour has it. */
   plan: PoolPlan;
-  /** By policy, the chosen one first. */
+  /** By policy, and of each by loading behaviour, the chosen ones first. */
   runs: PoolRun[];
 }
 
@@ -40,26 +41,39 @@ export function poolRuns(
   workloads: readonly RunWorkload[],
   policies: readonly SharingPolicy[],
 ): { plan: PoolPlan; runs: PoolRun[] } {
-  const { loading } = pool;
-  const { plan, starts } = planPool(poolInput(pool, workloads.map(meanLoad)), policies);
-  const runs = starts.map(({ policy, engines, deviceBytes }, i): PoolRun => {
-    const { fits, takesTurns, reason } = plan.policies[i]!;
-    if (!fits && !takesTurns) return { policy, refused: reason ?? 'it does not fit' };
-    const models: SharedModel[] = [];
-    for (const [at, engine] of engines.entries()) {
-      const made = modelOf(pool, at, engine, workloads[at]!);
-      if ('refused' in made) return { policy, refused: `${engine.id}: ${made.refused}` };
-      models.push(made);
-    }
-    return { policy, run: { policy, ...(loading ? { loading } : {}), devices: deviceBytes, models } };
-  });
-  return { plan, runs };
+  const loads = workloads.map(meanLoad);
+  const loadings = pool.loadings.length > 0 ? pool.loadings : [undefined];
+  const budgets = loadings.map((loading) => planPool(poolInput(pool, loads, loading), policies));
+  const runs = policies.flatMap((_, i) =>
+    budgets.map((budget, at) => runOf(pool, workloads, { budget, at: i, loading: loadings[at] })),
+  );
+  return { plan: budgets[0]!.plan, runs };
+}
+
+interface Variant {
+  budget: PoolBudgets;
+  /** Index of the policy. */
+  at: number;
+  loading: LoadingPolicy | undefined;
+}
+
+function runOf(pool: OpenPool, workloads: readonly RunWorkload[], { budget, at, loading }: Variant): PoolRun {
+  const { policy, engines, deviceBytes } = budget.starts[at]!;
+  const { fits, takesTurns, reason } = budget.plan.policies[at]!;
+  const variant = { policy, ...(loading ? { loading } : {}) };
+  if (!fits && !takesTurns) return { ...variant, refused: reason ?? 'it does not fit' };
+  const models: SharedModel[] = [];
+  for (const [index, engine] of engines.entries()) {
+    const made = modelOf(pool, { index, engine, loading }, workloads[index]!);
+    if ('refused' in made) return { ...variant, refused: `${engine.id}: ${made.refused}` };
+    models.push(made);
+  }
+  return { ...variant, run: { ...variant, devices: deviceBytes, models } };
 }
 
 function modelOf(
-  { spec, members, loading }: OpenPool,
-  at: number,
-  engine: EngineStart,
+  { spec, members }: OpenPool,
+  { index: at, engine, loading }: { index: number; engine: EngineStart; loading: LoadingPolicy | undefined },
   workload: RunWorkload,
 ): SharedModel | { refused: string } {
   const { model, member, simulation } = members[at]!;

@@ -21,6 +21,8 @@ import { type Sweep, sweepsOf } from './simulate-sweep.ts';
 export interface SimulateArguments extends PlanArguments {
   workload?: string;
   policies: string[];
+  /** With --pool: behaviours of weights that come and go. */
+  loadings: string[];
   evictions: string[];
   simulation: SimulationOptions;
   runConfig?: string;
@@ -70,6 +72,7 @@ export function simulateCommand(io: Io): Command {
     .option('-w, --workload <file|preset>', 'a trace file, or a preset (vram list workloads)')
     .option('--policy <list>', 'memory and scheduling, comma-separated (default paged)')
     .option('--pool <file>', 'several models on the same GPUs (vram schema pool)')
+    .option('--loading <list>', 'with --pool: how weights come and go (vram list loading)')
     .option('--run-config <file[#id]>', 'a run of a scheduler-runs file, taken whole')
     .option('--sweep <key=a,b,c>', 'one run for each value of an option (repeatable)', collect)
     .option('--find-max-rate', 'the highest rate at which every --slo holds')
@@ -111,6 +114,7 @@ export function readSimulateArguments(command: Command, repeated: ReadonlySet<st
     ...readPlanArguments(command),
     workload: text('workload'),
     policies: named(text('policy'), '--policy'),
+    loadings: named(text('loading'), '--loading'),
     evictions: named(text('eviction'), '--eviction'),
     simulation: readSimulationOptions(command, raw),
     runConfig: text('runConfig'),

@@ -123,11 +123,14 @@ export function cacheOnlyNotes(args: SimulateArguments): Diagnostic[] {
 }
 
 /** Options of which nothing is read because another is not given. */
-export function idleNotes({ capacityBlocks, cacheOnly, simulation }: SimulateArguments): Diagnostic[] {
+export function idleNotes({ capacityBlocks, cacheOnly, loadings, pool, simulation }: SimulateArguments): Diagnostic[] {
   const { kvOffloadingSizeGiB: host, kvOffloadingDiskGiB: disk, diskBandwidth } = simulation;
   return [
     ...(capacityBlocks.length > 0 && !cacheOnly
       ? [withoutEffect(['--capacity-blocks'], 'it is for --cache-only', '--capacity-blocks')]
+      : []),
+    ...(loadings.length > 0 && pool === undefined
+      ? [withoutEffect(['--loading'], 'one model stays in memory; it is for --pool', '--loading')]
       : []),
     ...(disk !== undefined && host === undefined
       ? [withoutEffect(['--kv-offloading-disk'], 'it lies below --kv-offloading-size', '--kv-offloading-disk')]

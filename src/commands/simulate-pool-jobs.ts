@@ -33,9 +33,7 @@ export async function runPools(
   const tell = (index: number, share: number): void => {
     shares[index] = share;
     const done = shares.reduce((sum, one) => sum + one, 0) / shares.length;
-    shown?.update?.(
-      `simulating ${runs.length} ${runs.length === 1 ? 'policy' : 'policies'}: ${Math.floor(done * 100)} %`,
-    );
+    shown?.update?.(`simulating ${runs.length} ${runs.length === 1 ? 'run' : 'runs'}: ${Math.floor(done * 100)} %`);
   };
   const worker = fileURLToPath(new URL('./simulate-pool-worker.cjs', import.meta.url));
   try {

@@ -3,15 +3,17 @@
 import { extname } from 'node:path';
 import { inputError } from '../diagnostics.ts';
 import type { Io } from '../io.ts';
+import { scenarioKey } from '../load/names.ts';
 import { resolvePool } from '../load/pool.ts';
+import { loadPresets } from '../load/presets.ts';
 import { envelope } from '../plan/output.ts';
 import { checkRequirement, parseRequirement } from '../plan/require.ts';
-import type { SharedOutput, SharedPolicyResult } from '../plan/shared-output.ts';
+import type { SharedOutput, SharedPolicyResult, SharedResultOutput, SharedVariant } from '../plan/shared-output.ts';
 import { sharedAdvice } from '../plan/sharing/advice.ts';
 import { sharedOutputOf } from '../plan/sharing/simulated.ts';
+import { variantName } from '../plan/sharing/variant.ts';
 import { visible } from '../render/text.ts';
-import type { PoolSpec } from '../spec/pool.ts';
-import type { LoadingPolicy } from '../spec/sharing.ts';
+import type { PoolLoading, PoolSpec } from '../spec/pool.ts';
 import { formNamed, styleFor, tellDiagnostics, tellFailedRequirements, writeOutput } from './output.ts';
 import { type PoolRun, type PoolSetup, poolSetup } from './pool-setup.ts';
 import type { SimulateArguments } from './simulate-arguments.ts';
@@ -28,9 +30,8 @@ export async function simulatePool(file: string, args: SimulateArguments, io: Io
   checkTimeline(args.timeline);
   const spec = withArguments(await resolvePool(file, { env: io.env }), args);
   const setup = await poolSetup(spec, io);
-  const { loading } = setup.pool;
   const outcomes = await simulated(setup.runs, args, io);
-  const output = outputOf(setup, loading, outcomes);
+  const output = outputOf(setup, outcomes);
   const checked = requirements.map((requirement) => checkRequirement(requirement, output.result));
   if (args.timeline !== undefined) {
     const kind = extname(args.timeline).slice(1).toLowerCase() as 'csv' | 'svg' | 'html';
@@ -41,7 +42,8 @@ export async function simulatePool(file: string, args: SimulateArguments, io: Io
   await writeOutput(await renderShared(output, { form, outcomes: checked, style }), args.output, io);
   if (!carriesDiagnostics.has(form)) tellDiagnostics(output.diagnostics, io);
   if (form === 'csv' || form === 'svg')
-    for (const { policy, reason } of output.result.refused) io.err(`not run: ${visible(policy)}: ${visible(reason)}\n`);
+    for (const one of output.result.refused)
+      io.err(`not run: ${visible(variantName(one, output.input.pool))}: ${visible(one.reason)}\n`);
   tellFailedRequirements(checked, io);
   const served = output.result.models.length > 0 && output.result.models.every(({ requests }) => requests.finished > 0);
   return served && checked.every(({ holds }) => holds) ? 0 : 1;
@@ -83,15 +85,28 @@ function checkAlone(args: SimulateArguments): void {
   });
 }
 
-/** --policy and --seed go before what the file says; a policy that is named here is compared with those named here alone. */
-function withArguments(spec: PoolSpec, { policies, simulation }: SimulateArguments): PoolSpec {
+/** --policy, --loading and --seed go before what the file says; what is named here is compared with what is named here alone. */
+function withArguments(spec: PoolSpec, { policies, loadings, simulation }: SimulateArguments): PoolSpec {
   const { seed } = simulation;
   return {
     ...spec,
     ...(policies.length > 0 ? { policies, compare: policies.includes('all') ? 'all' : [] } : {}),
     ...(policies.includes('all') ? { policies: [...policies.filter((id) => id !== 'all'), ...spec.policies] } : {}),
+    ...(loadings.length > 0 ? { loadings: loadingsNamed(loadings, spec) } : {}),
     ...(seed === undefined ? {} : { seed }),
   };
+}
+
+/** Behaviours by their ids, with the fields that the file gives them; all: those of the file, then every other there is. */
+function loadingsNamed(names: readonly string[], { loadings }: PoolSpec): PoolLoading[] {
+  const ofFile = (name: string): PoolLoading | undefined =>
+    loadings.find(({ id, preset }) => scenarioKey(id ?? preset ?? 'own') === scenarioKey(name));
+  const all = loadPresets('loading').map(({ id }) => id);
+  return names.flatMap((name) =>
+    name === 'all'
+      ? [...loadings, ...all.filter((id) => !ofFile(id)).map((preset) => ({ preset }))]
+      : [ofFile(name) ?? { preset: name }],
+  );
 }
 
 async function simulated(runs: readonly PoolRun[], args: SimulateArguments, io: Io): Promise<PoolOutcome[]> {
@@ -106,25 +121,25 @@ async function simulated(runs: readonly PoolRun[], args: SimulateArguments, io: 
   return runs.map((one) => ('run' in one ? done[next++]! : { ok: false, reason: one.refused }));
 }
 
-function outputOf(
-  { pool, workloads, runs }: PoolSetup,
-  loading: LoadingPolicy | undefined,
-  outcomes: readonly PoolOutcome[],
-): SharedOutput {
+function outputOf({ pool, workloads, runs }: PoolSetup, outcomes: readonly PoolOutcome[]): SharedOutput {
   const { spec, gpus, members } = pool;
   const policies: SharedPolicyResult[] = [];
-  const refused: { policy: string; reason: string }[] = [];
+  const refused: SharedResultOutput['refused'] = [];
   outcomes.forEach((outcome, i) => {
-    const { policy } = runs[i]!;
+    const one = runs[i]!;
     if (outcome.ok) {
       const { maxRate } = outcome;
-      policies.push({ ...sharedOutputOf(policy, outcome.result), ...(maxRate ? { maxRate } : {}) });
-    } else refused.push({ policy: policy.id, reason: outcome.reason });
+      policies.push({ ...sharedOutputOf(one, outcome.result), ...(maxRate ? { maxRate } : {}) });
+    } else refused.push({ ...variantOf(one), reason: outcome.reason });
   });
   const chosen = runs.findIndex((_, i) => outcomes[i]!.ok);
   const outcome = outcomes[chosen];
   const result = outcome?.ok ? outcome.result : undefined;
   const ready = runs.flatMap((one) => ('run' in one ? [one.run] : []))[0];
+  const compared = {
+    policies: [...new Set(runs.map(({ policy }) => policy.id))],
+    loadings: pool.loadings.map(({ id, name, summary }) => ({ id, name, summary })),
+  };
   const statics = new Set(runs.filter(({ policy }) => policy.kind === 'static').map(({ policy }) => policy.id));
   return envelope(
     'simulate',
@@ -133,8 +148,8 @@ function outputOf(
         file: spec.file,
         name: spec.name,
         policy: runs[0]!.policy.id,
-        policies: runs.map(({ policy }) => policy.id),
-        loading: loading?.id ?? null,
+        loading: runs[0]!.loading?.id ?? null,
+        ...compared,
       },
       gpu: { name: gpus[0]!.name, count: gpus.length, totalBytes: gpus[0]!.cudaTotalBytes },
       models: members.map(({ model, member }, i) => {
@@ -157,7 +172,7 @@ function outputOf(
       seed: spec.seed,
     },
     {
-      policy: runs[Math.max(0, chosen)]!.policy.id,
+      ...variantOf(runs[Math.max(0, chosen)]!),
       models: (result?.models ?? []).map(({ id, ...run }, i) => ({
         policy: ready?.models[i]?.run.setup.policy ?? 'paged',
         settings: {},
@@ -170,8 +185,12 @@ function outputOf(
       timeline: result?.timeline ?? [],
       policies,
       refused,
-      advice: sharedAdvice(policies, statics),
+      advice: sharedAdvice(policies, statics, compared),
     },
     [...pool.diagnostics, ...workloads.flatMap(({ diagnostics }) => diagnostics)],
   );
+}
+
+function variantOf({ policy, loading }: PoolRun): SharedVariant {
+  return { policy: policy.id, loading: loading?.id ?? null };
 }

@@ -28,7 +28,7 @@ export async function resolvePool(ref: string, context: LoadContext): Promise<Po
 }
 
 function poolOf(value: PoolFile, file: string): PoolSpec {
-  const { gpuMemory, engine, gpuMemoryUtilization, loading, hostMemory, diskRate } = value;
+  const { gpuMemory, engine, gpuMemoryUtilization, hostMemory, diskRate } = value;
   return {
     file,
     name: value.name ?? basename(file).replace(/\.ya?ml$/i, ''),
@@ -39,9 +39,9 @@ function poolOf(value: PoolFile, file: string): PoolSpec {
     policies: [...new Set([value.policy ?? 'static'].flat())],
     compare: value.compare ?? [],
     policyOptions: value.policyOptions ?? {},
-    ...(loading === undefined
-      ? {}
-      : { loading: (typeof loading === 'string' ? { preset: loading } : loading) as PoolLoading }),
+    loadings: [value.loading ?? []]
+      .flat()
+      .map((loading) => (typeof loading === 'string' ? { preset: loading } : loading) as PoolLoading),
     ...(hostMemory === undefined ? {} : { hostMemoryBytes: bytesOf(hostMemory, `${file}: hostMemory`) }),
     ...(diskRate === undefined ? {} : { diskRate }),
     seed: value.seed ?? 0,

@@ -19,7 +19,15 @@ export interface SharedModelEcho {
 }
 
 export interface SharedInputEcho {
-  pool: { file: string; name: string | null; policy: string; policies: string[]; loading: string | null };
+  pool: {
+    file: string;
+    name: string | null;
+    /** The chosen ones, and all that were run with each other. */
+    policy: string;
+    policies: string[];
+    loading: string | null;
+    loadings: { id: string; name: string; summary: string }[];
+  };
   gpu: { name: string; count: number; totalBytes: number };
   models: SharedModelEcho[];
   seed: number;
@@ -45,9 +53,13 @@ export interface SharedMaxRate {
   trials: { scale: number; sloAttainment: number; holds: boolean }[];
 }
 
-/** One policy among those compared. */
-export interface SharedPolicyResult {
+/** One run among those compared: the policy of the memory, and when weights come and go (null: all stay). */
+export interface SharedVariant {
   policy: string;
+  loading: string | null;
+}
+
+export interface SharedPolicyResult extends SharedVariant {
   name: string;
   summary: string;
   /** False: a bound or a proposal that no engine runs. */
@@ -72,25 +84,24 @@ export interface SharedModelBrief {
   peakMappedBytes: number;
 }
 
-export interface SharedAdvice {
-  /** The policy to take. */
-  policy: string;
-  /** Path of the figure in `pool` that decided, its value there and under the policy compared with. */
+/** The run to go by. */
+export interface SharedAdvice extends SharedVariant {
+  /** Path of the figure in `pool` that decided, its value there and in the run compared with. */
   figure: string;
   value: number;
-  against: { policy: string; value: number };
+  against: SharedVariant & { value: number };
   /** One sentence with both figures. */
   because: string;
 }
 
-export interface SharedResultOutput {
-  policy: string;
+/** `policy` and `loading`: those that models, pool and timeline are of. */
+export interface SharedResultOutput extends SharedVariant {
   models: NamedSharedModel[];
   /** null: no engine would start under any policy. */
   pool: SharedSummary | null;
   timeline: SharedPoint[];
   policies: SharedPolicyResult[];
-  refused: { policy: string; reason: string }[];
+  refused: (SharedVariant & { reason: string })[];
   advice: SharedAdvice | null;
 }
 

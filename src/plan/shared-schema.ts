@@ -70,7 +70,10 @@ const pool = z.strictObject({
   unmapSeconds: seconds,
   denied: count,
   loads: count,
+  unloads: count,
+  switches: count.describe('of the unloads: taken off while busy'),
   loadSeconds: seconds,
+  loadWaitSeconds: seconds.describe('requests of a model were there and its weights were not, summed over the models'),
   ttftSeconds: latencySchema,
   tpotSeconds: latencySchema,
   e2eSeconds: latencySchema,
@@ -98,6 +101,8 @@ const timeline = z.array(
   }),
 );
 
+const loading = z.string().nullable().describe('when weights come and go; null: all stay in memory');
+
 export const sharedOutputSchema = z.strictObject({
   schemaVersion: z.literal(1),
   tool: z.strictObject({ name: z.literal('vram'), version: z.string() }),
@@ -109,6 +114,9 @@ export const sharedOutputSchema = z.strictObject({
       policy: z.string(),
       policies: z.array(z.string()),
       loading: z.string().nullable(),
+      loadings: z
+        .array(z.strictObject({ id: z.string(), name: z.string(), summary: z.string() }))
+        .describe('when weights come and go; every policy was run with each'),
     }),
     gpu: z.strictObject({ name: z.string(), count, totalBytes: bytes }),
     models: z.array(
@@ -130,12 +138,14 @@ export const sharedOutputSchema = z.strictObject({
   }),
   result: z.strictObject({
     policy: z.string().describe('the one that models, pool and timeline are of'),
+    loading,
     models: z.array(model).describe('the fields of a run alone, and what sharing adds'),
     pool: pool.nullable(),
     timeline,
     policies: z.array(
       z.strictObject({
         policy: z.string(),
+        loading,
         name: z.string(),
         summary: z.string(),
         runs: z.boolean(),
@@ -166,13 +176,14 @@ export const sharedOutputSchema = z.strictObject({
           .optional(),
       }),
     ),
-    refused: z.array(z.strictObject({ policy: z.string(), reason: z.string() })),
+    refused: z.array(z.strictObject({ policy: z.string(), loading, reason: z.string() })),
     advice: z
       .strictObject({
         policy: z.string(),
+        loading,
         figure: z.string().describe('path of the figure in pool that decided'),
         value: z.number(),
-        against: z.strictObject({ policy: z.string(), value: z.number() }),
+        against: z.strictObject({ policy: z.string(), loading, value: z.number() }),
         because: z.string(),
       })
       .nullable(),

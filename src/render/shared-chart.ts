@@ -1,4 +1,4 @@
-// Who holds what over time, when several models share GPUs, as SVG drawn by echarts on the server: one panel a policy on one time axis,
+// Who holds what over time, when several models share GPUs, as SVG drawn by echarts on the server: one panel a run on one time axis,
 // the weights of every model (hatched) below, the KV memory of every model above them: blocks in use full, mapped and unused pale;
 // under each panel a lane a model, coloured while requests of it wait.
 import { thousands } from '../numbers.ts';
@@ -7,7 +7,7 @@ import type { SharedPoint } from '../sim/sharing/result.ts';
 import { GiB } from '../units.ts';
 import { areas, type Holder, laneHeight, laneSeries } from './shared-areas.ts';
 import { inGib } from './shared-columns.ts';
-import { nameText } from './shared-text.ts';
+import { namedRuns, nameText } from './shared-text.ts';
 import { seconds } from './simulate-text.ts';
 
 const width = 860;
@@ -25,7 +25,8 @@ const lineColour = '#8a90995c';
 /** `title` heads the whole; undefined leaves it out. */
 export async function sharedSvg(output: SharedOutput, title?: string): Promise<string> {
   const echarts = await import('echarts');
-  const drawn = output.result.policies.filter(({ timeline }) => timeline.length > 1);
+  const named = namedRuns(output).filter(({ row }) => row.timeline.length > 1);
+  const drawn = named.map(({ row }) => row);
   const holders = holdersOf(output);
   const end = Math.max(0, ...drawn.map(({ timeline }) => timeline.at(-1)!.t));
   const most = Math.max(1, ...drawn.map((policy) => Math.max(heldAtMost(policy), capacityOf(policy))));
@@ -35,8 +36,8 @@ export async function sharedSvg(output: SharedOutput, title?: string): Promise<s
   const height = top + Math.max(1, drawn.length) * step + 18;
   const chart = echarts.init(null, null, { renderer: 'svg', ssr: true, width, height });
   const scale = { end, most, unit: unitOf(end) };
-  const panels = drawn.map((policy, i) =>
-    panel(policy, holders, { index: i, top: top + i * step, last: i === drawn.length - 1 }, scale),
+  const panels = named.map((one, i) =>
+    panel(one, holders, { index: i, top: top + i * step, last: i === drawn.length - 1 }, scale),
   );
   chart.setOption({
     animation: false,
@@ -146,7 +147,7 @@ interface Panel {
 }
 
 function panel(
-  policy: SharedPolicyResult,
+  { name, row: policy }: { name: string; row: SharedPolicyResult },
   holders: readonly Holder[],
   { index, top, last }: { index: number; top: number; last: boolean },
   { end, most, unit }: Scale,
@@ -154,7 +155,7 @@ function panel(
   const axes = { area: index * 2, lanes: index * 2 + 1 };
   const lanes = holders.length * laneHeight;
   return {
-    title: [text(panelTitle(policy), left, top, 12, 'bold')],
+    title: [text(panelTitle(name, policy), left, top, 12, 'bold')],
     grid: [
       { left, right, top: top + 20, height: areaHeight },
       { left, right, top: top + 20 + areaHeight + 2, height: lanes },
@@ -229,13 +230,13 @@ function memoryAxes(axes: Axes, most: number, lanes: number): object[] {
 const line = { show: true, lineStyle: { color: lineColour, width: 0.5 } };
 const axisLine = { show: true, onZero: false, lineStyle: { color: lineColour } };
 
-function panelTitle({ policy, runs, pool }: SharedPolicyResult): string {
+function panelTitle(name: string, { runs, pool }: SharedPolicyResult): string {
   const figures = [
     `stranded ${inGib(pool.strandedBytes)} GiB`,
     `refused ${thousands(pool.refusals)}x`,
     pool.requests.finished === 0 ? 'nothing served' : `TTFT p99 ${seconds(pool.ttftSeconds.p99)}`,
   ];
-  return `${nameText(policy)}${runs ? '' : ' (no engine runs it)'}: ${figures.join(', ')}`;
+  return `${nameText(name)}${runs ? '' : ' (no engine runs it)'}: ${figures.join(', ')}`;
 }
 
 /** Where the memory ends. */

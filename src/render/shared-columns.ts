@@ -70,7 +70,6 @@ export const memoryColumns: readonly Column<SharedPolicyResult>[] = [
     text: ({ pool }) => seconds(pool.mapSeconds + pool.unmapSeconds),
     spare: 2,
   },
-  { head: ['', 'loads'], name: 'loads', text: ({ pool }) => tokens(pool.loads), when: ({ pool }) => pool.loads > 0 },
   {
     head: ['', 'denied'],
     name: 'denied',
@@ -95,7 +94,13 @@ export const requestColumns: readonly Column<SharedPolicyResult>[] = [
     means: 'refused: times the head of a queue found no blocks',
     text: ({ pool }) => tokens(pool.refusals),
   },
-  { head: ['', 'for'], name: 'refused for', text: ({ pool }) => seconds(pool.refusedSeconds), spare: 1 },
+  {
+    head: ['', 'for'],
+    name: 'refused for',
+    means: 'for: how long, summed over the models',
+    text: ({ pool }) => seconds(pool.refusedSeconds),
+    spare: 1,
+  },
   { head: ['TTFT', 'p50'], name: 'TTFT p50', text: (row) => latency(row, 'ttftSeconds', 'p50'), spare: 3 },
   { head: ['TTFT', 'p99'], name: 'TTFT p99', text: (row) => latency(row, 'ttftSeconds', 'p99') },
   { head: ['TPOT', 'p50'], name: 'TPOT p50', text: (row) => latency(row, 'tpotSeconds', 'p50'), spare: 2 },
@@ -103,7 +108,7 @@ export const requestColumns: readonly Column<SharedPolicyResult>[] = [
   {
     head: ['SLO', '%'],
     name: 'SLO %',
-    means: 'SLO: requests that held their objective',
+    means: 'SLO: requests that held their objective (5 times what they take alone, where the file gives none)',
     text: ({ pool }) => share(pool.sloAttainment),
   },
   {
@@ -167,13 +172,37 @@ export const loadColumns: readonly Column<NamedSharedModel>[] = [
   {
     head: ['', 'waited for'],
     name: 'waited for',
-    means: 'waited for: what requests waited for the weights, in all',
+    means: 'waited for: time in which requests were there and the weights were not',
     text: ({ loads }) => seconds(loads.waitSeconds),
   },
 ];
 
 export function anyLoads(models: readonly NamedSharedModel[]): boolean {
   return models.some(({ loads }) => loads.fromHost + loads.fromDisk + loads.unloads + loads.switches > 0);
+}
+
+/** Weights that came and went in a whole run. */
+export const switchColumns: readonly Column<SharedPolicyResult>[] = [
+  { head: ['', 'loads'], name: 'loads', text: ({ pool }) => tokens(pool.loads) },
+  { head: ['', 'unloads'], name: 'unloads', text: ({ pool }) => tokens(pool.unloads) },
+  {
+    head: ['', 'switches'],
+    name: 'switches',
+    means: 'switches: of the unloads, busy models taken off',
+    text: ({ pool }) => tokens(pool.switches),
+    when: ({ pool }) => pool.switches > 0,
+  },
+  { head: ['', 'loading'], name: 'loading', text: ({ pool }) => seconds(pool.loadSeconds) },
+  {
+    head: ['', 'waited for'],
+    name: 'waited for',
+    means: 'waited for: time in which requests were there and the weights were not, summed over the models',
+    text: ({ pool }) => seconds(pool.loadWaitSeconds),
+  },
+];
+
+export function anySwitches(runs: readonly SharedPolicyResult[]): boolean {
+  return runs.some(({ pool }) => pool.loads + pool.unloads + pool.switches > 0);
 }
 
 /** Where not all models fit at once, there is no pool of which a share could be told. */

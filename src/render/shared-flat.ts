@@ -1,12 +1,14 @@
 // Forms of several simulated models for other programs: CSV of the figures and of who holds what over time, Markdown, annotations,
 // JUnit. They carry the same figures as the JSON and compute nothing.
 import type { RequirementOutcome } from '../plan/require.ts';
-import type { SharedModelBrief, SharedOutput, SharedPolicyResult } from '../plan/shared-output.ts';
+import type { SharedModelBrief, SharedOutput } from '../plan/shared-output.ts';
+import { variantName } from '../plan/sharing/variant.ts';
 import type { SharedSummary } from '../sim/sharing/result.ts';
 import { annotation, githubLevel, type JunitCase, junitText } from './flat.ts';
 import { escaped } from './markdown.ts';
 import {
   anyLoads,
+  anySwitches,
   type Column,
   loadColumns,
   meaningOf,
@@ -14,11 +16,14 @@ import {
   modelColumns,
   requestColumns,
   shownColumns,
+  switchColumns,
 } from './shared-columns.ts';
 import {
+  chosenName,
   demandLine,
   estimateLines,
   modelLine,
+  namedRuns,
   nameText,
   notRunLine,
   poolLine,
@@ -30,14 +35,20 @@ import { seconds, tokens } from './simulate-text.ts';
 import { visible } from './text.ts';
 
 /**
- * One row a policy, of all models together (`model` is empty), followed by one a model. A column that the row has no figure for is
+ * One row a run (policy and loading behaviour, empty where all stay in memory), of all models together (`model` is empty), followed by one a model. A column that the row has no figure for is
  * empty; columns are named by the path of the figure in `policies[].pool` (or `policies[].models[]`).
  */
 export function sharedCsv({ result }: SharedOutput): string {
-  const head = ['policy', 'runs', 'model', ...figures.map(([name]) => name)];
-  const rows = result.policies.flatMap(({ policy, runs, pool, models }) => [
-    [policy, String(runs), '', ...figures.map(([, of]) => of?.(pool) ?? '')],
-    ...models.map((model) => [policy, String(runs), model.id, ...figures.map(([, , of]) => of?.(model) ?? '')]),
+  const head = ['policy', 'loading', 'runs', 'model', ...figures.map(([name]) => name)];
+  const rows = result.policies.flatMap(({ policy, loading, runs, pool, models }) => [
+    [policy, loading ?? '', String(runs), '', ...figures.map(([, of]) => of?.(pool) ?? '')],
+    ...models.map((model) => [
+      policy,
+      loading ?? '',
+      String(runs),
+      model.id,
+      ...figures.map(([, , of]) => of?.(model) ?? ''),
+    ]),
   ]);
   return csvText([head, ...rows]);
 }
@@ -89,7 +100,10 @@ const figures: readonly Figure[] = [
       'unmapSeconds',
       'denied',
       'loads',
+      'unloads',
+      'switches',
       'loadSeconds',
+      'loadWaitSeconds',
       'fairness',
       'makespanSeconds',
       'outputTokensPerSecond',
@@ -98,12 +112,13 @@ const figures: readonly Figure[] = [
   ).map((key): Figure => [key, (pool) => pool[key]]),
 ];
 
-/** One row a policy, point of time and model. */
+/** One row a run, point of time and model. */
 export function sharedTimelineCsv({ input, result }: SharedOutput): string {
-  const rows = result.policies.flatMap(({ policy, timeline }) =>
+  const rows = result.policies.flatMap(({ policy, loading, timeline }) =>
     timeline.flatMap(({ t, models }) =>
       models.map(({ weights, mapped, used, running, waiting, refused }, i) => [
         policy,
+        loading ?? '',
         t,
         input.models[i]?.id ?? String(i),
         weights,
@@ -115,7 +130,18 @@ export function sharedTimelineCsv({ input, result }: SharedOutput): string {
       ]),
     ),
   );
-  const head = ['policy', 't', 'model', 'weightsBytes', 'mappedBytes', 'usedBytes', 'running', 'waiting', 'refused'];
+  const head = [
+    'policy',
+    'loading',
+    't',
+    'model',
+    'weightsBytes',
+    'mappedBytes',
+    'usedBytes',
+    'running',
+    'waiting',
+    'refused',
+  ];
   return csvText([head, ...rows]);
 }
 
@@ -124,13 +150,13 @@ export function sharedMarkdown(output: SharedOutput): string {
   const { advice, policies, models } = result;
   const refused = refusedLines(output).map((line) => `- ${escaped(line)}`);
   const notes = diagnostics.map(({ severity, code, message }) => `- ${severity} ${code}: ${escaped(message)}`);
-  const shares = policies.map((row) => ({ name: row.policy, row }));
+  const shares = namedRuns(output);
   const named = models.map((row) => ({ name: row.id, row }));
   const parts = [
     `# ${escaped(sharedTitle(output))}`,
     [poolLine(output), demandLine(output)].filter(Boolean).map(escaped).join('  \n'),
     input.models.map((model) => `- ${escaped(nameText(model.id))}: ${escaped(modelLine(model))}`).join('\n'),
-    advice ? `**Take ${escaped(advice.policy)}**: ${escaped(advice.because)}` : '',
+    advice ? `**Take ${escaped(variantName(advice, input.pool))}**: ${escaped(advice.because)}` : '',
     ...(policies.length > 0
       ? [
           '## Memory',
@@ -140,12 +166,17 @@ export function sharedMarkdown(output: SharedOutput): string {
           table(requestColumns, shares),
           meaningOf(requestColumns, policies),
           escaped(notRunLine(policies)),
+          ...(anySwitches(policies)
+            ? ['## Weights on demand', table(switchColumns, shares), meaningOf(switchColumns, policies)]
+            : []),
         ]
       : []),
     ...(models.length > 0
-      ? [`## Models under ${escaped(result.policy)}`, table(modelColumns, named), meaningOf(modelColumns, models)]
+      ? [`## Models under ${escaped(chosenName(output))}`, table(modelColumns, named), meaningOf(modelColumns, models)]
       : []),
-    ...(anyLoads(models) ? ['## Weights on demand', table(loadColumns, named), meaningOf(loadColumns, models)] : []),
+    ...(anyLoads(models)
+      ? ['## Weights of each model', table(loadColumns, named), meaningOf(loadColumns, models)]
+      : []),
     ...estimateLines(models).map((text) => `Times: ${escaped(text)}`),
     ...(refused.length > 0 ? ['## Not run', refused.join('\n')] : []),
     ...(notes.length > 0 ? ['## Notes', notes.join('\n')] : []),
@@ -166,7 +197,7 @@ function table<Row>(columns: readonly Column<Row>[], rows: readonly { name: stri
   ].join('\n');
 }
 
-/** Workflow commands of GitHub Actions: each policy, what to take, each failed requirement, each diagnostic. */
+/** Workflow commands of GitHub Actions: each run, what to take, each failed requirement, each diagnostic. */
 export function sharedGithub(output: SharedOutput, outcomes: readonly RequirementOutcome[]): string {
   const title = 'vram simulate';
   const { advice } = output.result;
@@ -174,7 +205,9 @@ export function sharedGithub(output: SharedOutput, outcomes: readonly Requiremen
     ...casesOf(output).map(({ name, failure }) =>
       annotation(failure === null ? 'notice' : 'error', title, `${name}: ${failure ?? 'served'}`),
     ),
-    ...(advice ? [annotation('notice', title, `take ${advice.policy}: ${advice.because}`)] : []),
+    ...(advice
+      ? [annotation('notice', title, `take ${variantName(advice, output.input.pool)}: ${advice.because}`)]
+      : []),
     ...outcomes
       .filter(({ holds }) => !holds)
       .map(({ requirement, actual }) =>
@@ -187,7 +220,7 @@ export function sharedGithub(output: SharedOutput, outcomes: readonly Requiremen
   return `${lines.join('\n')}\n`;
 }
 
-/** One test case a policy, and one for each requirement. */
+/** One test case a run, and one for each requirement. */
 export function sharedJunit(output: SharedOutput, outcomes: readonly RequirementOutcome[]): string {
   const requirements = outcomes.map(({ requirement, holds, actual }) => ({
     name: requirement,
@@ -196,10 +229,14 @@ export function sharedJunit(output: SharedOutput, outcomes: readonly Requirement
   return junitText('vram.simulate', sharedTitle(output), [...casesOf(output), ...requirements]);
 }
 
-function casesOf({ result }: SharedOutput): JunitCase[] {
-  const ran = result.policies.map(({ policy, pool }: SharedPolicyResult) => ({
-    name: `${visible(policy)}: ${tokens(pool.requests.finished)} of ${tokens(pool.requests.total)} requests, TTFT p99 ${pool.requests.finished === 0 ? '-' : seconds(pool.ttftSeconds.p99)}`,
+function casesOf(output: SharedOutput): JunitCase[] {
+  const { input, result } = output;
+  const ran = namedRuns(output).map(({ name, row: { pool } }) => ({
+    name: `${name}: ${tokens(pool.requests.finished)} of ${tokens(pool.requests.total)} requests, TTFT p99 ${pool.requests.finished === 0 ? '-' : seconds(pool.ttftSeconds.p99)}`,
     failure: pool.requests.finished === 0 && pool.requests.total > 0 ? 'nothing could be served' : null,
   }));
-  return [...ran, ...result.refused.map(({ policy, reason }) => ({ name: visible(policy), failure: reason }))];
+  return [
+    ...ran,
+    ...result.refused.map((one) => ({ name: visible(variantName(one, input.pool)), failure: one.reason })),
+  ];
 }

@@ -1,10 +1,12 @@
 // Several simulated models as one HTML file that works offline and runs no script: which policy to take, who held what over time,
 // every policy and every model in tables. Every word from outside is escaped.
 import type { SharedOutput } from '../plan/shared-output.ts';
+import { variantName } from '../plan/sharing/variant.ts';
 import { htmlPage, items, section } from './html.ts';
 import { sharedSvg } from './shared-chart.ts';
 import {
   anyLoads,
+  anySwitches,
   type Column,
   loadColumns,
   meaningOf,
@@ -12,11 +14,14 @@ import {
   modelColumns,
   requestColumns,
   shownColumns,
+  switchColumns,
 } from './shared-columns.ts';
 import {
+  chosenName,
   demandLine,
   estimateLines,
   modelLine,
+  namedRuns,
   nameText,
   notRunLine,
   poolLine,
@@ -29,7 +34,7 @@ export async function sharedHtml(output: SharedOutput): Promise<string> {
   const { input, result, diagnostics } = output;
   const { advice, policies, models } = result;
   const title = escapeXml(sharedTitle(output));
-  const shares = policies.map((row) => ({ name: row.policy, row, strong: row.policy === result.policy }));
+  const shares = namedRuns(output).map(({ chosen, ...named }) => ({ ...named, strong: chosen }));
   const named = models.map((row) => ({ name: row.id, row, strong: false }));
   return htmlPage(title, [
     `<h1>${title}</h1>`,
@@ -37,7 +42,9 @@ export async function sharedHtml(output: SharedOutput): Promise<string> {
     items(
       input.models.map((model) => `<strong>${escapeXml(nameText(model.id))}</strong>: ${escapeXml(modelLine(model))}`),
     ),
-    advice ? `<p><strong class="good">Take ${escapeXml(advice.policy)}</strong>: ${escapeXml(advice.because)}</p>` : '',
+    advice
+      ? `<p><strong class="good">Take ${escapeXml(variantName(advice, input.pool))}</strong>: ${escapeXml(advice.because)}</p>`
+      : '',
     policies.length > 0 ? await sharedSvg(output) : '',
     ...(policies.length > 0
       ? [
@@ -46,14 +53,18 @@ export async function sharedHtml(output: SharedOutput): Promise<string> {
             'Requests',
             table(requestColumns, shares) + dim(meaningOf(requestColumns, policies)) + dim(notRunLine(policies)),
           ),
-          section('Policies', items(policies.map(({ policy, summary }) => escapeXml(`${policy}: ${summary}`)))),
+          ...(anySwitches(policies)
+            ? [section('Weights on demand', table(switchColumns, shares) + dim(meaningOf(switchColumns, policies)))]
+            : []),
+          section('Policies', items(summaries(policies.map(({ policy, summary }) => ({ id: policy, summary }))))),
+          section('Loading', items(summaries(input.pool.loadings))),
         ]
       : []),
     models.length > 0
-      ? section(`Models under ${result.policy}`, table(modelColumns, named) + dim(meaningOf(modelColumns, models)))
+      ? section(`Models under ${chosenName(output)}`, table(modelColumns, named) + dim(meaningOf(modelColumns, models)))
       : '',
     anyLoads(models)
-      ? section('Weights on demand', table(loadColumns, named) + dim(meaningOf(loadColumns, models)))
+      ? section('Weights of each model', table(loadColumns, named) + dim(meaningOf(loadColumns, models)))
       : '',
     section(
       'Rejected',
@@ -79,6 +90,11 @@ export async function sharedHtml(output: SharedOutput): Promise<string> {
 export async function sharedTimelineHtml(output: SharedOutput): Promise<string> {
   const title = escapeXml(sharedTitle(output));
   return htmlPage(title, [`<h1>${title}</h1>`, await sharedSvg(output)]);
+}
+
+/** Each once. */
+function summaries(all: readonly { id: string; summary: string }[]): string[] {
+  return [...new Set(all.map(({ id, summary }) => escapeXml(`${id}: ${summary}`)))];
 }
 
 function dim(text: string): string {

@@ -2,10 +2,12 @@
 // models under the chosen one, and who held what over time. 80 columns, readable without colour; it computes nothing.
 import { gib, thousands } from '../numbers.ts';
 import type { SharedOutput, SharedPolicyResult } from '../plan/shared-output.ts';
+import { variantName } from '../plan/sharing/variant.ts';
 import { grid } from './grid.ts';
 import { type Paint, paintFor } from './paint.ts';
 import {
   anyLoads,
+  anySwitches,
   type Column,
   loadColumns,
   meaningOf,
@@ -13,10 +15,13 @@ import {
   modelColumns,
   requestColumns,
   shownColumns,
+  switchColumns,
 } from './shared-columns.ts';
 import {
+  chosenName,
   demandLine,
   estimateLines,
+  namedRuns,
   nameText,
   notRunLine,
   poolLine,
@@ -54,10 +59,12 @@ export function sharedTable(output: SharedOutput, style: TableStyle): string {
   return `${parts.filter(Boolean).join('\n\n')}\n`;
 }
 
-function answer({ result }: SharedOutput, { paint, width }: Look): string {
+function answer({ input, result }: SharedOutput, { paint, width }: Look): string {
   const lines = [];
   if (result.advice)
-    lines.push(`${paint.good('TAKE')}  ${prose(`${result.advice.policy}: ${result.advice.because}`, width - 6, 2)}`);
+    lines.push(
+      `${paint.good('TAKE')}  ${prose(`${variantName(result.advice, input.pool)}: ${result.advice.because}`, width - 6, 2)}`,
+    );
   const { total, finished } = result.pool?.requests ?? { total: 0, finished: 0 };
   if (result.policies.length === 0 || (finished === 0 && total > 0)) lines.push(paint.bad('NOTHING SERVED'));
   for (const { id, requests } of result.models) {
@@ -69,38 +76,60 @@ function answer({ result }: SharedOutput, { paint, width }: Look): string {
   return lines.join('\n');
 }
 
-function policyTables({ result }: SharedOutput, { paint, width }: Look): string {
-  const { policies } = result;
+function policyTables(output: SharedOutput, { paint, width }: Look): string {
+  const { policies } = output.result;
   if (policies.length === 0) return '';
-  const rows = policies.map((row) => ({ name: visible(row.policy), row }));
-  const chosen = (text: string, { row }: { row: SharedPolicyResult }): string =>
-    policies.length > 1 && row.policy === result.policy ? paint.bold(text) : row.runs ? text : paint.dim(text);
+  const rows = namedRuns(output);
+  const painted = (text: string, { row, chosen }: (typeof rows)[number]): string =>
+    policies.length > 1 && chosen ? paint.bold(text) : row.runs ? text : paint.dim(text);
   const block = (title: string, columns: readonly Column<SharedPolicyResult>[]): string =>
-    `${paint.bold(title)}\n${namedTable(columns, rows, width, chosen)}\n${paint.dim(wrap(meaningOf(columns, policies), width))}`;
+    explained(title, columns, rows, { paint, width, least: leastRun, painted });
   const bound = notRunLine(policies);
   return [
     block('Memory', memoryColumns),
     block('Requests', requestColumns) + (bound === '' ? '' : `\n${paint.dim(wrap(bound, width))}`),
+    ...(anySwitches(policies) ? [block('Weights on demand', switchColumns)] : []),
   ].join('\n\n');
 }
 
-function modelTables({ result }: SharedOutput, { paint, width }: Look): string {
+function modelTables(output: SharedOutput, { paint, width }: Look): string {
+  const { result } = output;
   const rows = result.models.map((row) => ({ name: visible(row.id), row }));
   if (rows.length === 0) return '';
-  const title = `Models under ${visible(result.policy)}`;
-  const models = `${paint.bold(title)}\n${namedTable(modelColumns, rows, width)}\n${paint.dim(wrap(meaningOf(modelColumns, result.models), width))}`;
+  const title = `Models under ${chosenName(output)}`;
+  const models = explained(title, modelColumns, rows, { paint, width });
   if (!anyLoads(result.models)) return models;
-  const loads = `${paint.bold('Weights on demand')}\n${namedTable(loadColumns, rows, width)}\n${paint.dim(wrap(meaningOf(loadColumns, result.models), width))}`;
-  return `${models}\n\n${loads}`;
+  return `${models}\n\n${explained('Weights of each model', loadColumns, rows, { paint, width })}`;
+}
+
+/** A table under its title, and what the columns that there was room for mean. */
+function explained<Row, Named extends { name: string; row: Row }>(
+  title: string,
+  columns: readonly Column<Row>[],
+  rows: readonly Named[],
+  { paint, ...look }: NamedLook<Named> & { paint: Paint },
+): string {
+  const { text, shown } = namedTable(columns, rows, look);
+  const meaning = meaningOf(
+    shown,
+    rows.map(({ row }) => row),
+  );
+  return `${paint.bold(title)}\n${text}\n${paint.dim(wrap(meaning, look.width))}`;
+}
+
+interface NamedLook<Named> {
+  width: number;
+  /** Names get so many columns before a spare one is given up. */
+  least?: number;
+  painted?: ((text: string, row: Named) => string) | undefined;
 }
 
 /** Figures to the right of names; where a line would be too wide, spare columns go first, then names are cut. */
-function namedTable<Row>(
+function namedTable<Row, Named extends { name: string; row: Row }>(
   columns: readonly Column<Row>[],
-  rows: readonly { name: string; row: Row }[],
-  width: number,
-  painted = (text: string, _: { row: Row }): string => text,
-): string {
+  rows: readonly Named[],
+  { width, least = leastName, painted }: NamedLook<Named>,
+): { text: string; shown: Column<Row>[] } {
   const shown = shownColumns(
     columns,
     rows.map(({ row }) => row),
@@ -109,8 +138,8 @@ function namedTable<Row>(
   for (;;) {
     const room = width - draw(shown, rows, 1).width + 1;
     const next = Math.min(...shown.map(({ spare }) => spare ?? Number.POSITIVE_INFINITY));
-    if (room >= Math.min(longest, leastName) || next === Number.POSITIVE_INFINITY)
-      return draw(shown, rows, Math.max(shortestName, room), painted).text;
+    if (room >= Math.min(longest, least) || next === Number.POSITIVE_INFINITY)
+      return { text: draw(shown, rows, Math.max(shortestName, room), painted).text, shown };
     shown.splice(
       shown.findIndex(({ spare }) => spare === next),
       1,
@@ -118,15 +147,16 @@ function namedTable<Row>(
   }
 }
 
-/** Names get so many columns before a spare one is given up, and so many in any case. */
+/** By default, and for a run that is named by its policy and its loading behaviour; any name gets the last. */
 const leastName = 14;
+const leastRun = 26;
 const shortestName = 8;
 
-function draw<Row>(
+function draw<Row, Named extends { name: string; row: Row }>(
   columns: readonly Column<Row>[],
-  rows: readonly { name: string; row: Row }[],
+  rows: readonly Named[],
   room: number,
-  painted = (text: string, _: { row: Row }): string => text,
+  painted = (text: string, _: Named): string => text,
 ): { text: string; width: number } {
   const body = rows.map(({ name, row }) => [nameText(name, room), ...columns.map(({ text }) => text(row))]);
   const head = ['\n', ...columns.map(({ head: [top, bottom] }) => `${top}\n${bottom}`)];
@@ -141,7 +171,8 @@ function draw<Row>(
 /** So many models get a line of their own. */
 const mostLines = 12;
 
-function overTime({ result }: SharedOutput, { paint, width }: Look): string {
+function overTime(output: SharedOutput, { paint, width }: Look): string {
+  const { result } = output;
   const { timeline, models } = result;
   if (timeline.length < 2 || models.length === 0) return '';
   const all = models
@@ -163,6 +194,6 @@ function overTime({ result }: SharedOutput, { paint, width }: Look): string {
     lines.push(row('waiting', sparkline(timeline, waiting, queue, columns), `at most ${thousands(queue)}`));
   const rest = all.length - shown.length;
   const left = rest > 0 ? `; ${rest} more hold ${gib(all[mostLines]!.most)} at most` : '';
-  const note = `KV memory mapped under ${visible(result.policy)}, full height ${gib(most)}${left}`;
+  const note = `KV memory mapped under ${chosenName(output)}, full height ${gib(most)}${left}`;
   return `${paint.bold('Over time')}  ${wrap(note, width - 11, 2)}\n${lines.map((line) => line.trimEnd()).join('\n')}`;
 }

@@ -2,6 +2,7 @@
 // models and pools come from files: shown harmless, cut where they are long. It computes nothing.
 import { gib, parameters, thousands } from '../numbers.ts';
 import type { NamedSharedModel, SharedModelEcho, SharedOutput, SharedPolicyResult } from '../plan/shared-output.ts';
+import { isSameVariant, variantName } from '../plan/sharing/variant.ts';
 import type { SharedPoint } from '../sim/sharing/result.ts';
 import { estimateText, requestsText, span, tokens } from './simulate-text.ts';
 import { visible, wrap } from './text.ts';
@@ -60,9 +61,14 @@ export function demandLine({ input }: SharedOutput): string {
   const sum = (of: (model: SharedModelEcho) => number): number => input.models.reduce((all, m) => all + of(m), 0);
   const over = Math.max(0, ...input.models.map(({ workload }) => workload.spanSeconds));
   const arrivals = over > 0 ? ` over ${span(over)}` : '';
-  const loading =
-    input.pool.loading === null ? '' : `; models come and go as ${visible(input.pool.loading)} loads them`;
+  const loading = loadingText(input.pool);
   return `${requestsText(sum(({ workload }) => workload.requests))}, ${tokens(sum(({ workload }) => workload.promptTokens))} prompt and ${tokens(sum(({ workload }) => workload.outputTokens))} output tokens${arrivals}${loading}`;
+}
+
+function loadingText({ loading, loadings }: SharedOutput['input']['pool']): string {
+  if (loading === null) return '';
+  if (loadings.length < 2) return `; models come and go as ${visible(loading)} loads them`;
+  return `; models come and go as ${visible(loadings.map(({ id }) => id).join(', '))} load them`;
 }
 
 /** "llama-3.1-8b, 8.03B, bfloat16, vllm@0.33.0". */
@@ -80,13 +86,32 @@ export function estimateLines(models: readonly NamedSharedModel[]): string[] {
 
 /** Policies that no engine runs, so that nobody looks for their flags. */
 export function notRunLine(policies: readonly SharedPolicyResult[]): string {
-  const names = policies.filter(({ runs }) => !runs).map(({ policy }) => visible(policy));
+  const names = [...new Set(policies.filter(({ runs }) => !runs).map(({ policy }) => visible(policy)))];
   return names.length === 0 ? '' : `No engine runs ${names.join(', ')}: a proposal or a bound, to compare with.`;
 }
 
 /** Policies that could not run, those with the same reason together. */
-export function refusedLines({ result }: SharedOutput): string[] {
+export function refusedLines({ input, result }: SharedOutput): string[] {
   const reasons = new Map<string, string[]>();
-  for (const { policy, reason } of result.refused) reasons.set(reason, [...(reasons.get(reason) ?? []), policy]);
-  return [...reasons].map(([reason, policies]) => `${policies.join(', ')}: ${reason}`);
+  for (const one of result.refused)
+    reasons.set(one.reason, [...(reasons.get(one.reason) ?? []), variantName(one, input.pool)]);
+  const between = input.pool.loadings.length > 1 ? '; ' : ', ';
+  return [...reasons].map(([reason, names]) => `${names.join(between)}: ${reason}`);
+}
+
+/** What the rows and panels of the runs are called. */
+export function namedRuns({
+  input,
+  result,
+}: SharedOutput): { name: string; row: SharedPolicyResult; chosen: boolean }[] {
+  return result.policies.map((row) => ({
+    name: visible(variantName(row, input.pool)),
+    row,
+    chosen: isSameVariant(row, result),
+  }));
+}
+
+/** The run that models, timeline and figures of models are of. */
+export function chosenName({ input, result }: SharedOutput): string {
+  return visible(variantName(result, input.pool));
 }

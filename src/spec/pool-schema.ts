@@ -58,10 +58,18 @@ const model = z.strictObject({
   engine: name.optional().describe('as --engine takes it'),
   quantization: name.optional(),
   options: z
-    .record(z.string().regex(/^[a-z][a-z0-9-]*$/, 'an option is written as the engine spells it, without dashes'), json)
+    .record(
+      z
+        .string()
+        .regex(
+          /^[a-z][a-z0-9-]*$/,
+          'is no option: written like max-model-len, with dashes between the words and none in front',
+        ),
+      json,
+    )
     .optional()
     .describe("the engine's own option names without the leading dashes"),
-  devices: z.array(count(4095, 0)).min(1).max(64).optional().describe('indexes of its GPUs, from 0'),
+  devices: z.array(count(4095, 0)).min(1, 'names no GPU').max(64).optional().describe('indexes of its GPUs, from 0'),
   workload: z.union([name, workload]).optional(),
   priority: z.number().int('expected an integer').min(-1000).max(1000).optional().describe('larger goes first'),
   minMemory: size.optional().describe('KV cache that it always keeps'),
@@ -85,11 +93,22 @@ const model = z.strictObject({
     .describe('models with which it has its weights, or a part of them, in common'),
   lora: z
     .string()
-    .regex(/^\s*\d+\s+adapters?\s*$/, 'is written as "8 adapters"')
+    .regex(/^\s*[1-9]\d{0,3}\s+adapters?\s*$/, 'is written as "8 adapters"')
     .or(count(10_000))
     .optional()
     .describe('adapters that are served on its weights: counted as vLLM counts its slots'),
 });
+
+const loading = z.union([
+  id,
+  z
+    .strictObject(loadingFields)
+    .partial()
+    .extend({
+      preset: id.optional().describe('the behaviour whose fields hold where none is given here'),
+      id: id.optional().describe('what it is called here; default: the preset, or own'),
+    }),
+]);
 
 const policyOptions = z.record(id, z.record(z.string().max(60), z.union([z.number(), name, z.null()])));
 
@@ -109,10 +128,9 @@ export const poolSchema = z
       .optional()
       .describe('policies shown beside it'),
     policyOptions: policyOptions.optional().describe('parameters in place of those of a policy'),
-    loading: z
-      .union([id, z.strictObject(loadingFields).partial().extend({ preset: id.optional() })])
+    loading: oneOrMore(loading, 20)
       .optional()
-      .describe('when weights come and go'),
+      .describe('when weights come and go; of several the first is chosen, and every policy is run with each'),
     hostMemory: size.optional(),
     diskRate: z.number().positive('must be above 0').max(1e15).optional().describe('bytes per second'),
     seed: count(2 ** 32 - 1, 0).optional(),

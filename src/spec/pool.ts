@@ -21,7 +21,8 @@ export interface PoolSpec {
   compare: 'all' | readonly string[];
   /** By policy: parameters in place of the preset's. */
   policyOptions: Readonly<Record<string, Readonly<Record<string, number | string | null>>>>;
-  loading?: PoolLoading;
+  /** When weights come and go: behaviours to run every policy with, the chosen one first; none: as the models' weights need it. */
+  loadings: readonly PoolLoading[];
   hostMemoryBytes?: number;
   /** Bytes per second. */
   diskRate?: number;
@@ -29,8 +30,8 @@ export interface PoolSpec {
   models: readonly PoolModel[];
 }
 
-/** A loading behaviour by its id, with fields in place of its own. */
-export type PoolLoading = { preset?: string } & Partial<
+/** A loading behaviour by its id, with fields in place of its own; `id`: what it is called here. */
+export type PoolLoading = { preset?: string; id?: string } & Partial<
   Omit<LoadingPolicy, 'id' | 'name' | 'summary' | 'sources' | 'notes'>
 >;
 

@@ -2,6 +2,7 @@
 // the highest load (--find-max-rate), or serves most requests well, or has the lower P99 of first tokens. A split that is as good is
 // simpler, and is preferred.
 import type { SharedAdvice, SharedPolicyResult } from '../shared-output.ts';
+import { type Compared, isSameVariant, variantName } from './variant.ts';
 
 interface Yardstick {
   figure: string;
@@ -37,10 +38,11 @@ const yardsticks: readonly Yardstick[] = [
   },
 ];
 
-/** `statics`: the policies that split the memory for good. null: there is nothing to choose from. */
+/** `statics`: the policies that split the memory for good; `compared`: what was run. null: there is nothing to choose from. */
 export function sharedAdvice(
   policies: readonly SharedPolicyResult[],
   statics: ReadonlySet<string>,
+  compared: Compared,
 ): SharedAdvice | null {
   const [first, ...others] = policies.filter(({ runs }) => runs);
   if (!first || others.length === 0) return null;
@@ -50,7 +52,7 @@ export function sharedAdvice(
   const chosen = simple ?? best;
   const isSplit = statics.has(chosen.policy);
   // What it is compared with is of the other kind, where there is one: to share or not is the question.
-  const rest = [first, ...others].filter(({ policy }) => policy !== chosen.policy);
+  const rest = [first, ...others].filter((one) => !isSameVariant(one, chosen));
   const rivals = rest.filter(({ policy }) => statics.has(policy) !== isSplit);
   const [rival, ...more] = rivals.length > 0 ? rivals : rest;
   const against = more.reduce((leader, one) => (decides(one, leader).result > 0 ? one : leader), rival!);
@@ -59,10 +61,11 @@ export function sharedAdvice(
   const even = result === 0 && isSplit ? ': as good, and simpler' : '';
   return {
     policy: chosen.policy,
+    loading: chosen.loading,
     figure: yardstick.figure,
     value,
-    against: { policy: against.policy, value: other },
-    because: `${yardstick.words(value)}, under ${against.policy} ${yardstick.words(other)}${even}`,
+    against: { policy: against.policy, loading: against.loading, value: other },
+    because: `${yardstick.words(value)}, under ${variantName(against, compared)} ${yardstick.words(other)}${even}`,
   };
 }
 

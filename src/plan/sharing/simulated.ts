@@ -1,11 +1,15 @@
 // One policy of a shared simulation as it stands beside the others: its sums, and of every model the figures that policies differ in.
 import type { SharedResult } from '../../sim/sharing/result.ts';
-import type { SharingPolicy } from '../../spec/sharing.ts';
+import type { LoadingPolicy, SharingPolicy } from '../../spec/sharing.ts';
 import type { SharedPolicyResult } from '../shared-output.ts';
 
-export function sharedOutputOf(policy: SharingPolicy, { pool, models, timeline }: SharedResult): SharedPolicyResult {
+export function sharedOutputOf(
+  { policy, loading }: { policy: SharingPolicy; loading?: LoadingPolicy },
+  { pool, models, timeline }: SharedResult,
+): SharedPolicyResult {
   return {
     policy: policy.id,
+    loading: loading?.id ?? null,
     name: policy.name,
     summary: policy.summary,
     runs: policy.runs,

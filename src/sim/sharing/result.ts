@@ -62,7 +62,11 @@ export interface SharedSummary {
   unmapSeconds: number;
   denied: number;
   loads: number;
+  unloads: number;
+  switches: number;
   loadSeconds: number;
+  /** Summed over the models. */
+  loadWaitSeconds: number;
   ttftSeconds: LatencySummary;
   tpotSeconds: LatencySummary;
   e2eSeconds: LatencySummary;

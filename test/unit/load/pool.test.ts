@@ -78,7 +78,7 @@ models:
   - { id: b, model: llama-3.1-8b, workload: alpaca }
 `);
     expect(spec.policies).toEqual(['kvcached', 'static']);
-    expect(spec.loading).toEqual({ preset: 'ollama', keepAliveSeconds: 60 });
+    expect(spec.loadings).toEqual([{ preset: 'ollama', keepAliveSeconds: 60 }]);
     expect(spec.hostMemoryBytes).toBe(128 * 2 ** 30);
     expect(spec.models[0]).toMatchObject({
       workload: { ref: 'sharegpt', rate: { kind: 'perSecond', requests: 2 }, shiftSeconds: 30, workloadModel: '3' },

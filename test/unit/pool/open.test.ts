@@ -68,14 +68,18 @@ models:
   });
 
   it('loads weights on demand where they are not in memory, and by the behaviour that is named', async () => {
-    expect((await opened(one(''))).pool.loading).toBeUndefined();
-    expect((await opened(one(', weights: host', 'hostMemory: 64GiB\ndiskRate: 3e9\n'))).pool.loading).toMatchObject({
-      id: 'own',
-      unloads: 'idle-lru',
-      diskRate: 3e9,
-      hostMemoryBytes: 64 * 2 ** 30,
-    });
-    expect((await opened(one('', 'loading: { preset: ollama, keepAliveSeconds: 60 }\n'))).pool.loading).toMatchObject({
+    expect((await opened(one(''))).pool.loadings).toEqual([]);
+    expect((await opened(one(', weights: host', 'hostMemory: 64GiB\ndiskRate: 3e9\n'))).pool.loadings[0]).toMatchObject(
+      {
+        id: 'own',
+        unloads: 'idle-lru',
+        diskRate: 3e9,
+        hostMemoryBytes: 64 * 2 ** 30,
+      },
+    );
+    expect(
+      (await opened(one('', 'loading: { preset: ollama, keepAliveSeconds: 60 }\n'))).pool.loadings[0],
+    ).toMatchObject({
       id: 'ollama',
       keepAliveSeconds: 60,
     });

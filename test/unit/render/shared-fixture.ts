@@ -19,6 +19,8 @@ export interface Shape {
   chosen: string;
   /** Models that come from host memory on the first request and go again. */
   onDemand: boolean;
+  /** Every policy with each of them; none: as onDemand says. */
+  loadings: readonly string[];
   points: number;
   finished: boolean;
 }
@@ -28,13 +30,16 @@ const usual: Shape = {
   policies: policyIds,
   chosen: 'kvcached',
   onDemand: false,
+  loadings: [],
   points: 240,
   finished: true,
 };
 
 export function shared(changes: Partial<Shape> = {}): SharedOutput {
   const shape = { ...usual, ...changes };
-  const policies = shape.policies.map((policy) => policyResult(policy, shape));
+  const policies = shape.policies.flatMap((policy) =>
+    loadingsOf(shape).map((loading) => ({ ...policyResult(policy, shape), loading })),
+  );
   const chosen =
     policies.find(({ policy }) => policy === shape.chosen) ?? policies[0] ?? policyResult(shape.chosen, shape);
   return envelope(
@@ -42,6 +47,7 @@ export function shared(changes: Partial<Shape> = {}): SharedOutput {
     inputOf(shape),
     {
       policy: chosen.policy,
+      loading: chosen.loading,
       models: shape.models.map((id, i) => modelOf(id, chosen.models[i]!, chosen.policy, shape)),
       pool: chosen.pool,
       timeline: chosen.timeline,
@@ -53,24 +59,36 @@ export function shared(changes: Partial<Shape> = {}): SharedOutput {
   );
 }
 
-function advice(against: SharedPolicyResult, { policy, pool }: SharedPolicyResult): SharedOutput['result']['advice'] {
+function advice(
+  against: SharedPolicyResult,
+  { policy, loading, pool }: SharedPolicyResult,
+): SharedOutput['result']['advice'] {
   return {
     policy,
+    loading,
     figure: 'ttftSeconds.p99',
     value: pool.ttftSeconds.p99,
-    against: { policy: against.policy, value: against.pool.ttftSeconds.p99 },
+    against: { policy: against.policy, loading: against.loading, value: against.pool.ttftSeconds.p99 },
     because: `TTFT p99 is 2.10 s under ${policy} and 31.5 s under ${against.policy}, which strands 8.21 GiB while another model refuses`,
   };
 }
 
-function inputOf({ models, policies, chosen, onDemand }: Shape): SharedOutput['input'] {
+/** What runs differ in beside their policies. */
+function loadingsOf({ loadings, onDemand }: Shape): (string | null)[] {
+  return loadings.length > 0 ? [...loadings] : [onDemand ? 'ollama' : null];
+}
+
+function inputOf(shape: Shape): SharedOutput['input'] {
+  const { models, policies, chosen, onDemand } = shape;
+  const loadings = loadingsOf(shape);
   return {
     pool: {
       file: 'examples/shared-gpu.yaml',
       name: null,
       policy: chosen,
       policies: [...policies],
-      loading: onDemand ? 'ollama' : null,
+      loading: loadings[0]!,
+      loadings: loadings.flatMap((id) => (id === null ? [] : [{ id, name: id, summary: `what ${id} does` }])),
     },
     gpu: { name: 'NVIDIA A100 80GB', count: 1, totalBytes: 85_094_236_160 },
     models: models.map((id, i) => ({
@@ -98,6 +116,7 @@ function policyResult(policy: string, shape: Shape): SharedPolicyResult {
   const timeline = timelineOf(policy, shape);
   return {
     policy,
+    loading: null,
     name: policy,
     summary: `what ${policy} does`,
     runs: policy !== 'expand' && policy !== 'oracle',
@@ -166,7 +185,10 @@ function summary(fixed: boolean, policy: string, { models, onDemand, finished }:
     unmapSeconds: 0.33,
     denied: fixed ? 0 : 31,
     loads: onDemand ? 17 : 0,
+    unloads: onDemand ? 15 : 0,
+    switches: onDemand ? 3 : 0,
     loadSeconds: onDemand ? 61.2 : 0,
+    loadWaitSeconds: onDemand ? 937.5 : 0,
     ttftSeconds: finished ? { mean: 3.1, p50: fixed ? 1.23 : 0.412, p90: 8.4, p99: fixed ? 31.5 : 2.1 } : none,
     tpotSeconds: finished ? { mean: 0.03, p50: 0.0271, p90: 0.04, p99: fixed ? 0.112 : 0.0714 } : none,
     e2eSeconds: none,

@@ -32,7 +32,8 @@ describe('the table', () => {
   it('names every policy and every model in full where they are of usual length', () => {
     for (const onDemand of [false, true]) {
       const text = sharedTable(shared({ models: ['chat', 'summarization'], onDemand }), style);
-      for (const policy of policyIds) expect(text.match(new RegExp(`^${policy} {2,}\\d`, 'gm'))).toHaveLength(2);
+      for (const policy of policyIds)
+        expect(text.match(new RegExp(`^${policy} {2,}\\d`, 'gm'))).toHaveLength(onDemand ? 3 : 2);
       expect(text.match(/^summarization {2,}\d/gm)).toHaveLength(onDemand ? 2 : 1);
     }
   });
@@ -70,6 +71,32 @@ describe('the table', () => {
   });
 });
 
+describe('policies with several loading behaviours', () => {
+  const loadings = ['aegaeon', 'llama-swap', 'vllm-sleep'];
+
+  it('are named by both, in full, in every form', async () => {
+    const output = shared({ policies: ['static-weights', 'kvcached'], loadings, onDemand: true });
+    const text = sharedTable(output, style);
+    expect(tooWide(text)).toEqual([]);
+    for (const policy of ['static-weights', 'kvcached'])
+      for (const loading of loadings)
+        expect(text.match(new RegExp(`^${policy}, ${loading} +\\d`, 'gm'))).toHaveLength(3);
+    expect(text).toContain('Models under kvcached, aegaeon');
+    for (const form of ['markdown', 'html', 'svg', 'junit', 'github'] as const)
+      expect(await renderShared(output, { form, outcomes: [], style })).toContain('kvcached, llama-swap');
+    const rows = parse(sharedCsv(output), { columns: true }) as Record<string, string>[];
+    expect(rows.filter(({ model }) => model === '').map(({ policy, loading }) => `${policy} ${loading}`)).toEqual(
+      output.result.policies.map(({ policy, loading }) => `${policy} ${loading}`),
+    );
+  });
+
+  it('are named by what differs', () => {
+    const one = sharedTable(shared({ policies: ['kvcached'], loadings, onDemand: true }), style);
+    for (const loading of loadings) expect(one.match(new RegExp(`^${loading} {2,}\\d`, 'gm'))).toHaveLength(3);
+    expect(sharedTable(shared({ onDemand: true, loadings: ['aegaeon'] }), style)).not.toMatch(/kvcached, aegaeon/);
+  });
+});
+
 describe('every form', () => {
   const requirement = { requirement: 'pool.preemptions<=0', holds: false, actual: 12 };
   const cases = {
@@ -94,7 +121,7 @@ describe('every form', () => {
 
   it('stands that every policy was refused', async () => {
     const output = shared({ policies: [], models: [] });
-    output.result.refused = [{ policy: 'static', reason: `${'needs'.repeat(30)} more memory` }];
+    output.result.refused = [{ policy: 'static', loading: null, reason: `${'needs'.repeat(30)} more memory` }];
     for (const form of simulateForms.filter((one) => one !== 'csv' && one !== 'svg')) {
       const text = await renderShared(output, { form, outcomes: [], style });
       expect(text).toContain('more memory');
@@ -105,7 +132,7 @@ describe('every form', () => {
   it('shows names from files harmless', async () => {
     const output = shared({ models: [hostile, 'b'] });
     output.input.pool.name = hostile;
-    output.result.refused = [{ policy: 'static', reason: hostile }];
+    output.result.refused = [{ policy: 'static', loading: null, reason: hostile }];
     output.result.advice!.because = hostile;
     for (const form of ['table', 'markdown', 'github', 'junit', 'html', 'svg'] as const) {
       const text = await renderShared(output, { form, outcomes: [], style });
@@ -128,6 +155,7 @@ describe('every form', () => {
     const output = shared();
     output.result.refused = ['a', 'b', 'c'].map((policy) => ({
       policy,
+      loading: null,
       reason: policy === 'c' ? 'other' : 'too large',
     }));
     for (const form of ['table', 'markdown', 'html'] as const) {
