@@ -10,11 +10,26 @@ import { releaseUtilization, utilizations } from './split.ts';
 import type { EngineStart, PoolInput, PoolModelPlan, SharedBudget } from './types.ts';
 import { type GpuShare, gpuPlans, poolVerdict } from './verdict.ts';
 
-export function staticBudget(
-  input: PoolInput,
-  needs: readonly Needs[],
-  policy: StaticSharing,
-): { budget: SharedBudget; starts: EngineStart[] } {
+interface Split {
+  budget: SharedBudget;
+  starts: EngineStart[];
+}
+
+/** Where weights come and go: slices for as many models at once as start with them, at most as many as are loaded at once. */
+export function staticBudget(input: PoolInput, needs: readonly Needs[], policy: StaticSharing): Split {
+  const { atOnce } = input;
+  if (atOnce === undefined) return splitFor(input, needs, policy);
+  const most = Math.max(1, Math.min(atOnce, needs.length));
+  let first: Split | undefined;
+  for (let at = most; at >= 1; at--) {
+    const split = splitFor({ ...input, atOnce: at }, needs, policy);
+    if (split.budget.fits || split.budget.takesTurns) return split;
+    first ??= split;
+  }
+  return first!;
+}
+
+function splitFor(input: PoolInput, needs: readonly Needs[], policy: StaticSharing): Split {
   const utilization = utilizations(input, needs, policy.split);
   const shares: GpuShare[] = input.gpus.map(() => ({ models: [], sharedBytes: 0 }));
   const held = input.gpus.map(() => 0);

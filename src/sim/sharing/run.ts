@@ -93,9 +93,11 @@ export class SharedSimulation {
     return this.engines.map(({ model }) => model);
   }
 
-  /** KV bytes of all GPUs when every model is in memory; a static split's slices. */
+  /** KV bytes of all GPUs when every model is in memory; a static split's slices. 0 where they are not in memory at once. */
   get poolBytes(): number {
     const { policy, devices } = this.setup;
+    const room = devices.map((_, device) => roomFor(this.models, devices, device));
+    if (policy.kind === 'static' && Math.min(...room) < 0) return 0;
     if (policy.kind === 'static')
       return this.models.reduce((sum, { sliceBytes, devices: own }) => sum + sliceBytes * own.length, 0);
     const left = kvBytesByDevice(devices, this.models);
@@ -332,6 +334,15 @@ export class SharedSimulation {
 function goesBefore(one: Engine, other: Engine): boolean {
   if (one.model.priority !== other.model.priority) return one.model.priority > other.model.priority;
   return one.lastTurn < other.lastTurn;
+}
+
+/** Bytes of a GPU that are left beside all its models with their slices. */
+function roomFor(models: readonly SharedModel[], devices: readonly number[], device: number): number {
+  const here = models.filter((model) => model.devices.includes(device));
+  return here.reduce(
+    (rest, { weightsBytes, otherBytes, sliceBytes }) => rest - weightsBytes - otherBytes - sliceBytes,
+    devices[device] as number,
+  );
 }
 
 /** The pool is as large as whole pages of the virtual space make it. */
