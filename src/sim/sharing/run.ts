@@ -115,15 +115,15 @@ export class SharedSimulation {
       // At the same time an arrival goes first: it keeps its model from being unloaded.
       if (due < at && this.idleMoments < patience) {
         this.moveTo(due);
-        const { freed } = this.memory.ledger;
         this.idleMoments++;
         if (residency.nextTime() <= due) this.wake(residency.advance(due));
         if ((sharing?.nextTime?.() ?? never) <= due) {
+          const { freed } = this.memory.ledger;
           sharing?.act?.(due);
+          // Pages that idle models give back one by one bring on those who wait for them.
+          if (this.memory.ledger.freed > freed) this.idleMoments = 0;
           this.wakeWaiting();
         }
-        // Pages that idle models give back one by one bring on those who wait for them.
-        if (this.memory.ledger.freed > freed) this.idleMoments = 0;
       } else if (next && at < never) {
         // Time that passes for an engine's own sake is no moment in vain.
         if (at > this.now) this.idleMoments = 0;
