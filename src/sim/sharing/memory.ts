@@ -112,14 +112,18 @@ function sharingOf(policy: SharingPolicy, ledger: Ledger, models: readonly Share
 
 /** KV bytes of the GPU that has the least of them, when every model is in memory. */
 export function kvBytes(devices: readonly number[], models: readonly SharedModel[]): number {
+  return Math.max(0, Math.min(...kvBytesByDevice(devices, models)));
+}
+
+/** What is left of each GPU that a model is on; negative where not all are in memory at once. */
+export function kvBytesByDevice(devices: readonly number[], models: readonly SharedModel[]): number[] {
   const left = devices.map((bytes, device) =>
     models.reduce(
       (rest, model) => (model.devices.includes(device) ? rest - model.weightsBytes - model.otherBytes : rest),
       bytes,
     ),
   );
-  const shared = left.filter((_, device) => models.some((model) => model.devices.includes(device)));
-  return Math.max(0, Math.min(...shared));
+  return left.filter((_, device) => models.some((model) => model.devices.includes(device)));
 }
 
 function loadOf({ run }: SharedModel): MuxserveLoad {
