@@ -51,7 +51,7 @@ function readOption({ given, simulation }: ModelOptions, name: string, value: Js
   const entry = engine ?? own;
   if (!entry) throw unknown(name, place);
   const raw = isNo ? String(value === false) : textOf(value);
-  const result = inPlace(place, () => entry.read(raw, place));
+  const result = inPlace(place, () => entry.read(raw, option));
   Object.assign(engine ? given : simulation, { [entry.key]: result });
 }
 
@@ -101,9 +101,10 @@ export function inPlace<Value>(place: string, act: () => Value): Value {
 export function placed(error: unknown, place: string): unknown {
   if (!(error instanceof InputError)) return error;
   return new InputError(
-    error.diagnostics.map((one) => ({
-      ...one,
-      path: one.path?.startsWith('--') ? `${place} (${one.path})` : (one.path ?? place),
-    })),
+    error.diagnostics.map((one) => {
+      if (!one.path?.startsWith('--')) return { ...one, path: one.path ?? place };
+      const isNamed = place.endsWith(`.${one.path.slice(2)}`);
+      return { ...one, path: isNamed ? place : `${place} (${one.path})` };
+    }),
   );
 }

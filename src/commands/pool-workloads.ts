@@ -1,7 +1,9 @@
 // The workloads of the models of a pool: each read as `vram simulate --workload` reads it, with the rate, seed and limits that the file gives
 // it, and moved in time where it says so. A model without a seed of its own gets the pool's, counted up: the same preset twice is not the
 // same requests twice.
-import { inputError } from '../diagnostics.ts';
+import { existsSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { InputError, inputError } from '../diagnostics.ts';
 import type { Io } from '../io.ts';
 import { printable } from '../load/names.ts';
 import type { MeanLoad } from '../plan/sharing/types.ts';
@@ -31,10 +33,19 @@ export async function poolWorkloads(spec: PoolSpec, io: Io): Promise<RunWorkload
       const read = await workloads.of(workloadOptions(spec, i));
       found.push(shiftSeconds === undefined || shiftSeconds === 0 ? read : shifted(read, shiftSeconds));
     } catch (error) {
-      throw placed(error, place);
+      throw placed(besidePool(error, ref, spec.file), place);
     }
   }
   return found;
+}
+
+/** Paths count from where vram runs, as on the command line: a trace beside the pool file is named so. */
+function besidePool(error: unknown, ref: string, file: string): unknown {
+  if (!(error instanceof InputError) || error.diagnostics[0]?.code !== 'VRAM615') return error;
+  const beside = join(dirname(file), ref);
+  if (ref.includes('\0') || beside === ref || !existsSync(beside)) return error;
+  const hint = `paths count from where vram runs, not from the pool file: ${printable(beside)}`;
+  return new InputError(error.diagnostics.map((one) => ({ ...one, hint })));
 }
 
 /** What `vram simulate` would be given for this model's workload. */

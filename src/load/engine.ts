@@ -111,7 +111,7 @@ function partsOf(ref: string | undefined): { id: string; version?: string } {
 
 function onlyVllm(ref: string): InputError {
   return inputError('VRAM405', `this is planned for vLLM only, not for ${JSON.stringify(partsOf(ref).id)}`, {
-    hint: 'vram plan and vram quantize take llama.cpp and ollama too',
+    hint: 'vram plan and vram quantize of one model take llama.cpp and ollama too',
     path: '--engine',
   });
 }

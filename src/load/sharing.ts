@@ -17,7 +17,12 @@ export function findSharing(ref: string, path?: string): SharingPolicy {
   const ids = presets.map(({ id }) => id);
   const near = nearestNames(ref, ids, 1)[0];
   throw inputError('VRAM740', `there is no sharing policy ${JSON.stringify(printable(ref))}`, {
-    hint: near ? `did you mean ${near}? (vram list sharing)` : `policies: ${ids.join(', ')}`,
+    hint:
+      key === 'all'
+        ? 'compare: all puts every policy beside the one that is chosen'
+        : near
+          ? `did you mean ${near}? (vram list sharing)`
+          : `policies: ${ids.join(', ')}`,
     ...(path === undefined ? {} : { path }),
   });
 }

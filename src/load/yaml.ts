@@ -86,10 +86,13 @@ function messageOf(issue: Issue): string {
     }
     if (inner) return messageOf(inner);
   }
+  if (issue.code === 'invalid_key') return issue.issues[0]?.message ?? issue.message;
   if (issue.code === 'invalid_type' && issue.path.length === 0) return 'expected a mapping of keys to values';
   if (issue.code === 'invalid_type' && issue.input === undefined && /received undefined/.test(issue.message)) {
     return `is required (${issue.expected})`;
   }
+  const wrong = /^Invalid input: (expected .*)$/s.exec(issue.message);
+  if (wrong) return wrong[1]!;
   return issue.message;
 }
 

@@ -52,7 +52,7 @@ export function deviceLine({ input }: PoolOutput): string {
 export function verdictLine(output: PoolOutput): string {
   const { fits, takesTurns, reason, sharedBytes, kvBytes, policy, kind } = chosen(output);
   const count = output.input.models.length;
-  const all = count === 1 ? 'the model runs' : `all ${count} models run at once`;
+  const all = count === 1 ? 'the model runs' : `${count === 2 ? 'both' : `all ${count}`} models run at once`;
   const shared =
     kind === 'static' ? `${gib(kvBytes)} of KV cache in slices` : `${gib(sharedBytes)} of KV cache to share`;
   if (fits) return `${policy}: ${all}; ${shared}`;
@@ -160,8 +160,8 @@ function policyTable({ result }: PoolOutput): Table {
         visible(one.policy),
         one.fits ? 'yes' : one.takesTurns ? 'turns' : 'no',
         figure(sum(one.models.map(({ kvCacheBytes }) => kvCacheBytes))),
-        figure(one.sharedBytes),
-        figure(one.kvBytes),
+        one.takesTurns ? '-' : figure(one.sharedBytes),
+        one.takesTurns ? '-' : figure(one.kvBytes),
         least === largest ? thousands(least) : `${thousands(least)} to ${thousands(largest)}`,
         one.runs ? '' : 'bound',
       ];
@@ -197,8 +197,9 @@ function tableText({ title, head, rows }: Table, paint: Paint): string {
 export function notes(output: PoolOutput): string[] {
   const { result } = output;
   const lines: string[] = [];
+  for (const [reason, policies] of refusals(output)) lines.push(`Not ${policies.join(', ')}: ${reason}.`);
   const gains = result.policies.filter(({ adds, fits }) => adds && fits);
-  const own = gains.find(({ policy }) => policy === result.policy) ?? gains[0];
+  const own = gains.find(({ policy }) => policy === result.policy) ?? gains.find(({ runs }) => runs) ?? gains[0];
   if (own?.adds) lines.push(gainText(output, own, own.adds));
   for (const { holder, models, part, savedBytes } of result.common) {
     const what = part === null ? 'the weights' : `the part ${JSON.stringify(visible(part))}`;
@@ -211,6 +212,17 @@ export function notes(output: PoolOutput): string[] {
       `lora: ${adapters} adapter${adapters === 1 ? '' : 's'} on ${nameText(id, 40)}: ${gib(bytes)} of slots, with its weights`,
     );
   return lines;
+}
+
+/** Why policies beside the chosen one do not fit, those with one reason together; what the verdict has said is not said again. */
+function refusals(output: PoolOutput): Map<string, string[]> {
+  const own = chosen(output);
+  const reasons = new Map<string, string[]>();
+  for (const { policy, fits, takesTurns, reason } of output.result.policies) {
+    if (fits || takesTurns || reason === null || reason === own.reason) continue;
+    reasons.set(reason, [...(reasons.get(reason) ?? []), visible(policy)]);
+  }
+  return reasons;
 }
 
 /** So many models are named one by one. */

@@ -214,7 +214,7 @@ function shortPool(
     const short = sum(here.map(keptBytes)) - bytes;
     if (here.length === 0 || short <= 0) continue;
     const kept = bytes < 0 ? '' : ' and what each keeps';
-    const reason = `weights, contexts, activations${kept} of ${here.length} models need ${gib(short)} more than GPU ${gpu} has for them`;
+    const reason = `weights, contexts, activations${kept} of ${here.length === 1 ? 'the model' : `${here.length} models`} need ${gib(short)} more than GPU ${gpu} has for them`;
     return { fits: false, reason, shortfallBytes: short, takesTurns: false };
   }
   return undefined;

@@ -60,7 +60,8 @@ export function poolVerdict(
     const most = sum(each.sort((a, b) => b - a).slice(0, turns ? atOnce : each.length)) + gpu.sharedBytes;
     const short = most - gpu.totalBytes;
     if (short > 0) {
-      const who = turns && atOnce < each.length ? `${atOnce} of them` : `${each.length} models`;
+      const who =
+        turns && atOnce < each.length ? `${atOnce} of them` : each.length === 1 ? 'the model' : `${each.length} models`;
       return {
         fits: false,
         reason: `${who} need ${gib(short)} more than GPU ${gpu.gpu} has`,

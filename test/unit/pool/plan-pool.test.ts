@@ -84,7 +84,7 @@ describe('plan --pool', () => {
 
   it('says what sharing adds in figures, and where each figure comes from', async () => {
     const { out } = await plan(two, '--explain');
-    expect(out).toMatch(/FITS {2}kvcached: all 2 models run at once; [\d.]+ GiB of KV cache to share/);
+    expect(out).toMatch(/FITS {2}kvcached: both models run at once; [\d.]+ GiB of KV cache to share/);
     expect(out.replace(/\s+/g, ' ')).toMatch(
       /What sharing adds \(kvcached against static\): while the others keep their minimum, a [\d,]+ tokens instead of [\d,]+ \(\d\.\d\dx\)/,
     );

@@ -1,0 +1,91 @@
+// What people who write their first pool file get wrong, as they see it: one message with its place in the file and what helps. And what
+// the two commands say of the same pool agrees.
+import { describe, expect, it } from 'vitest';
+import type { SharedOutput } from '../../src/plan/shared-output.ts';
+import type { PoolOutput } from '../../src/plan/sharing/output.ts';
+import { expectCalm, expectRefused, put, vram } from './run.ts';
+
+const small = 'model: qwen3-0.6b, options: { max-model-len: 2048 }';
+
+describe('a pool file with a mistake', () => {
+  it.each([
+    ['gpu', `gpu: l44\nmodels: [{ ${small} }]`, 'VRAM105', 'gpu.yaml: gpu (--gpu)'],
+    ['every-policy', `gpu: l4\npolicy: all\nmodels: [{ ${small} }]`, 'VRAM740', 'compare: all puts every policy'],
+    [
+      'underscores',
+      'gpu: l4\nmodels: [{ model: qwen3-0.6b, options: { max_model_len: 2048 } }]',
+      'VRAM101',
+      'max-model-len',
+    ],
+    [
+      'value',
+      'gpu: l4\nmodels: [{ model: qwen3-0.6b, options: { max-model-len: lots } }]',
+      'VRAM141',
+      '--max-model-len takes a whole number, not "lots" (value.yaml: models.0.options.max-model-len)',
+    ],
+    ['no-gpu', `gpu: 2x l4\nmodels: [{ ${small}, devices: [] }]`, 'VRAM101', 'names no GPU'],
+    [
+      'far-gpu',
+      `gpu: 2x l4\nmodels: [{ ${small}, devices: [2] }]`,
+      'VRAM732',
+      'is to run on GPU 2, and the last is GPU 1',
+    ],
+    [
+      'infinite',
+      `gpu: l4\nmodels: [{ ${small}, slo: { ttft: .inf } }]`,
+      'VRAM101',
+      'ttft: expected number, received Infinity',
+    ],
+    ['no-adapters', `gpu: l4\nmodels: [{ ${small}, lora: 0 adapters }]`, 'VRAM101', 'is written as "8 adapters"'],
+    ['engine', `gpu: l4\nengine: llama.cpp\nmodels: [{ ${small} }]`, 'VRAM405', 'of one model take llama.cpp'],
+  ])('%s: says where and what helps', async (name, text, code, says) => {
+    put(`${name}.yaml`, text);
+    const ran = await vram(['plan', '--pool', `${name}.yaml`]);
+    expectRefused(ran, 2, [`[${code}]`, says]);
+  });
+
+  it('names a trace that lies beside the pool file', async () => {
+    put('deep/trace.csv', 'TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:15:46.6805900,374,44\n');
+    put('deep/beside.yaml', `gpu: l4\nmodels: [{ ${small}, workload: trace.csv }]`);
+    const ran = await vram(['simulate', '--pool', 'deep/beside.yaml']);
+    expectRefused(ran, 2, ['[VRAM615]', 'paths count from where vram runs, not from the pool file: deep/trace.csv']);
+  });
+});
+
+describe('plan and simulate of one pool', () => {
+  it('have the same KV memory where models span GPUs of which one has less left', async () => {
+    put(
+      'spans.yaml',
+      `gpu: 2x l4
+policy: kvcached
+models:
+  - { id: wide, model: qwen3-8b, options: { tp: 2, max-model-len: 2048 }, workload: "sharegpt:requests=2" }
+  - { id: narrow, model: qwen3-0.6b, devices: [1], options: { max-model-len: 2048 }, workload: "sharegpt:requests=2" }
+`,
+    );
+    const runs = await Promise.all(['plan', 'simulate'].map((it) => vram([it, '--pool', 'spans.yaml', '--json'])));
+    for (const ran of runs) expectCalm(ran);
+    const plan = JSON.parse(runs[0]!.out) as PoolOutput;
+    const run = JSON.parse(runs[1]!.out) as SharedOutput;
+    expect(run.result.pool!.poolBytes).toBe(plan.result.policies[0]!.kvBytes);
+  });
+
+  it('explain the columns that are shown, and say why a policy is not run', async () => {
+    put(
+      'uneven.yaml',
+      `gpu: l4
+policy: [kvcached, static]
+models:
+  - { id: large, model: llama-3.1-8b, quantization: fp8, options: { max-model-len: 2048 }, workload: "sharegpt:requests=2" }
+  - { id: small, ${small}, workload: "sharegpt:requests=2" }
+`,
+    );
+    const why = 'large: one sequence of 2,048 tokens does not fit into the KV cache';
+    const [plan, run] = await Promise.all(['plan', 'simulate'].map((it) => vram([it, '--pool', 'uneven.yaml'])));
+    expect(plan!.out.replace(/\s+/g, ' ')).toContain(`Not static: ${why}.`);
+    expect(run!.out.replace(/\s+/g, ' ')).toContain(`static: ${why}`);
+    expect(run!.out).toMatch(/^ +pre\. +refused +for /m);
+    expect(run!.out).toMatch(/for:\s+how\s+long/);
+    expect(run!.out).not.toContain('denied');
+  });
+});
