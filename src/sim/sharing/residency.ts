@@ -69,7 +69,7 @@ export class Residency {
         return;
       }
       one.state = ready;
-      Object.assign(one, { readySince: 0, lastUsed: 0, idleSince: this.host.isIdle(model) ? 0 : never });
+      Object.assign(one, { turnSince: 0, lastUsed: 0, idleSince: this.host.isIdle(model) ? 0 : never });
       this.counters[model]!.bytes = this.bytesOf(model);
       if (!this.policy?.savesWeights) this.copies.keep(model, 0);
     });
@@ -112,6 +112,7 @@ export class Residency {
   touched(model: number, now: number, idle: boolean): void {
     const one = this.all[model]!;
     one.lastUsed = now;
+    if (!idle && one.idleSince < never) one.turnSince = now;
     one.idleSince = idle ? now : never;
     this.dueAt = undefined;
     if (idle) this.memoryFreed(now);
@@ -151,7 +152,7 @@ export class Residency {
       if (one.state === loading || one.state === leaving) next = Math.min(next, one.endsAt);
       else if (one.state === ready) {
         if (keepAliveSeconds !== null) next = Math.min(next, one.idleSince + keepAliveSeconds);
-        const turn = one.readySince + this.rivalry.quantum;
+        const turn = one.turnSince + this.rivalry.quantum;
         if (someWait && turn > this.lastAdvance) next = Math.min(next, turn);
       }
       next = Math.min(next, one.preloads.at(-1) ?? never);
@@ -179,7 +180,7 @@ export class Residency {
     Object.assign(this.all[model]!, {
       ...unwanted,
       state: ready,
-      readySince: now,
+      turnSince: now,
       lastUsed: now,
       idleSince,
       kvBytes: 0,

@@ -33,7 +33,8 @@ export interface Resident {
   /** Since when others have computed on its GPUs while it was wanted: what a prefetch can hide behind. */
   besideSince: number;
   idleSince: number;
-  readySince: number;
+  /** Since when its turn lasts: ready, and requests there. */
+  turnSince: number;
   lastUsed: number;
   /** Takes no new requests, so that it can go. */
   draining: boolean;
@@ -55,7 +56,7 @@ export function newResident(preloadAt: readonly number[]): Resident {
     state: absent,
     endsAt: never,
     idleSince: never,
-    readySince: never,
+    turnSince: Number.NEGATIVE_INFINITY,
     lastUsed: Number.NEGATIVE_INFINITY,
     draining: false,
     impossible: false,
@@ -104,8 +105,8 @@ export class Rivalry {
     // A preload disturbs nobody.
     if (idle !== undefined || !this.all[model]!.requested) return idle;
     if (unloads === 'busy') {
-      const over = there.filter((other) => this.all[other]!.readySince + this.quantum <= now);
-      const byTurn = this.sorted(over, ({ readySince }) => readySince);
+      const over = there.filter((other) => this.all[other]!.turnSince + this.quantum <= now);
+      const byTurn = this.sorted(over, ({ turnSince }) => turnSince);
       return byTurn.sort((a, b) => this.models[a]!.priority - this.models[b]!.priority)[0];
     }
     if (drains && inOrder.length > 0 && !there.some((other) => this.all[other]!.draining))
@@ -123,6 +124,8 @@ export class Rivalry {
         Number(other.requested) - Number(one.requested) ||
         this.models[b]!.priority - this.models[a]!.priority ||
         one.wantedAt - other.wantedAt ||
+        // Who was taken off for the other, at this very moment.
+        one.turnSince - other.turnSince ||
         a - b
       );
     });

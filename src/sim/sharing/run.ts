@@ -116,10 +116,11 @@ export class SharedSimulation {
       if (due < at && this.idleMoments < patience) {
         this.moveTo(due);
         this.idleMoments++;
-        if (residency.nextTime() <= due) this.wake(residency.advance(due));
+        // What has been due for a while (a turn that was over before anybody waited) happens now, not then.
+        if (residency.nextTime() <= due) this.wake(residency.advance(this.now));
         if ((sharing?.nextTime?.() ?? never) <= due) {
           const { freed } = this.memory.ledger;
-          sharing?.act?.(due);
+          sharing?.act?.(this.now);
           // Pages that idle models give back one by one bring on those who wait for them.
           if (this.memory.ledger.freed > freed) this.idleMoments = 0;
           this.wakeWaiting();
