@@ -33,7 +33,7 @@ describe.concurrent('examples', () => {
     ['my-model.yaml', /house-llama-3b, 3\.21B, bfloat16/],
     ['my-gpu.yaml', /on NVIDIA L4, ECC off with vLLM/],
     ['vllm-config.yaml', /qwen3-32b, 32\.76B, awq/],
-    ['shared-gpu.yaml', /3 models on NVIDIA A100-SXM4-80GB[^]*FITS {2}kvcached: all 3 models run at once/],
+    ['shared-gpu.yaml', /3 models on NVIDIA A100-SXM4-80GB[\s\S]*FITS {2}kvcached: all 3 models run at once/],
   ])('%s is planned', async (name, says) => {
     const ran = await asUser(commandOf(name));
     expectCalm(ran);

@@ -2,40 +2,22 @@
 // layer say of their systems), and, where something else came out, why. All policies have the same bytes to share; what is drawn at
 // random is drawn three times, and of the Azure trace three samples are taken.
 
-import type { PoolSpec } from '../../../src/spec/pool.ts';
-import { farBetter, gain, type Holds, isBetween, type Means, mapShare, noGain, sameWithinMapCost } from './expect.ts';
+import { farBetter, gain } from './expect.ts';
+import {
+  alike,
+  at,
+  better,
+  between,
+  gib,
+  held,
+  type Line,
+  largerPages,
+  percent,
+  type SharingCase,
+  same,
+} from './lines.ts';
 import { azure, burst, bursts, steady } from './loads.ts';
-import type { Extra, Figures, Variant } from './runs.ts';
-import { poolFile } from './runs.ts';
-
-/** One pool under some policies. */
-export interface Trial extends Extra {
-  spec: PoolSpec;
-  variants: readonly Variant[];
-}
-
-/** One line of the table: two variants under one load, or under two. */
-export interface Line {
-  name: string;
-  from: string;
-  to: string;
-  expects: string;
-  holds: Holds;
-  /** Figures that the columns do not have. */
-  also?: (of: Means) => string;
-  /** What came out instead, or what it is due to. */
-  note?: string;
-}
-
-export interface SharingCase {
-  id: string;
-  load: string;
-  /** Pools by seed or sample; the names of the variants are unique among those of one. */
-  trials: readonly (() => Promise<Trial[]>)[];
-  lines: readonly Line[];
-  /** The load whose policies are all shown side by side. */
-  all?: string;
-}
+import { poolFile, type Variant } from './runs.ts';
 
 const seeds = [0, 1000, 2000];
 const samples = ['a', 'b', 'c'];
@@ -58,8 +40,6 @@ const lastTouched: Variant = {
 };
 const skewNote =
   'The gain grows until the cold models leave the GPU idle: then the hot one computes alone, its requests end sooner (mean latency), so fewer of them hold memory at once, and its slice is short less often.';
-const expandNote =
-  'It maps only after a sequence was preempted or refused, one page a step, and gives one back at every step at which nobody waits, so that soon somebody is preempted again; a higher ratio lets more of them wait. What it lacks is a reserve: see the line of the one that keeps empty pages ready.';
 const nothingKept: Variant = {
   name: 'kvcached keeping 0',
   policy: 'kvcached',
@@ -123,7 +103,7 @@ export const sharingCases: readonly SharingCase[] = [
         holds: (of) =>
           of['kvcached, cached']!.idleBytes > of.kvcached!.idleBytes && gain(of, 'kvcached', 'kvcached, cached') < 1,
         also: (of) => held(of.kvcached!, of['kvcached, cached']!),
-        note: 'kvcached keeps up to 16,000 cached tokens for each model, here 7.8 GiB, and nobody can take their pages from it: of the gain little is left.',
+        note: 'kvcached keeps up to 16,000 cached tokens for each model, here 7.8 GiB, and nobody can take their pages from it: most of the gain is gone.',
       },
     ],
   },
@@ -155,7 +135,7 @@ export const sharingCases: readonly SharingCase[] = [
           of.kvcached!.idleBytes < of[lastTouched.name]!.idleBytes &&
           of.kvcached!.endBytes < of[lastTouched.name]!.endBytes,
         also: (of) =>
-          `${held(of[lastTouched.name]!, of.kvcached!)}, at the end ${gib(of[lastTouched.name]!.endBytes)} -> ${gib(of.kvcached!.endBytes)}`,
+          `${held(of[lastTouched.name]!, of.kvcached!)}, at the end ${gib(of[lastTouched.name]!.endBytes)} → ${gib(of.kvcached!.endBytes)}`,
       },
     ],
   },
@@ -199,69 +179,6 @@ function under(load: string, variants: readonly Variant[]): Variant[] {
   return variants.map((variant) => ({ ...variant, name: at(variant.name, load) }));
 }
 
-function at(name: string, load: string): string {
-  return load === '' ? name : `${name}, ${load}`;
-}
-
-function percent(share: number): string {
-  return `${Math.round(100 * share)} %`;
-}
-
-function same(name: string, load: string): Line {
-  const [from, to] = [at('static', load), at('kvcached', load)];
-  return {
-    name,
-    from,
-    to,
-    expects: 'equal within the map cost',
-    holds: sameWithinMapCost(from, to),
-    also: (of) =>
-      `mean latency ${of[from]!.e2eMean.toFixed(2)} -> ${of[to]!.e2eMean.toFixed(2)} s, mapping ${(100 * mapShare(of[to]!)).toFixed(1)} % of the time`,
-  };
-}
-
-function better(name: string): Line {
-  return {
-    name,
-    from: 'static',
-    to: 'kvcached',
-    expects: 'far better: half or less',
-    holds: farBetter('static', 'kvcached'),
-  };
-}
-
-function alike(name: string, load: string): Line {
-  const [from, to] = [at('static', load), at('kvcached', load)];
-  return { name, from, to, expects: 'no gain, slightly worse', holds: noGain(from, to) };
-}
-
-function largerPages(from: string, to: string): Line {
-  return {
-    name: `peaks apart, ${to} instead of ${from === 'kvcached' ? 2 : 4}`,
-    from,
-    to,
-    expects: 'fewer maps, more fragmentation',
-    holds: (of) => of[to]!.maps < of[from]!.maps && of[to]!.idleBytes > of[from]!.idleBytes,
-    also: (of) =>
-      `${Math.round(of[from]!.maps).toLocaleString('en')} -> ${Math.round(of[to]!.maps).toLocaleString('en')} page ids mapped, ${held(of[from]!, of[to]!)}`,
-  };
-}
-
-function between(name: string, what: string): Line {
-  const ends = ['static', 'kvcached'] as const;
-  return {
-    name: `peaks apart, expand with ${what}`,
-    from: 'static',
-    to: name,
-    expects: 'between static and kvcached',
-    holds: (of) =>
-      isBetween(of, name, ends, ({ ttftP99 }) => ttftP99) &&
-      isBetween(of, name, ends, ({ preemptions }) => preemptions) &&
-      isBetween(of, name, ends, ({ slo }) => slo),
-    note: expandNote,
-  };
-}
-
 function skewed(share: number, i: number): Line {
   const pair = (of: number): [string, string] => [at('static', percent(of)), at('kvcached', percent(of))];
   const [from, to] = pair(share);
@@ -283,7 +200,8 @@ function prism(models: 2 | 3 | 8): SharingCase {
     ...better(`${name}, against slices by mean load`),
     from: 'static-load',
     holds: farBetter('static-load', 'kvcached'),
-    note: 'Empty pages that every model keeps and pages in partial use are 7.6 of the 28 GiB: the busiest model gets less than the 17 GiB of a slice cut to a load known beforehand and waits longer, while more requests in all are served in time.',
+    also: (of) => held(of['static-load']!, of.kvcached!),
+    note: 'First come, first served: rank 0 holds up to 9.4 GiB, twice its slice (51 → 99 % in SLO), when the busiest model peaks, which then waits longer than with a slice cut to a load known beforehand; the empty pages that all keep add to that (next line).',
   };
   const keeping: Line = {
     name: `${name}, kvcached that keeps no empty pages`,
@@ -310,12 +228,4 @@ function prism(models: 2 | 3 | 8): SharingCase {
       keeping,
     ],
   };
-}
-
-function held(from: Figures, to: Figures): string {
-  return `${gib(from.idleBytes)} -> ${gib(to.idleBytes)} GiB mapped, not used`;
-}
-
-function gib(bytes: number): string {
-  return (bytes / 2 ** 30).toFixed(1);
 }

@@ -1,4 +1,5 @@
-// What is expected of policies, as inequalities over means of the trials. They were written down before the results were looked at.
+// What is expected of policies, as inequalities over means of the trials: directions that the authors of kvcached, MuxServe and the mapping
+// layer state. How much is "far" or "slightly" is our choice, the same for all loads; it is not moved to make a case come out.
 import type { ByVariant, Figures } from './runs.ts';
 
 /** Means over the trials, by variant. */

@@ -1,5 +1,5 @@
 // Runs a case of the comparison: all its trials, or of the first alone what some of its lines compare (tests).
-import type { Line, SharingCase } from './cases.ts';
+import type { Line, SharingCase } from './lines.ts';
 import { type ByVariant, runVariants } from './runs.ts';
 
 export async function runCase({ trials }: SharingCase): Promise<ByVariant[]> {

@@ -1,7 +1,8 @@
 // The comparison of sharing policies as tables: every line with what was expected, what came out and whether that is it; the loads whose
 // policies are shown side by side; notes and where the loads are from.
-import type { Line, SharingCase } from './cases.ts';
+
 import type { Means } from './expect.ts';
+import type { Line, SharingCase } from './lines.ts';
 import type { ByVariant, Figures } from './runs.ts';
 
 /** A case that was run: figures by trial. */
@@ -53,6 +54,8 @@ export function tableOf(all: readonly Judged[]): string[] {
     ...rows,
     '',
     ...notes.map((note, i) => `${i + 1}. ${note}`),
+    '',
+    `Loads: ${all.map(({ one }) => `${one.id}: ${one.load}`).join('; ')}.`,
   ];
 }
 

@@ -1,5 +1,5 @@
-// What policies of sharing are expected to do, on one trial of each case of `npm run sharing`: the inequalities are those of the table in
-// the README, written down before the results were looked at (scripts/lib/sharing/expect.ts).
+// What policies of sharing are expected to do, on one trial of each case of `npm run sharing`: the inequalities of the README's table
+// (scripts/lib/sharing/expect.ts), where they come out.
 import { describe, expect, it } from 'vitest';
 import { sharingCases } from '../../../scripts/lib/sharing/cases.ts';
 import { runLines } from '../../../scripts/lib/sharing/run-case.ts';
