@@ -33,19 +33,23 @@ export async function poolWorkloads(spec: PoolSpec, io: Io): Promise<RunWorkload
       const read = await workloads.of(workloadOptions(spec, i));
       found.push(shiftSeconds === undefined || shiftSeconds === 0 ? read : shifted(read, shiftSeconds));
     } catch (error) {
-      throw placed(besidePool(error, ref, spec.file), place);
+      throw placed(inPoolFile(error, ref, spec.file), place);
     }
   }
   return found;
 }
 
-/** Paths count from where vram runs, as on the command line: a trace beside the pool file is named so. */
-function besidePool(error: unknown, ref: string, file: string): unknown {
-  if (!(error instanceof InputError) || error.diagnostics[0]?.code !== 'VRAM615') return error;
+/** Remedies as a pool file has them. Paths count from where vram runs, as on the command line: a trace beside the file is named so. */
+function inPoolFile(error: unknown, ref: string, file: string): unknown {
+  if (!(error instanceof InputError)) return error;
+  const hinted = (hint: string): InputError => new InputError(error.diagnostics.map((one) => ({ ...one, hint })));
+  const code = error.diagnostics[0]?.code;
+  if (code === 'VRAM614')
+    return hinted('add to the workload rate: 4/s (Poisson arrivals) or concurrency: 32 (closed loop)');
+  if (code !== 'VRAM615') return error;
   const beside = join(dirname(file), ref);
   if (ref.includes('\0') || beside === ref || !existsSync(beside)) return error;
-  const hint = `paths count from where vram runs, not from the pool file: ${printable(beside)}`;
-  return new InputError(error.diagnostics.map((one) => ({ ...one, hint })));
+  return hinted(`paths count from where vram runs, not from the pool file: ${printable(beside)}`);
 }
 
 /** What `vram simulate` would be given for this model's workload. */

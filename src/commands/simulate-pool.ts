@@ -1,11 +1,13 @@
 // `vram simulate --pool FILE`: the models of a pool file run together on one clock under the policy it names, and under those it
 // compares with. Glue only: what runs is pool-setup.ts, how it runs src/sim/sharing, forms simulate-pool-render.ts.
 import { extname } from 'node:path';
+import type { Command } from 'commander';
 import { inputError } from '../diagnostics.ts';
 import type { Io } from '../io.ts';
 import { scenarioKey } from '../load/names.ts';
 import { resolvePool } from '../load/pool.ts';
 import { loadPresets } from '../load/presets.ts';
+import { findSharing } from '../load/sharing.ts';
 import { envelope } from '../plan/output.ts';
 import { checkRequirement, parseRequirement } from '../plan/require.ts';
 import type { SharedOutput, SharedPolicyResult, SharedResultOutput, SharedVariant } from '../plan/shared-output.ts';
@@ -23,8 +25,8 @@ import { renderShared, renderSharedTimeline } from './simulate-pool-render.ts';
 import type { PoolOutcome } from './simulate-pool-run.ts';
 import { carriesDiagnostics, simulateForms } from './simulate-render.ts';
 
-export async function simulatePool(file: string, args: SimulateArguments, io: Io): Promise<number> {
-  checkAlone(args);
+export async function simulatePool(file: string, command: Command, args: SimulateArguments, io: Io): Promise<number> {
+  checkAlone(command, args);
   const requirements = args.require.map(parseRequirement);
   const form = formNamed(args.format, simulateForms);
   checkTimeline(args.timeline);
@@ -45,7 +47,10 @@ export async function simulatePool(file: string, args: SimulateArguments, io: Io
     for (const one of output.result.refused)
       io.err(`not run: ${visible(variantName(one, output.input.pool))}: ${visible(one.reason)}\n`);
   tellFailedRequirements(checked, io);
-  const served = output.result.models.length > 0 && output.result.models.every(({ requests }) => requests.finished > 0);
+  const { models } = output.result;
+  const served =
+    models.some(({ requests }) => requests.finished > 0) &&
+    models.every(({ requests }) => requests.finished > 0 || requests.total === 0);
   return served && checked.every(({ holds }) => holds) ? 0 : 1;
 }
 
@@ -64,26 +69,37 @@ function requestsCsv({ pool, workloads }: PoolSetup, outcomes: readonly PoolOutc
 }
 
 /** What a pool file says itself, or what is for one model only. */
-function checkAlone(args: SimulateArguments): void {
-  const given: [option: string, isGiven: boolean][] = [
-    ['--model', args.model !== undefined],
-    ['--gpu', args.gpu !== undefined],
-    ['--workload', args.workload !== undefined],
-    ['--from-command', args.fromCommand !== undefined],
-    ['--run-config', args.runConfig !== undefined],
-    ['--cache-only', args.cacheOnly],
-    ['--sweep', args.sweeps.length > 0],
-    ['--slo', args.objectives.length > 0],
-    ['--eviction', args.evictions.length > 0],
-    ['--events', args.events !== undefined],
-  ];
-  const [option] = given.find(([, isGiven]) => isGiven) ?? [];
-  if (option === undefined) return;
-  throw inputError('VRAM750', `${option} and --pool exclude each other`, {
-    hint: 'the pool file names models, GPUs, workloads and what counts as served well (vram schema pool)',
-    path: option,
-  });
+function checkAlone(command: Command, { commandWords, policies }: SimulateArguments): void {
+  const given = command.options.find(
+    (option) => !beside.has(option.attributeName()) && command.getOptionValueSource(option.attributeName()) === 'cli',
+  );
+  if (given || commandWords !== undefined) {
+    const option = given?.long ?? 'an existing command';
+    throw inputError('VRAM750', `${option} and --pool exclude each other`, {
+      hint: 'the pool file names models, GPUs, their options, workloads and what counts as served well (vram schema pool)',
+      path: given?.long ?? '--pool',
+    });
+  }
+  for (const id of policies) if (id !== 'all') findSharing(id, '--policy');
 }
+
+/** What goes with a pool file; it says everything else itself. */
+const beside: ReadonlySet<string> = new Set([
+  'pool',
+  'policy',
+  'loading',
+  'seed',
+  'jobs',
+  'findMaxRate',
+  'advice',
+  'color',
+  'timeline',
+  'perRequest',
+  'require',
+  'format',
+  'json',
+  'output',
+]);
 
 /** --policy, --loading and --seed go before what the file says; what is named here is compared with what is named here alone. */
 function withArguments(spec: PoolSpec, { policies, loadings, simulation }: SimulateArguments): PoolSpec {

@@ -28,7 +28,7 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
   if (!parsed) return 0;
   const { command, deployment, commandWords } = parsed;
   const args = readSimulateArguments(command, repeated!);
-  if (args.pool !== undefined) return (await import('./simulate-pool.ts')).simulatePool(args.pool, args, io);
+  if (args.pool !== undefined) return (await import('./simulate-pool.ts')).simulatePool(args.pool, command, args, io);
   if (deployment?.environment) args.given.env = deployment.environment;
   if (commandWords) args.commandWords = commandWords;
   const requirements = args.require.map(parseRequirement);

@@ -66,7 +66,10 @@ function answer({ input, result }: SharedOutput, { paint, width }: Look): string
       `${paint.good('TAKE')}  ${prose(`${variantName(result.advice, input.pool)}: ${result.advice.because}`, width - 6, 2)}`,
     );
   const { total, finished } = result.pool?.requests ?? { total: 0, finished: 0 };
-  if (result.policies.length === 0 || (finished === 0 && total > 0)) lines.push(paint.bad('NOTHING SERVED'));
+  if (result.policies.length === 0 || finished === 0)
+    lines.push(
+      paint.bad('NOTHING SERVED') + (total === 0 && result.policies.length > 0 ? '  there are no requests' : ''),
+    );
   for (const { id, requests } of result.models) {
     for (const { reason, count, first } of requests.rejections)
       lines.push(
@@ -159,7 +162,10 @@ function draw<Row, Named extends { name: string; row: Row }>(
   painted = (text: string, _: Named): string => text,
 ): { text: string; width: number } {
   const body = rows.map(({ name, row }) => [nameText(name, room), ...columns.map(({ text }) => text(row))]);
-  const head = ['\n', ...columns.map(({ head: [top, bottom] }) => `${top}\n${bottom}`)];
+  const isFlat = columns.every(({ head: [top] }) => top === '');
+  const head = isFlat
+    ? ['', ...columns.map(({ head: [, bottom] }) => bottom)]
+    : ['\n', ...columns.map(({ head: [top, bottom] }) => `${top}\n${bottom}`)];
   const lines = grid(head, ['left', ...columns.map(() => 'right' as const)], body).split('\n');
   const heads = lines.length - rows.length;
   return {

@@ -52,6 +52,40 @@ describe('a pool file with a mistake', () => {
   });
 });
 
+describe('simulate --pool', () => {
+  it.each([
+    ['--rate', '4x'],
+    ['--limit', '4'],
+    ['--concurrency', '2'],
+    ['--max-num-seqs', '4'],
+    ['--engine', 'vllm@0.9.0'],
+  ])('refuses %s, which the pool file has to say, instead of ignoring it', async (...words) => {
+    put('one.yaml', `gpu: l4\nmodels: [{ ${small}, workload: "sharegpt:requests=1" }]`);
+    expectRefused(await vram(['simulate', '--pool', 'one.yaml', ...words]), 2, [`${words[0]} and --pool exclude`]);
+  });
+
+  it('says of a policy that was named on the command line that it was named there', async () => {
+    put('one.yaml', `gpu: l4\nmodels: [{ ${small}, workload: "sharegpt:requests=1" }]`);
+    expectRefused(await vram(['simulate', '--pool', 'one.yaml', '--policy', 'paged']), 2, ['(--policy) [VRAM740]']);
+  });
+
+  it('tells in the words of the file what a trace without arrival times needs', async () => {
+    put('talk.json', '[{"conversations":[{"from":"human","value":"hi"},{"from":"gpt","value":"hello"}]}]');
+    put('talk.yaml', `gpu: l4\nmodels: [{ ${small}, workload: talk.json }]`);
+    expectRefused(await vram(['simulate', '--pool', 'talk.yaml']), 2, ['[VRAM614]', 'rate: 4/s (Poisson arrivals)']);
+  });
+
+  it('a model without requests is no failure of the others; none at all is, and it says so', async () => {
+    const idle = `{ id: idle, ${small}, workload: { ref: "poisson:rate=2,input=9,output=9,requests=5", duration: 0 } }`;
+    put('idle.yaml', `gpu: l4\nmodels:\n  - ${idle}\n  - { ${small}, workload: "sharegpt:requests=1" }\n`);
+    put('idle-only.yaml', `gpu: l4\nmodels:\n  - ${idle}\n`);
+    expectCalm(await vram(['simulate', '--pool', 'idle.yaml', '--policy', 'static,static-load']));
+    const ran = await vram(['simulate', '--pool', 'idle-only.yaml']);
+    expect(ran.code).toBe(1);
+    expect(ran.out).toContain('NOTHING SERVED  there are no requests');
+  });
+});
+
 describe('plan and simulate of one pool', () => {
   it('have the same KV memory where models span GPUs of which one has less left', async () => {
     put(
@@ -68,6 +102,22 @@ models:
     const plan = JSON.parse(runs[0]!.out) as PoolOutput;
     const run = JSON.parse(runs[1]!.out) as SharedOutput;
     expect(run.result.pool!.poolBytes).toBe(plan.result.policies[0]!.kvBytes);
+  });
+
+  it('start every engine of a split by load, also one that has nothing to do: rounding takes no block that it needs', async () => {
+    put(
+      'rounded.yaml',
+      `gpu: l4
+policy: static-load
+models:
+  - { id: idle, ${small}, workload: { ref: "poisson:rate=2,input=9,output=9,requests=5", duration: 0 } }
+  - { id: busy, ${small}, workload: "sharegpt:requests=2" }
+`,
+    );
+    const runs = await Promise.all(['plan', 'simulate'].map((it) => vram([it, '--pool', 'rounded.yaml', '--json'])));
+    for (const ran of runs) expectCalm(ran);
+    const idle = (JSON.parse(runs[0]!.out) as PoolOutput).result.policies[0]!.models[0]!;
+    expect(idle.kvTokens).toBeGreaterThanOrEqual(2048);
   });
 
   it('explain the columns that are shown, and say why a policy is not run', async () => {

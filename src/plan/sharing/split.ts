@@ -62,7 +62,9 @@ function partsOf(
       return open.map(({ here }) => (left * here.weightsBytes) / all);
     }
     case 'load': {
-      const needed = open.map(leastBytes);
+      // In whole steps of the flag, so that rounding it takes from nobody what it starts with.
+      const step = totalBytes / 1e4;
+      const needed = open.map((one) => Math.ceil(leastBytes(one) / step) * step);
       const least = sum(needed);
       const rest = left * totalBytes - least;
       // Too little for all: cut alike, and the engines say what they lack.

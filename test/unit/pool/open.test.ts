@@ -101,7 +101,7 @@ models:
     [one(', options: { dp: 2 }'), 'models.0.options.dp', /VRAM731 .*once for each replica/],
     [one(', options: { max-model-len: many }'), 'models.0.options.max-model-len', /whole number/],
     [one(', options: { kv-cache-dtype: fp7 }'), 'models.0', /fp7/],
-    [one(', devices: [3]'), 'models.0.devices', /VRAM732 .*GPU 3, and there is 1/],
+    [one(', devices: [3]'), 'models.0.devices', /VRAM732 .*GPU 3, and the last is GPU 0/],
     [one(', options: { tp: 2 }'), 'models.0', /VRAM732 .*needs 2 GPUs/],
     [one(', devices: [0], options: { tp: 2 }'), 'models.0.devices', /VRAM732/],
     [one(', shares: nobody'), 'models.0.shares', /VRAM734 .*nobody else/],
