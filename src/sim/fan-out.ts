@@ -108,6 +108,10 @@ export class FannedOut implements ServingSystem {
     return this.inner.mayGrow === true;
   }
 
+  giveUp(): boolean {
+    return this.inner.giveUp?.() === true;
+  }
+
   get busy(): boolean {
     return this.inner.busy === true || this.inner.unfinished > 0;
   }

@@ -118,6 +118,8 @@ export interface ServingSystem {
   readonly nextArrival?: number;
   /** Memory may come from outside: what finds none now waits, and is not refused for good. */
   readonly mayGrow?: boolean;
+  /** It never will: the request that waits longest is refused for good. False when none waits. */
+  giveUp?(): boolean;
   /** So many seconds have passed since the last call; only where steps have a duration. */
   elapse?(seconds: number): void;
   add(request: number): void;

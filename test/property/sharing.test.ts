@@ -158,6 +158,7 @@ function driven(run: SharedRun, look: (simulation: SharedSimulation) => void): S
   let turns = 0;
   try {
     const simulation = new SharedSimulation(run, {
+      stuck: waitsForGoodReason,
       turned(now) {
         if (++turns > mostTurns) throw new Error(`${mostTurns} turns without an end`);
         look(now);
@@ -191,7 +192,9 @@ function endsOnce({ engines }: SharedSimulation, sampled: Sampled): void {
 
 /** Requests that nobody answered: they were given up when nothing happened any more. */
 function givenUp({ begun }: SharedSimulation['engines'][number]): number[] {
-  return [...begun.clock.times.rejected].filter(([, reason]) => reason.includes('no progress')).map(([index]) => index);
+  return [...begun.clock.times.rejected]
+    .filter(([, reason]) => /no progress|never came free/.test(reason))
+    .map(([index]) => index);
 }
 
 /** Blocks that a model could have if it took all that lies free on its GPUs, beside the null block. */
@@ -217,12 +220,13 @@ function sizeOf(pool: NonNullable<SharedSimulation['memory']['tenants'][number]>
   return size;
 }
 
-/** Law S6: the head of every queue that was left at the end needs more than lies free for it. */
+/** Law S6: where nothing happens any more, the head of every queue needs more than lies free for it. */
 function waitsForGoodReason(simulation: SharedSimulation): void {
   simulation.engines.forEach((engine, index) => {
     const { paged, model } = engine;
-    if (givenUp(engine).length === 0 || !simulation.residency.isReady(index)) return;
     const { scheduler } = paged!;
+    const waits = !engine.isDone && scheduler.running.length + scheduler.line.length > 0;
+    if (!waits || !simulation.residency.isReady(index)) return;
     const head = scheduler.running[0] ?? scheduler.line.next.peek();
     const { blockSize, maxModelLen } = model.run.setup.paged;
     const whole = Math.min(head.request.promptTokens + head.request.outputTokens, maxModelLen);
@@ -245,7 +249,6 @@ describe('several models on shared GPUs', () => {
         made++;
         checkSharedLaws(simulation);
         endsOnce(simulation, sampled);
-        waitsForGoodReason(simulation);
         if (simulation.engines.some((engine) => givenUp(engine).length > 0)) left++;
         summarizeShared(simulation);
       }),
@@ -268,7 +271,6 @@ describe('several models on shared GPUs', () => {
         made++;
         checkSharedLaws(simulation);
         endsOnce(simulation, sampled);
-        waitsForGoodReason(simulation);
         summarizeShared(simulation);
       }),
       { numRuns: 700, endOnFailure: true },

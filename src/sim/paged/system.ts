@@ -322,15 +322,26 @@ export class PagedSystem implements ServingSystem {
     if (scheduler.running.length > 0 || scheduler.line.length === 0 || scheduler.paused !== 'none') return;
     if ((!idle && !scheduler.outgrown) || this.mayGrow) return;
     const stuck = scheduler.outgrown ?? scheduler.line.next.peek();
-    if (stuck.state === 'loading') return;
-    scheduler.line.remove(stuck);
-    stuck.state = 'finished';
-    if (!scheduler.connector?.end(stuck)) this.kv.free(stuck);
-    this.sequences.delete(stuck.index);
+    this.reject(stuck, `its ${stuck.known} tokens can never be admitted, with nothing else in the server`);
+  }
+
+  /** Memory from outside will never come: the head of the queue is refused for good. False when nobody waits. */
+  giveUp(): boolean {
+    const { line } = this.scheduler;
+    if (line.length === 0) return false;
+    const head = line.next.peek();
+    this.reject(head, `memory for its ${head.known} tokens never came free, others held it to the end`);
+    return true;
+  }
+
+  private reject(sequence: Sequence, reason: string): void {
+    const { scheduler } = this;
+    if (sequence.state === 'loading') return;
+    scheduler.line.remove(sequence);
+    sequence.state = 'finished';
+    if (!scheduler.connector?.end(sequence)) this.kv.free(sequence);
+    this.sequences.delete(sequence.index);
     this.unfinished--;
-    this.listener.rejected(
-      stuck.index,
-      `its ${stuck.known} tokens can never be admitted, with nothing else in the server`,
-    );
+    this.listener.rejected(sequence.index, reason);
   }
 }

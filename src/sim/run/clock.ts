@@ -181,7 +181,10 @@ export class Clock implements RequestListener {
           // Who is held back at the door brings nothing on.
           const isHeld = holdsBack && next <= this.now;
           const at = yield this.until('memory', isHeld ? Number.POSITIVE_INFINITY : Math.max(this.now, next));
-          if (Number.isNaN(at)) break;
+          if (Number.isNaN(at)) {
+            if (system.giveUp?.() !== true) break;
+            continue;
+          }
           if (at > this.now) observer?.idle?.(this.now, at);
           this.now = at;
           continue;

@@ -77,9 +77,12 @@ export class Engine {
       admits: (now, isDue) => hooks.admits(now, isDue),
       stepSeconds: (work) => {
         this.stepSeconds = alone(work);
-        this.device.demand = stepTime?.deviceShare?.() ?? 1;
-        // What mapping took comes on top; nothing without pages.
-        return tenant ? this.stepSeconds + tenant.settle() : this.stepSeconds;
+        // What mapping took comes on top, and is the host's time; nothing without pages.
+        const owed = tenant ? tenant.settle() : 0;
+        const seconds = this.stepSeconds + owed;
+        const share = stepTime?.deviceShare?.() ?? 1;
+        this.device.demand = owed > 0 ? (share * this.stepSeconds) / seconds : share;
+        return seconds;
       },
     });
   }

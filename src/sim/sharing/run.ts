@@ -22,6 +22,8 @@ const vainTries = 256;
 
 export interface SharedHooks {
   progress?: (ended: number, total: number) => void;
+  /** Called when nothing happens by itself any more, before those who wait are refused for good. */
+  stuck?: (run: SharedSimulation) => void;
   /** Called after every turn, for laws. */
   turned?: (run: SharedSimulation, now: number) => void;
 }
@@ -156,14 +158,14 @@ export class SharedSimulation {
     this.now = Math.max(this.now, time);
   }
 
-  private take(engine: Engine): void {
+  private take(engine: Engine, isStuck = false): void {
     const { now } = this;
     const index = this.engines.indexOf(engine);
     const { tenant } = engine;
     engine.seenFreed = this.memory.ledger.freed;
     const steps = engine.begun.clock.totals.steps;
     const wasIdle = engine.isIdle;
-    engine.turn(now);
+    engine.turn(isStuck ? Number.NaN : now);
     engine.lastTurn = ++this.turn;
     if (engine.begun.clock.totals.steps > steps) this.idleMoments = 0;
     const isReady = this.residency.isReady(index);
@@ -276,7 +278,8 @@ export class SharedSimulation {
 
   /** Nothing will happen by itself any more: those who still wait are told so. */
   private giveUp(): void {
-    for (const engine of this.engines) if (!engine.isDone) engine.turn(Number.NaN);
+    this.hooks.stuck?.(this);
+    for (const engine of this.engines) if (!engine.isDone && engine.pause.for === 'memory') this.take(engine, true);
   }
 
   private tellProgress(): void {
@@ -301,8 +304,8 @@ export class SharedSimulation {
     const begun = new Set<number>();
     const keepsContext = this.setup.loading?.keepsContext === true;
     // What comes and goes with the weights.
-    const fixed = ({ weightsBytes, otherBytes, contextBytes, sliceBytes }: SharedModel): number =>
-      weightsBytes + otherBytes - (keepsContext ? contextBytes : 0) + (isStatic ? sliceBytes : 0);
+    const fixed = ({ weightsBytes, otherBytes, contextBytes, prefetchBytes, sliceBytes }: SharedModel): number =>
+      weightsBytes + otherBytes + prefetchBytes - (keepsContext ? contextBytes : 0) + (isStatic ? sliceBytes : 0);
     return {
       take: (index) => {
         const model = models[index] as SharedModel;
