@@ -123,10 +123,17 @@ export async function poolPolicies(spec: PoolSpec, all: boolean): Promise<Sharin
   for (const [id, place] of named) {
     const own = options.get(id.toLowerCase());
     const where = own ? `${file}: policyOptions.${id}` : place;
-    const policy = await resolveSharing(id, own ? inBytes(own, where) : {}, where);
+    const policy = within(await resolveSharing(id, own ? inBytes(own, where) : {}, where), spec);
     if (!found.some((other) => other.id === policy.id)) found.push(policy);
   }
   return found;
+}
+
+/** What the file says of all engines together binds the policy that has a share of its own, unless its parameter is stated. */
+function within(policy: SharingPolicy, { gpuMemoryUtilization: most = 1, policyOptions }: PoolSpec): SharingPolicy {
+  if (policy.kind !== 'kvcached' || policy.gpuUtilization <= most) return policy;
+  const isStated = policyOptions[policy.id]?.gpuUtilization !== undefined;
+  return isStated ? policy : { ...policy, gpuUtilization: most };
 }
 
 /** 4MiB where a parameter is a size. */

@@ -87,13 +87,13 @@ describe('simulate --pool', () => {
 });
 
 describe('plan and simulate of one pool', () => {
-  it('have the same KV memory where models span GPUs of which one has less left', async () => {
+  it('have the same KV memory where models span GPUs of which one has less left and one has no model', async () => {
     put(
       'spans.yaml',
-      `gpu: 2x l4
+      `gpu: 3x l4
 policy: kvcached
 models:
-  - { id: wide, model: qwen3-8b, options: { tp: 2, max-model-len: 2048 }, workload: "sharegpt:requests=2" }
+  - { id: wide, model: qwen3-8b, options: { tp: 2, max-model-len: 2048 }, devices: [0, 1], workload: "sharegpt:requests=2" }
   - { id: narrow, model: qwen3-0.6b, devices: [1], options: { max-model-len: 2048 }, workload: "sharegpt:requests=2" }
 `,
     );
@@ -118,6 +118,21 @@ models:
     for (const ran of runs) expectCalm(ran);
     const idle = (JSON.parse(runs[0]!.out) as PoolOutput).result.policies[0]!.models[0]!;
     expect(idle.kvTokens).toBeGreaterThanOrEqual(2048);
+  });
+
+  it('keep to the share of the GPU that the file gives all engines, also where a policy has one of its own', async () => {
+    const pool = (top: string) =>
+      `gpu: l4\npolicy: kvcached\n${top}models: [{ ${small}, workload: "sharegpt:requests=1" }]\n`;
+    put('own-share.yaml', pool(''));
+    put('half.yaml', pool('gpuMemoryUtilization: 0.5\n'));
+    put('stated.yaml', pool('gpuMemoryUtilization: 0.5\npolicyOptions: { kvcached: { gpuUtilization: 0.8 } }\n'));
+    const shares = await Promise.all(
+      ['own-share.yaml', 'half.yaml', 'stated.yaml'].map(async (file) => {
+        const ran = await vram(['plan', '--pool', file, '--json']);
+        return (JSON.parse(ran.out) as PoolOutput).result.policies[0]!.gpuUtilization;
+      }),
+    );
+    expect(shares).toEqual([0.95, 0.5, 0.8]);
   });
 
   it('explain the columns that are shown, and say why a policy is not run', async () => {

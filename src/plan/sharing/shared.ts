@@ -123,7 +123,9 @@ function shares(
       needs: grain.needs.gpus.find((one) => one.gpu === gpu)!,
       kvBytes: models[grains.indexOf(grain)]!.fits ? keptBytes(grain) : 0,
     }));
-    return { models: here, sharedBytes: Math.max(0, pools[gpu]! - sum(here.map(({ kvBytes }) => kvBytes))) };
+    const left = Math.max(0, pools[gpu]! - sum(here.map(({ kvBytes }) => kvBytes)));
+    // A GPU that no model is on is nobody's KV memory.
+    return { models: here, sharedBytes: here.length > 0 ? left : 0 };
   });
 }
 
