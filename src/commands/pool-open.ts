@@ -101,6 +101,7 @@ export function poolInput(
     members: members.map(({ member }, i) => (loads[i] ? { ...member, load: loads[i] } : member)),
     ...(spec.gpuMemoryUtilization === undefined ? {} : { utilization: spec.gpuMemoryUtilization }),
     ...(loading && loading.unloads !== 'never' ? { atOnce: loading.maxLoaded ?? Number.POSITIVE_INFINITY } : {}),
+    ...(loading?.keepsContext ? { keepsProcesses: true } : {}),
     plan: planned,
   };
 }

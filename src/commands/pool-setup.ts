@@ -3,7 +3,9 @@
 import { pcieBytesPerSecond } from '../accounting/link.ts';
 import type { Io } from '../io.ts';
 import { type PoolBudgets, planPool } from '../plan/sharing/budget.ts';
+import { asleepBytes } from '../plan/sharing/needs.ts';
 import type { EngineStart, PoolPlan } from '../plan/sharing/types.ts';
+import { withPrefetchRoom } from '../sim/sharing/prefetch.ts';
 import type { SharedModel, SharedRun } from '../sim/sharing/types.ts';
 import type { PoolSpec } from '../spec/pool.ts';
 import type { LoadingPolicy, SharingPolicy } from '../spec/sharing.ts';
@@ -68,7 +70,7 @@ function runOf(pool: OpenPool, workloads: readonly RunWorkload[], { budget, at, 
     if ('refused' in made) return { ...variant, refused: `${engine.id}: ${made.refused}` };
     models.push(made);
   }
-  return { ...variant, run: { ...variant, devices: deviceBytes, models } };
+  return { ...variant, run: withPrefetchRoom({ ...variant, devices: deviceBytes, models }) };
 }
 
 function modelOf(
@@ -90,7 +92,8 @@ function modelOf(
     devices: member.devices,
     weightsBytes: Math.max(...gpus.map(({ weightsBytes }) => weightsBytes)),
     otherBytes: Math.max(...gpus.map(({ contextBytes, activationBytes }) => contextBytes + activationBytes)),
-    contextBytes: Math.max(...gpus.map(({ contextBytes }) => contextBytes)),
+    contextBytes: Math.max(...gpus.map(asleepBytes)),
+    prefetchBytes: 0,
     sliceBytes: numBlocks * blockBytes,
     blockBytes,
     tensors,

@@ -147,6 +147,7 @@ function modelOf(shape: ModelShape, model: number): SharedModel {
     weightsBytes: bytes,
     otherBytes: 0,
     contextBytes: 0,
+    prefetchBytes: 1e9,
     ...kv,
     priority,
     weights,

@@ -29,6 +29,7 @@ export interface ModelShape {
   weights?: number;
   other?: number;
   context?: number;
+  prefetch?: number;
   slice?: number;
   min?: number;
   max?: number;
@@ -132,6 +133,7 @@ export function modelOf(shape: ModelShape, index: number, poolBytes: number): Sh
     weightsBytes: shape.weights ?? 0,
     otherBytes: shape.other ?? 0,
     contextBytes: shape.context ?? 0,
+    prefetchBytes: shape.prefetch ?? 0,
     sliceBytes: slice,
     blockBytes,
     tensors: shape.tensors ?? 1,

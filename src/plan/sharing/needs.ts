@@ -90,3 +90,19 @@ export function needsOn(needs: readonly Needs[], gpu: number): { needs: Needs; h
     return here ? [{ needs: one, here }] : [];
   });
 }
+
+/** What the process of an engine holds while its weights are elsewhere: graphs stay (vllm-project/vllm issue 47654). */
+export function asleepBytes({ contextBytes, items }: GpuNeeds): number {
+  return contextBytes + sum(items.filter(({ id }) => id === 'graphs').map(({ bytes }) => bytes));
+}
+
+/** What the others of a GPU leave of it for one that takes its turn. */
+export function besideAsleep(
+  { gpus, keepsProcesses }: PoolInput,
+  needs: readonly Needs[],
+  gpu: number,
+  but: Needs,
+): number {
+  const others = keepsProcesses ? needsOn(needs, gpu).filter((one) => one.needs !== but) : [];
+  return gpus[gpu]!.cudaTotalBytes - sum(others.map(({ here }) => asleepBytes(here)));
+}

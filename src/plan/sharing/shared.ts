@@ -6,7 +6,7 @@ import type { ExpandSharing, KvcachedSharing, SharingPolicy, StaticSharing } fro
 import { divCeil, sum } from '../../units.ts';
 import type { PlanRequest } from '../request.ts';
 import { blocksFor, modelPlan } from './model.ts';
-import { type Needs, needsOn } from './needs.ts';
+import { besideAsleep, type Needs, needsOn } from './needs.ts';
 import { pageId, straddledBlocks } from './pages.ts';
 import { releaseUtilization } from './split.ts';
 import type { EngineStart, PageId, PoolInput, PoolModelPlan, SharedBudget } from './types.ts';
@@ -35,7 +35,7 @@ export function pooledBudget(
   const grains = needs.map((one) => grainOf(one, policy));
   const rooms = input.gpus.map((_, gpu) => roomBytes(input, needs, policy, gpu));
   const pools = rooms.map((room, gpu) => room - sum(needsOn(needs, gpu).map(({ here }) => here.ownBytes)));
-  const made = grains.map((grain) => engineIn(input, grain, { rooms, pools, grains }));
+  const made = grains.map((grain) => engineIn(input, grain, { needs, rooms, pools, grains }));
   const models = made.map(({ model }) => model);
   const gpus = gpuPlans(input, shares(input, grains, models, pools));
   const { id, kind, name, summary, runs } = policy;
@@ -64,6 +64,7 @@ export function pooledBudget(
 }
 
 interface Pools {
+  needs: readonly Needs[];
   /** Bytes of each GPU for processes and KV; for KV alone when every model is in memory (negative: too many). */
   rooms: readonly number[];
   pools: readonly number[];
@@ -73,13 +74,16 @@ interface Pools {
 function engineIn(
   input: PoolInput,
   grain: Grain,
-  { rooms, pools, grains }: Pools,
+  { needs, rooms, pools, grains }: Pools,
 ): { model: PoolModelPlan; start: EngineStart } {
   const { member, gpus, shape } = grain.needs;
   const room = Math.min(
     ...member.devices.map((gpu, rank) => {
-      // Who has left the GPU leaves all of it.
-      if (input.atOnce !== undefined) return rooms[gpu]! - gpus[rank]!.ownBytes;
+      // Who has left the GPU leaves all of it, or all but its process.
+      if (input.atOnce !== undefined) {
+        const asleep = input.gpus[gpu]!.cudaTotalBytes - besideAsleep(input, needs, gpu, grain.needs);
+        return rooms[gpu]! - gpus[rank]!.ownBytes - asleep;
+      }
       const others = onDevice(grains, gpu).filter((other) => other !== grain);
       return pools[gpu]! - sum(others.map(keptBytes));
     }),

@@ -5,7 +5,7 @@ import type { StaticSharing } from '../../spec/sharing.ts';
 import { sum } from '../../units.ts';
 import type { PlanRequest } from '../request.ts';
 import { blockBytesOn, modelPlan } from './model.ts';
-import { gpuNeeds, type Needs } from './needs.ts';
+import { besideAsleep, gpuNeeds, type Needs } from './needs.ts';
 import { releaseUtilization, utilizations } from './split.ts';
 import type { EngineStart, PoolInput, PoolModelPlan, SharedBudget } from './types.ts';
 import { type GpuShare, gpuPlans, poolVerdict } from './verdict.ts';
@@ -37,7 +37,7 @@ function splitFor(input: PoolInput, needs: readonly Needs[], policy: StaticShari
   const starts: EngineStart[] = [];
   const models = needs.map((one): PoolModelPlan => {
     const { member } = one;
-    const share = utilization.get(member.id)!;
+    const share = byTurns ? besideOthers(input, needs, one, utilization.get(member.id)!) : utilization.get(member.id)!;
     const free = byTurns ? undefined : freeBefore(input, one, held);
     const request = requestAt(one, share, free);
     const planned = input.plan(request);
@@ -113,6 +113,16 @@ function freeBefore({ gpus }: PoolInput, { gpus: own, member }: Needs, held: rea
     const outside = sum(items.filter(({ id }) => id === 'context' || id === 'communication').map(({ bytes }) => bytes));
     return Math.max(0, gpus[gpu]!.cudaTotalBytes - held[gpu]! - outside);
   });
+}
+
+/** A slice leaves room for what the processes of the others hold while they sleep, and for its own context, which it does not count. */
+function besideOthers(input: PoolInput, needs: readonly Needs[], one: Needs, utilization: number): number {
+  const most = one.gpus.map(({ gpu, ownBytes, chargedBytes }) => {
+    const room = besideAsleep(input, needs, gpu, one) - Math.max(0, ownBytes - chargedBytes);
+    return room / input.gpus[gpu]!.cudaTotalBytes;
+  });
+  const least = Math.min(utilization, ...most);
+  return least === utilization ? utilization : Math.max(0, Math.floor(least * 1e4) / 1e4);
 }
 
 /** V1 up to 0.8 charges an engine with what other processes hold, as if it were its own: its flag would have to include them. */

@@ -43,6 +43,8 @@ export interface PoolInput {
   utilization?: number;
   /** Weights come and go: models in memory at once at most (Infinity: as many as fit); absent: all stay. */
   atOnce?: number;
+  /** Processes live while their weights are elsewhere: their contexts and graphs stay on the GPU. */
+  keepsProcesses?: boolean;
   plan(request: PlanRequest): VllmPlanned;
 }
 

@@ -34,7 +34,7 @@ function checkLedger({ memory, models, residency, setup }: SharedSimulation): vo
       if (!model.devices.includes(device)) return;
       const isHere = residency.state(index) !== absent;
       const slice = setup.policy.kind === 'static' ? model.sliceBytes : 0;
-      if (isHere) held += model.weightsBytes + model.otherBytes + slice;
+      if (isHere) held += model.weightsBytes + model.otherBytes + model.prefetchBytes + slice;
       else if (keepsContext) held += model.contextBytes;
       held += memory.tenants[index]?.heldBytes ?? 0;
     });

@@ -186,7 +186,7 @@ export class Residency {
       kvBytes: 0,
     });
     for (const [other, one] of this.all.entries()) {
-      if (one.requested && one.besideSince === never && idleSince === never && this.rivalry.sharesGpu(model, other))
+      if (one.requested && one.besideSince === never && idleSince === never && this.rivalry.couldFetch(other, model))
         one.besideSince = now;
     }
   }

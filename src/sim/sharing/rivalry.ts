@@ -131,11 +131,16 @@ export class Rivalry {
     });
   }
 
-  /** Whether another model computes on the GPUs of this one. */
+  /** Whether another model computes on the GPUs of this one, with room beside it for the weights of this one. */
   computesBeside(model: number): boolean {
     return this.all.some(
-      ({ state }, other) => state === ready && this.sharesGpu(model, other) && !this.host.isIdle(other),
+      ({ state }, other) => state === ready && this.couldFetch(model, other) && !this.host.isIdle(other),
     );
+  }
+
+  /** Whether a model can be fetched while the other computes. */
+  couldFetch(model: number, other: number): boolean {
+    return this.sharesGpu(model, other) && this.models[other]!.prefetchBytes >= this.host.weightsBytes(model);
   }
 
   sharesGpu(model: number, other: number): boolean {

@@ -90,7 +90,7 @@ export class SharedStatistics {
   private point(t: number): void {
     const { engines, residency } = this.simulation;
     const models = engines.map(({ model, begun, paged, refusedSince }, i) => {
-      const fixed = (model.weightsBytes + model.otherBytes) * model.devices.length;
+      const fixed = (model.weightsBytes + model.otherBytes + model.prefetchBytes) * model.devices.length;
       return {
         weights: residency.state(i) === absent ? 0 : fixed,
         mapped: this.mapped(i),

@@ -21,8 +21,10 @@ export interface SharedModel {
   /** Bytes on each GPU beside KV: weights, and what the engine needs besides (context, activations, graphs). */
   weightsBytes: number;
   otherBytes: number;
-  /** Of these, what its process holds while the weights are elsewhere, where the loading behaviour keeps it alive. */
+  /** Of these, what its process holds while the weights are elsewhere, where the loading behaviour keeps it alive: context, graphs. */
   contextBytes: number;
+  /** Taken with the weights, for those of the model that is fetched while this one computes; 0: nothing is fetched ahead then. */
+  prefetchBytes: number;
   /** static: the KV bytes of its slice. */
   sliceBytes: number;
   /** Bytes of one block on one GPU, and the tensors (K and V of every layer) they are spread over: pages of a page id. */
