@@ -49,6 +49,7 @@ export async function simulatePool(file: string, command: Command, args: Simulat
   tellFailedRequirements(checked, io);
   const { models } = output.result;
   const served =
+    outcomes[0]!.ok &&
     models.some(({ requests }) => requests.finished > 0) &&
     models.every(({ requests }) => requests.finished > 0 || requests.total === 0);
   return served && checked.every(({ holds }) => holds) ? 0 : 1;

@@ -83,6 +83,8 @@ describe('simulate --pool', () => {
     const ran = await vram(['simulate', '--pool', 'idle-only.yaml']);
     expect(ran.code).toBe(1);
     expect(ran.out).toContain('NOTHING SERVED  there are no requests');
+    const all = await vram(['simulate', '--pool', 'idle-only.yaml', '--policy', 'all']);
+    expect(all.out).not.toContain('TAKE');
   });
 });
 
@@ -133,6 +135,22 @@ models:
       }),
     );
     expect(shares).toEqual([0.95, 0.5, 0.8]);
+  });
+
+  it('agree that a policy does not run, by their exit codes too, though one beside it does', async () => {
+    put(
+      'old.yaml',
+      `gpu: l4
+engine: vllm@0.6.3
+policy: [kvcached, static]
+models: [{ ${small.replace('qwen3-0.6b', 'llama-3.2-1b')}, workload: "sharegpt:requests=1" }]
+`,
+    );
+    for (const command of ['plan', 'simulate']) {
+      const ran = await vram([command, '--pool', 'old.yaml']);
+      expect(ran.code).toBe(1);
+      expect(ran.out.replace(/\s+/g, ' ')).toContain('kvcached: sharing is known of V1 engines');
+    }
   });
 
   it('explain the columns that are shown, and say why a policy is not run', async () => {

@@ -44,7 +44,7 @@ export function sharedAdvice(
   statics: ReadonlySet<string>,
   compared: Compared,
 ): SharedAdvice | null {
-  const [first, ...others] = policies.filter(({ runs }) => runs);
+  const [first, ...others] = policies.filter(({ runs, pool }) => runs && pool.requests.finished > 0);
   if (!first || others.length === 0) return null;
   const best = others.reduce((leader, one) => (decides(one, leader).result > 0 ? one : leader), first);
   const split = [first, ...others].filter(({ policy }) => statics.has(policy));

@@ -196,6 +196,8 @@ function requestWith({ member, shape }: Needs, numBlocks: number): PlanRequest {
 
 function refusedBy({ page, limit, needs }: Grain, room: number, model: PoolModelPlan): PoolModelPlan {
   if (needs.shape.blockBytes === 0) return model;
+  if (needs.alone.resolved.engine === 'v0')
+    return { ...model, fits: false, reason: 'sharing is known of V1 engines, and this release of vLLM is V0' };
   if (page && page.blocks === 0) {
     const block = Math.ceil(needs.shape.blockBytes / needs.shape.tensors);
     return {
