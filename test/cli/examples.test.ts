@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
+import type { SharedOutput } from '../../src/plan/shared-output.ts';
 import { expectCalm, program, put, type Ran, scratch, shell } from './run.ts';
 
 const root = dirname(dirname(fileURLToPath(new URL('.', import.meta.url))));
@@ -127,6 +128,20 @@ describe.concurrent('examples', () => {
     expect(ran.out).toMatch(new RegExp(`^(Two|Three|Eight) models of the Prism trace: ${count} models on`));
   });
 
+  it('one-at-a-time.yaml: every request is served, soonest where models wake from host memory or take turns', async () => {
+    const ran = await asUser(`${commandOf('one-at-a-time.yaml')} --json`);
+    expectCalm(ran);
+    expect(ran.code).toBe(0);
+    const { result } = JSON.parse(ran.out) as SharedOutput;
+    expect(result.policies.map(({ loading }) => loading)).toEqual(['ollama', 'llama-swap', 'vllm-sleep', 'aegaeon']);
+    for (const { pool } of result.policies) {
+      expect(pool.requests).toEqual({ total: 240, finished: 240, rejected: 0 });
+      expect(pool.loads).toBeGreaterThan(100);
+    }
+    const [ollama, swap, sleep, turns] = result.policies.map(({ pool }) => pool.ttftSeconds.p50);
+    expect(Math.max(sleep!, turns!)).toBeLessThan(Math.min(ollama!, swap!) / 2);
+  });
+
   it('highest-rate.sh prints a line a GPU', async () => {
     const workload = 'sharegpt:requests=60';
     const ran = await asUser(`examples/highest-rate.sh llama-3.1-8b '${workload}' 'ttft_p99<1s' l4 h100-sxm t4`);
@@ -177,6 +192,7 @@ describe.concurrent('examples', () => {
       'my-gpu.yaml',
       'my-model.yaml',
       'my-workload.yaml',
+      'one-at-a-time.yaml',
       'paged-attention-figure-2.sh',
       'prism-2.yaml',
       'prism-3.yaml',

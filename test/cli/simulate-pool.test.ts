@@ -114,6 +114,30 @@ describe.concurrent('several policies', () => {
     expect(result.advice).toBeNull();
   });
 
+  it('--loading: every policy with each, before what the file says, whose own behaviours keep their fields', async () => {
+    const file = put(
+      'loads.yaml',
+      JSON.stringify({ ...two, loading: ['llama-swap', { preset: 'ollama', id: 'short', keepAliveSeconds: 1 }] }),
+    );
+    const words = ['simulate', '--pool', file, '--json', '--policy', 'kvcached,static'];
+    const [ran, again] = await Promise.all([vram(words), vram([...words, '--loading', 'Short,vllm-sleep'])]);
+    const [{ input, result }, other] = [parsed(ran), parsed(again)];
+    expect(input.pool).toMatchObject({ policy: 'kvcached', loading: 'llama-swap', policies: ['kvcached', 'static'] });
+    expect(input.pool.loadings.map(({ id }) => id)).toEqual(['llama-swap', 'short']);
+    expect(result).toMatchObject({ policy: 'kvcached', loading: 'llama-swap' });
+    expect(result.policies.map(({ policy, loading }) => `${policy} ${loading}`)).toEqual([
+      'kvcached llama-swap',
+      'kvcached short',
+      'static llama-swap',
+      'static short',
+    ]);
+    expect(other.input.pool.loadings.map(({ id }) => id)).toEqual(['short', 'vllm-sleep']);
+    // Nobody has to go on 80 GB, but who is idle for a second goes.
+    const unloads = other.result.policies.map(({ pool: { unloads: count } }) => count);
+    expect(unloads[0]).toBeGreaterThan(0);
+    expect(unloads[1]).toBe(0);
+  });
+
   it('--find-max-rate: the load that each policy holds', async () => {
     const { result } = parsed(
       await vram(['simulate', '--pool', pool, '--policy', 'kvcached,static', '--find-max-rate', '--json']),
@@ -148,6 +172,7 @@ describe.concurrent('what is refused', () => {
     [['--workload', 'chat'], /--workload and --pool exclude each other/],
     [['--sweep', 'max-num-seqs=1,2'], /--sweep and --pool exclude each other/],
     [['--policy', 'kvcachd'], /did you mean kvcached/],
+    [['--loading', 'olama'], /there is no loading behaviour "olama"[\s\S]*did you mean ollama/],
     [['--format', 'docker'], /docker/],
   ] as const)('%s', async (words, says) => {
     expectRefused(await vram(['simulate', '--pool', pool, ...words]), 2, [says]);
