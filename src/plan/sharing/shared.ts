@@ -44,7 +44,8 @@ export function pooledBudget(
   const verdict =
     short === undefined
       ? poolVerdict(input, models, gpus)
-      : { ...short, takesTurns: input.atOnce !== undefined && alone };
+      : // MuxServe has all its models in memory: their quotas are parts of one pool beside all weights.
+        { ...short, takesTurns: input.atOnce !== undefined && alone && policy.kind !== 'muxserve' };
   const budget: SharedBudget = {
     policy: id,
     kind,

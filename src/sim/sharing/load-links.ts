@@ -1,5 +1,6 @@
 // How long weights take to come and go, and what they wait for: each GPU has its own link to the host, one load at a time each way, and
-// there is one disk. Rates are the run's (accounting/link.ts) and the loading behaviour's shares of them; all are estimates.
+// there is one disk. Not followed: steps that stream weights from the host (cpu-offload-gb) beside a load; neither slows the other.
+// Rates are the run's (accounting/link.ts) and the loading behaviour's shares of them; all are estimates.
 import type { LoadingPolicy } from '../../spec/sharing.ts';
 import type { SharedModel } from './types.ts';
 

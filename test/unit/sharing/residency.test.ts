@@ -338,6 +338,21 @@ describe('token by token', () => {
     expect(pool.residency.counters.map(({ switches }) => switches)).toEqual([0, 0, 0]);
   });
 
+  it('begins a turn with its first request, and loads who asked before the one that is taken off for it', () => {
+    const pool = bench(2, two, { unloads: 'busy', quantumSeconds: 10 });
+    pool.request(0, 0);
+    pool.end(0, 1);
+    pool.request(0, 20);
+    pool.request(1, 22);
+    // Not at 22, though model 0 is there since 0; over at 30.
+    expect(pool.until(33)).toEqual([[32, 1]]);
+    pool.end(1, 33);
+    expect(pool.until(60)).toEqual([[35, 0]]);
+    // Its turn is long over when model 1 is wanted anew: that one is loaded, though both want to be from this moment.
+    pool.request(1, 60);
+    expect(pool.until(62)).toEqual([[62, 1]]);
+  });
+
   it('takes turns among all who have requests', () => {
     const pool = bench(2, [...two, { bytes: 2, place: 'host' }], { unloads: 'busy', quantumSeconds: 4 });
     for (const model of [0, 1, 2]) pool.request(model, 0);
