@@ -88,11 +88,12 @@ export class SharedStatistics {
   }
 
   private point(t: number): void {
-    const { engines, residency } = this.simulation;
+    const { engines, residency, setup } = this.simulation;
     const models = engines.map(({ model, begun, paged, refusedSince }, i) => {
       const fixed = (model.weightsBytes + model.otherBytes + model.prefetchBytes) * model.devices.length;
+      const asleep = setup.loading?.keepsContext ? model.contextBytes * model.devices.length : 0;
       return {
-        weights: residency.state(i) === absent ? 0 : fixed,
+        weights: residency.state(i) === absent ? asleep : fixed,
         mapped: this.mapped(i),
         used: this.used(i),
         waiting: paged?.scheduler.line.length ?? 0,
