@@ -67,6 +67,7 @@ export function demandLine({ input }: SharedOutput): string {
 
 function loadingText({ loading, loadings }: SharedOutput['input']['pool']): string {
   if (loading === null) return '';
+  if (loading === 'own' && loadings.length < 2) return '; models come and go as the file states';
   if (loadings.length < 2) return `; models come and go as ${visible(loading)} loads them`;
   return `; models come and go as ${visible(loadings.map(({ id }) => id).join(', '))} load them`;
 }

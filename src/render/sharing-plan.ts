@@ -45,7 +45,8 @@ export function deviceLine({ input }: PoolOutput): string {
   const { gpu, models, pool } = input;
   const engines = [...new Set(models.map(({ engine }) => engine))];
   const name = gpu.count > 1 ? `${gpu.count}x ${gpu.name}` : gpu.name;
-  const loading = pool.loading === null ? '' : `, weights come and go as with ${pool.loading}`;
+  const behaviour = pool.loading === 'own' ? 'the file states' : `with ${pool.loading}`;
+  const loading = pool.loading === null ? '' : `, weights come and go as ${behaviour}`;
   return `${models.length} model${models.length === 1 ? '' : 's'} on ${name} (${gib(gpu.totalBytes)}) with ${engines.join(', ')}${loading}`;
 }
 

@@ -153,6 +153,22 @@ models: [{ ${small.replace('qwen3-0.6b', 'llama-3.2-1b')}, workload: "sharegpt:r
     }
   });
 
+  it('call a behaviour that no preset is what the file states', async () => {
+    put(
+      'away.yaml',
+      `gpu: a100-40gb
+gpuMemoryUtilization: 0.5
+policy: kvcached
+models:
+  - { id: here, model: qwen2.5-vl-7b, options: { max-model-len: 2048 }, workload: "sharegpt:requests=2" }
+  - { id: away, model: llama-3.2-3b, options: { max-model-len: 2048 }, workload: "sharegpt:requests=2", weights: disk }
+`,
+    );
+    const [plan, run] = await Promise.all(['plan', 'simulate'].map((it) => vram([it, '--pool', 'away.yaml'])));
+    expect(plan!.out.replace(/\s+/g, ' ')).toContain('weights come and go as the file states');
+    expect(run!.out.replace(/\s+/g, ' ')).toContain('models come and go as the file states');
+  });
+
   it('explain the columns that are shown, and say why a policy is not run', async () => {
     put(
       'uneven.yaml',
