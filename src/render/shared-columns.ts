@@ -207,7 +207,7 @@ export function anySwitches(runs: readonly SharedPolicyResult[]): boolean {
 
 /** Where not all models fit at once, there is no pool of which a share could be told; nor where those who are away left room for more. */
 function ofPool(value: number, { poolBytes }: SharedPolicyResult['pool']): string {
-  return poolBytes > 0 && value <= 1 ? share(value) : '-';
+  return poolBytes > 0 && value < 1.0005 ? share(value) : '-';
 }
 
 function share(value: number): string {
