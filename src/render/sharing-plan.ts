@@ -153,7 +153,7 @@ function shareTable({ policy, models, adds }: SharedBudget): Table {
 function policyTable({ result }: PoolOutput): Table {
   return {
     title: 'By policy, GiB of KV cache',
-    head: ['', 'fits', 'kept', 'shared', 'together', 'one model: tokens at most', ''],
+    head: ['', 'fits', 'kept', 'shared', 'together', 'tokens of one at most', ''],
     rows: result.policies.map((one) => {
       const most = one.models.map(({ kvTokens }) => kvTokens);
       const [least, largest] = [Math.min(...most), Math.max(...most)];
