@@ -1,7 +1,7 @@
 // How the blocks of an engine lie in the pages of a mapping policy. A page id is one physical page in every tensor of the cache: K and V of
 // every layer (kvcached: a page is mapped in each layer and in K and V; 36 layers x 2 x 2 MiB = 144 MiB).
 import type { KvPlan } from '../../engines/vllm/kv/types.ts';
-import { straddledLayout } from '../../sim/sharing/elastic-pool.ts';
+import { straddledLayout } from '../../sim/sharing/page-layout.ts';
 import type { PageId } from './types.ts';
 
 /** Kinds whose layers keep one tensor instead of K and V apart. */

@@ -5,6 +5,7 @@
 import { assert } from '../../assert.ts';
 import { Deque } from '../deque.ts';
 import { BlockPool, type FreeOrder } from '../paged/block-pool.ts';
+import { PageHoles } from './page-holes.ts';
 
 /** What decides about pages. */
 export interface PageSupply {
@@ -32,26 +33,6 @@ export interface ElasticOptions {
   allocation: 'best-fit' | 'last-touched';
 }
 
-/** Pages of `perPage` blocks each. */
-export function evenLayout(pages: number, perPage: number): Int32Array {
-  return Int32Array.from({ length: pages + 1 }, (_, i) => i * perPage);
-}
-
-/**
- * Pages of `pageBytes` in which blocks of `blockBytes` lie one after the other; those that reach over the end of a page are never used:
- * page i has the blocks from ceil(i P / b) to floor((i + 1) P / b) (kvcached, page_allocator.cpp get_block_range). Pages in which no
- * block lies whole (blocks of more than half a page) are left out: mapping one would help nobody.
- */
-export function straddledLayout(pages: number, pageBytes: number, blockBytes: number): Int32Array {
-  const first = [0];
-  for (let page = 0; page < pages; page++) {
-    const from = Math.ceil((page * pageBytes) / blockBytes);
-    const to = Math.floor(((page + 1) * pageBytes) / blockBytes);
-    if (to > from) first.push((first.at(-1) as number) + to - from);
-  }
-  return Int32Array.from(first);
-}
-
 export class ElasticPool extends BlockPool {
   readonly pages: number;
   mappedPages = 0;
@@ -62,14 +43,8 @@ export class ElasticPool extends BlockPool {
   private readonly isMapped: Uint8Array;
   private readonly inUse: Int32Array;
   private readonly cachedIn: Int32Array;
-  /** Free blocks without content, by page: a chain, first in first out. */
-  private readonly holes: Int32Array;
-  private readonly firstHole: Int32Array;
-  private readonly lastHole: Int32Array;
-  private readonly nextHole: Int32Array;
-  /** Pages that hold something and have holes, and the place of each in that list; -1: not in it. */
-  private readonly open: number[] = [];
-  private readonly placeInOpen: Int32Array;
+  /** Free blocks without content. */
+  private readonly holes: PageHoles;
   private readonly empty = new Deque<number>();
   private readonly unmappedPages = new Deque<number>();
   /** Blocks of the run being taken that are still to come, and the page they come from. */
@@ -77,8 +52,6 @@ export class ElasticPool extends BlockPool {
   private current = -1;
   /** When a block of each page was last given back with content, counted in such events. */
   private readonly lastCached: Float64Array;
-  /** When blocks of each page were last taken or came back without content, counted likewise. */
-  private readonly touched: Float64Array;
   /** When each cached block was given back. */
   private readonly stamp: Float64Array;
   /** Blocks of a page; 0 where pages differ. */
@@ -100,14 +73,9 @@ export class ElasticPool extends BlockPool {
     this.isMapped = new Uint8Array(this.pages);
     this.inUse = new Int32Array(this.pages);
     this.cachedIn = new Int32Array(this.pages);
-    this.holes = new Int32Array(this.pages);
-    this.firstHole = new Int32Array(this.pages).fill(-1);
-    this.lastHole = new Int32Array(this.pages).fill(-1);
-    this.nextHole = new Int32Array(this.numBlocks).fill(-1);
-    this.placeInOpen = new Int32Array(this.pages).fill(-1);
+    this.holes = new PageHoles(this.pages, this.numBlocks, clock);
     this.lastCached = new Float64Array(this.pages);
     this.stamp = new Float64Array(this.numBlocks);
-    this.touched = new Float64Array(this.pages);
     let least = Number.MAX_SAFE_INTEGER;
     let most = 0;
     for (let page = 0; page < this.pages; page++) {
@@ -115,7 +83,7 @@ export class ElasticPool extends BlockPool {
       const to = layout[page + 1] as number;
       for (let block = from; block < to; block++) {
         this.pageOf[block] = page;
-        if (block > 0) this.addHole(page, block);
+        if (block > 0) this.holes.add(page, block);
       }
       if (to - from < least) least = to - from;
       if (to - from > most) most = to - from;
@@ -135,7 +103,7 @@ export class ElasticPool extends BlockPool {
     assert(page === 0, 'the null block lies in the first page');
     this.inUse[0] = 1;
     this.idlePages--;
-    this.settleOpen(0);
+    this.holes.settle(0);
   }
 
   override get used(): number {
@@ -173,7 +141,7 @@ export class ElasticPool extends BlockPool {
     this.isMapped[page] = 1;
     this.mappedPages++;
     this.idlePages++;
-    this.free += this.holes[page] as number;
+    this.free += this.holes.count[page] as number;
     this.empty.push(page);
   }
 
@@ -184,13 +152,13 @@ export class ElasticPool extends BlockPool {
 
   override take(): number {
     let page = this.current;
-    if (page < 0 || this.expected <= 0 || this.holes[page] === 0) page = this.pick();
+    if (page < 0 || this.expected <= 0 || this.holes.count[page] === 0) page = this.pick();
     this.expected--;
-    const block = page < 0 ? this.evictOldest() : this.takeHole(page);
+    const block = page < 0 ? this.evictOldest() : this.holes.take(page);
     this.free--;
     this.held++;
     if (this.inUse[this.pageOf[block] as number]!++ === 0) this.idlePages--;
-    if (page >= 0) this.settleOpen(page);
+    if (page >= 0) this.holes.settle(page);
     this.hold(block, 0);
     this.events?.taken(block);
     return block;
@@ -227,7 +195,7 @@ export class ElasticPool extends BlockPool {
         this.cachedFree++;
         this.lastCached[page] = this.stamp[block] as number;
       } else {
-        this.addHole(page, block);
+        this.holes.add(page, block);
         this.settle(page);
       }
     }
@@ -336,48 +304,19 @@ export class ElasticPool extends BlockPool {
     let left = pages;
     for (const page of this.unmappedPages) {
       if (left-- <= 0) break;
-      nextPages.blocks += this.holes[page] as number;
+      nextPages.blocks += this.holes.count[page] as number;
     }
     return nextPages.blocks;
   }
 
   private pick(): number {
-    const { open, holes } = this;
-    const need = Math.max(1, this.expected);
+    const { holes, options } = this;
     let page = -1;
-    if (open.length > 0) {
-      if (this.options.allocation === 'last-touched') page = this.lastTouched();
-      else {
-        let fits = Number.MAX_SAFE_INTEGER;
-        let largest = 0;
-        let widest = -1;
-        for (const one of open) {
-          const room = holes[one] as number;
-          if (room >= need) {
-            if (room > fits || (room === fits && !this.goesBefore(one, page))) continue;
-            fits = room;
-            page = one;
-          } else if (room > largest || (room === largest && this.goesBefore(one, widest))) {
-            largest = room;
-            widest = one;
-          }
-        }
-        if (page < 0) page = widest;
-      }
-    } else if (this.empty.length > 0 || this.supply?.demand()) page = this.empty.shift() as number;
+    if (holes.anyOpen)
+      page = options.allocation === 'last-touched' ? holes.lastTouched() : holes.bestFit(Math.max(1, this.expected));
+    else if (this.empty.length > 0 || this.supply?.demand()) page = this.empty.shift() as number;
     this.current = page;
     return page;
-  }
-
-  /** Of equal pages the one touched longest ago is taken. */
-  private goesBefore(page: number, other: number): boolean {
-    return (this.touched[page] as number) < (this.touched[other] as number);
-  }
-
-  private lastTouched(): number {
-    let last = this.open[0] as number;
-    for (const page of this.open) if ((this.touched[page] as number) > (this.touched[last] as number)) last = page;
-    return last;
   }
 
   private evictOldest(): number {
@@ -390,7 +329,7 @@ export class ElasticPool extends BlockPool {
   private drop(block: number): void {
     const page = this.pageOf[block] as number;
     this.evict(block);
-    this.addHole(page, block);
+    this.holes.add(page, block);
     this.settle(page);
   }
 
@@ -415,7 +354,7 @@ export class ElasticPool extends BlockPool {
     this.isMapped[page] = 0;
     this.mappedPages--;
     this.idlePages--;
-    this.free -= this.holes[page] as number;
+    this.free -= this.holes.count[page] as number;
     this.unmappedPages.push(page);
     this.nextPages.pages = -1;
     this.supply?.unmapped();
@@ -424,49 +363,13 @@ export class ElasticPool extends BlockPool {
   /** After a block became a hole: the page joins the open ones, or is empty. */
   private settle(page: number): void {
     if ((this.inUse[page] as number) + (this.cachedIn[page] as number) > 0) {
-      this.settleOpen(page);
+      this.holes.settle(page);
       return;
     }
-    this.leaveOpen(page);
+    this.holes.close(page);
     if (page === this.current) this.current = -1;
     if (!this.isGivenUp && this.supply?.keeps()) this.empty.push(page);
     else this.unmap(page);
-  }
-
-  private settleOpen(page: number): void {
-    this.touched[page] = ++this.clock.now;
-    if (this.holes[page] === 0) {
-      this.leaveOpen(page);
-      return;
-    }
-    if ((this.placeInOpen[page] as number) >= 0) return;
-    this.placeInOpen[page] = this.open.length;
-    this.open.push(page);
-  }
-
-  private leaveOpen(page: number): void {
-    const place = this.placeInOpen[page] as number;
-    if (place < 0) return;
-    const last = this.open.pop() as number;
-    if (last !== page) {
-      this.open[place] = last;
-      this.placeInOpen[last] = place;
-    }
-    this.placeInOpen[page] = -1;
-  }
-
-  private addHole(page: number, block: number): void {
-    this.nextHole[block] = -1;
-    if (this.holes[page]!++ === 0) this.firstHole[page] = block;
-    else this.nextHole[this.lastHole[page] as number] = block;
-    this.lastHole[page] = block;
-  }
-
-  private takeHole(page: number): number {
-    const block = this.firstHole[page] as number;
-    this.firstHole[page] = this.nextHole[block] as number;
-    this.holes[page]!--;
-    return block;
   }
 
   private append(block: number): void {

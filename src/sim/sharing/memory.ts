@@ -1,8 +1,9 @@
 // The memory of one shared run put together from its policy: the ledger, a tenant with an elastic pool for every model (none under a
 // static split, where pools have a fixed size), and the policy's object. What pages look like under each policy is here.
 import type { SharingPolicy } from '../../spec/sharing.ts';
-import { ElasticPool, evenLayout, straddledLayout } from './elastic-pool.ts';
+import { ElasticPool } from './elastic-pool.ts';
 import { Ledger } from './ledger.ts';
+import { evenLayout, straddledLayout } from './page-layout.ts';
 import { expandSharing } from './policies/expand.ts';
 import { kvcachedSharing } from './policies/kvcached.ts';
 import { type MuxserveLoad, muxserveSharing } from './policies/muxserve.ts';

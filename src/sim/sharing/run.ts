@@ -2,6 +2,7 @@
 // for some; weights come and go (residency.ts), pages too (policies/). Laws: S1 of the ledger; S4 every block in use lies in a mapped
 // page; S5 an engine alone, under a static split, runs as `simulate` does, to the bit.
 
+import { assert } from '../../assert.ts';
 import type { PagedSystem } from '../paged/system.ts';
 import { ElasticPool } from './elastic-pool.ts';
 import { Engine } from './engine.ts';
@@ -279,7 +280,9 @@ export class SharedSimulation {
   /** Nothing will happen by itself any more: those who still wait are told so. */
   private giveUp(): void {
     this.hooks.stuck?.(this);
-    for (const engine of this.engines) if (!engine.isDone && engine.pause.for === 'memory') this.take(engine, true);
+    const waiting = this.engines.filter(({ isDone, pause }) => !isDone && pause.for === 'memory');
+    assert(waiting.length > 0, 'an engine waits for a time that never comes');
+    for (const engine of waiting) this.take(engine, true);
   }
 
   private tellProgress(): void {

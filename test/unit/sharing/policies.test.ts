@@ -2,9 +2,10 @@
 // case says. Law: kvcached (csrc/page_allocator.cpp, kv_cache_manager.py, integration/vllm/patches.py, e8e6406); MuxServe (scheduler.py,
 // 2231480); the queue-driven rule of section 5.2.
 import { describe, expect, it } from 'vitest';
-import { ElasticPool, evenLayout } from '../../../src/sim/sharing/elastic-pool.ts';
+import { ElasticPool } from '../../../src/sim/sharing/elastic-pool.ts';
 import { checkSharedLaws } from '../../../src/sim/sharing/laws.ts';
 import { Ledger } from '../../../src/sim/sharing/ledger.ts';
+import { evenLayout } from '../../../src/sim/sharing/page-layout.ts';
 import { kvcachedSharing } from '../../../src/sim/sharing/policies/kvcached.ts';
 import { oracleSharing } from '../../../src/sim/sharing/policies/oracle.ts';
 import type { Sharing } from '../../../src/sim/sharing/policies/sharing.ts';
