@@ -3,23 +3,21 @@
 // page; S5 an engine alone, under a static split, runs as `simulate` does, to the bit.
 
 import { assert } from '../../assert.ts';
-import type { PagedSystem } from '../paged/system.ts';
 import { ElasticPool } from './elastic-pool.ts';
 import { Engine } from './engine.ts';
 import { Gpus } from './gpus.ts';
 import { kvBytesByDevice, type SharedMemory, sharedMemory, virtualBlocks } from './memory.ts';
-import { Residency, type ResidencyHost } from './residency.ts';
+import { Residency } from './residency.ts';
 import type { SharedResult } from './result.ts';
 import { SharedStatistics } from './statistics.ts';
 import { type SharedRequests, summarizeShared } from './summary.ts';
-import type { Tenant } from './tenant.ts';
 import type { SharedModel, SharedRun } from './types.ts';
+import { VainTries } from './vain-tries.ts';
+import { weightsHost } from './weights-host.ts';
 
 const never = Number.POSITIVE_INFINITY;
 /** So many moments of the policy or the loader in a row in which no engine gets on: nothing will. */
 const patience = 4096;
-/** So many requests in a row that gave all their memory back for want of more, with no token in between: they only take turns. */
-const vainTries = 256;
 
 export interface SharedHooks {
   progress?: (ended: number, total: number) => void;
@@ -58,10 +56,7 @@ export class SharedSimulation {
   private turn = 0;
   private idleMoments = 0;
   private seenFreed = 0;
-  private triedInVain = 0;
-  /** Who tries alone while the others wait, and who has done so since the last token. */
-  private alone: Engine | undefined;
-  private readonly triedAlone = new Set<Engine>();
+  private readonly tries = new VainTries();
 
   constructor(
     readonly setup: SharedRun,
@@ -71,7 +66,11 @@ export class SharedSimulation {
     const whole = { ...setup, models };
     this.memory = sharedMemory(whole);
     this.gpus = new Gpus(setup.devices.length);
-    this.residency = new Residency(models, setup.loading, this.host(models));
+    this.residency = new Residency(
+      models,
+      setup.loading,
+      weightsHost(setup, models, this.memory, () => this.engines),
+    );
     this.engines = models.map(
       (model, index) =>
         new Engine(model, this.memory.tenants[index], this.gpus, {
@@ -176,7 +175,7 @@ export class SharedSimulation {
       // A pass without a step that mapped a page is worth another when the page is there.
       if (engine.pause.for === 'memory' && tenant.retryAt < never) tenant.retryAt = now + tenant.settle();
       if (engine.looked) tenant.noteDenied();
-      if (engine.looked) this.noteTries(engine, engine.begun.clock.totals.steps > steps);
+      if (engine.looked) this.noteTry(engine, engine.begun.clock.totals.steps > steps);
     }
     const isIdle = engine.isIdle;
     if (isIdle !== wasIdle || (isIdle && isReady)) {
@@ -188,30 +187,12 @@ export class SharedSimulation {
     if (this.hooks.progress && this.turn % 65536 === 0) this.tellProgress();
   }
 
-  /** Notes a request that gave everything back because the memory there is does not hold it. Others may use what was given back. */
-  private noteTries(engine: Engine, isStep: boolean): void {
-    const { scheduler, work } = engine.paged as PagedSystem;
-    if (isStep && work.rows > 0) {
-      this.triedInVain = 0;
-      this.triedAlone.clear();
-    }
-    if (scheduler.outgrown) {
-      this.alone = undefined;
-      this.triedInVain++;
-      engine.outgrownAt = { freed: this.memory.ledger.freed, mapped: (engine.tenant as Tenant).pool.mappedPages };
-    }
-    if (scheduler.preempted && engine.pause.for === 'memory' && !this.waitsForOthers(engine))
+  /** Notes a request that found too little memory. Who preempted others to go on alone looks again with what they gave back. */
+  private noteTry(engine: Engine, isStep: boolean): void {
+    const { freed } = this.memory.ledger;
+    this.tries.note(engine, isStep, freed);
+    if (engine.paged?.scheduler.preempted && engine.pause.for === 'memory' && !this.tries.isVain(engine, freed))
       engine.pause.until = this.now;
-  }
-
-  /** With the memory that it gave back itself such a request would only come as far again: it waits for what others give. */
-  private waitsForOthers(engine: Engine): boolean {
-    const { paged, tenant, outgrownAt } = engine;
-    const outgrown = paged?.scheduler.outgrown;
-    if (!outgrown || !tenant || paged.scheduler.running.length > 0) return false;
-    if (paged.scheduler.line.length === 0 || paged.scheduler.line.next.peek() !== outgrown) return false;
-    if (this.triedInVain > vainTries) return this.alone !== engine;
-    return outgrownAt.freed === this.memory.ledger.freed && outgrownAt.mapped === tenant.pool.mappedPages;
   }
 
   /** Before a pass of a model's scheduler: are the weights here, and what does the policy want. */
@@ -222,7 +203,7 @@ export class SharedSimulation {
     }
     const tenant = this.memory.tenants[index];
     if (tenant) this.memory.sharing?.beforeStep?.(tenant, now);
-    return !this.waitsForOthers(this.engines[index] as Engine);
+    return !this.tries.isVain(this.engines[index] as Engine, this.memory.ledger.freed);
   }
 
   /** A model that is to go as soon as it is idle takes no new requests; they want it back. */
@@ -261,20 +242,14 @@ export class SharedSimulation {
     }
   }
 
-  /** Those who only took memory from each other go one by one, each with what the others gave back. */
+  /** Those who only took memory from each other go one by one. */
   private letOneTry(): boolean {
-    if (this.triedInVain <= vainTries) return false;
-    let next: Engine | undefined;
-    this.engines.forEach((engine, index) => {
-      const waits = !engine.isDone && engine.pause.for === 'memory' && engine.paged?.scheduler.outgrown;
-      if (!waits || this.triedAlone.has(engine) || !this.residency.isReady(index)) return;
-      if (!next || goesBefore(engine, next)) next = engine;
-    });
-    if (!next) return false;
-    this.alone = next;
-    this.triedAlone.add(next);
-    next.pause.until = this.now;
-    return true;
+    const waiting = this.engines.filter(
+      ({ isDone, pause }, index) => !isDone && pause.for === 'memory' && this.residency.isReady(index),
+    );
+    const next = this.tries.next(waiting.sort((a, b) => (goesBefore(a, b) ? -1 : 1)));
+    if (next) next.pause.until = this.now;
+    return next !== undefined;
   }
 
   /** Nothing will happen by itself any more: those who still wait are told so. */
@@ -300,41 +275,6 @@ export class SharedSimulation {
     for (const { id, devices, contextBytes } of models)
       if (!this.memory.ledger.take(devices, contextBytes))
         throw new SharedRefusal(`${id}: no room for its CUDA context`);
-  }
-
-  private host(models: readonly SharedModel[]): ResidencyHost {
-    const isStatic = this.setup.policy.kind === 'static';
-    const begun = new Set<number>();
-    const keepsContext = this.setup.loading?.keepsContext === true;
-    // What comes and goes with the weights.
-    const fixed = ({ weightsBytes, otherBytes, contextBytes, prefetchBytes, sliceBytes }: SharedModel): number =>
-      weightsBytes + otherBytes + prefetchBytes - (keepsContext ? contextBytes : 0) + (isStatic ? sliceBytes : 0);
-    return {
-      take: (index) => {
-        const model = models[index] as SharedModel;
-        const tenant = this.memory.tenants[index];
-        const { ledger } = this.memory;
-        // Asked before anything is taken: what is given back counts as memory that came free, and would wake whoever waits for some.
-        if (ledger.free(model.devices) < fixed(model) + (tenant?.entryBytes ?? 0)) return false;
-        ledger.take(model.devices, fixed(model));
-        if (begun.has(index)) tenant?.enter();
-        else tenant?.begin();
-        begun.add(index);
-        return true;
-      },
-      giveBack: (index) => {
-        const model = models[index] as SharedModel;
-        const tenant = this.memory.tenants[index];
-        const isUsed = (this.engines[index] as Engine).usedBlocks > 0;
-        if (isUsed) tenant?.leave();
-        else if (tenant) tenant.clear();
-        else this.engines[index]?.paged?.kv.pool.reset();
-        this.memory.ledger.give(model.devices, fixed(model));
-      },
-      isIdle: (index) => this.engines?.[index]?.isIdle ?? true,
-      kvBytes: (index) => ((this.engines[index] as Engine).usedBlocks ?? 0) * (models[index] as SharedModel).blockBytes,
-      weightsBytes: (index) => (models[index] as SharedModel).weightsBytes,
-    };
   }
 }
 
