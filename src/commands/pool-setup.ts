@@ -1,7 +1,9 @@
 // From a pool file to runs as plain data, one for each policy: every model's engine as that policy starts it, with its workload. An engine
 // is set up as `vram simulate` sets up one by itself, so that a model alone under a static policy is that very run.
 import { pcieBytesPerSecond } from '../accounting/link.ts';
+import { inputError } from '../diagnostics.ts';
 import type { Io } from '../io.ts';
+import { gib } from '../numbers.ts';
 import { type PoolBudgets, planPool } from '../plan/sharing/budget.ts';
 import { asleepBytes } from '../plan/sharing/needs.ts';
 import type { EngineStart, PoolPlan } from '../plan/sharing/types.ts';
@@ -32,7 +34,27 @@ export async function poolSetup(spec: PoolSpec, io: Io): Promise<PoolSetup> {
   const pool = await openPool(spec, io);
   const policies = await poolPolicies(spec, spec.compare === 'all');
   const workloads = await poolWorkloads(spec, io);
-  return { pool, workloads, ...poolRuns(pool, workloads, policies) };
+  const setup = poolRuns(pool, workloads, policies);
+  checkHostMemory(spec, setup.plan);
+  return { pool, workloads, ...setup };
+}
+
+/** Weights that are said to be on the host have to have room there. */
+function checkHostMemory({ file, hostMemoryBytes, models }: PoolSpec, plan: PoolPlan): void {
+  if (hostMemoryBytes === undefined) return;
+  const needed = plan.policies[0]!.models.reduce(
+    (sum, { weightsBytes }, i) => sum + (models[i]!.weights === 'host' ? weightsBytes : 0),
+    0,
+  );
+  if (needed <= hostMemoryBytes) return;
+  throw inputError(
+    'VRAM749',
+    `the weights that are on the host take ${gib(needed)}, hostMemory is ${gib(hostMemoryBytes)}`,
+    {
+      hint: 'raise hostMemory, or put some models on disk (weights: disk)',
+      path: `${file}: hostMemory`,
+    },
+  );
 }
 
 /** Where nothing else is said, a request is served well within so many times of what it takes alone (Prism, benchmark.py, 595ec1f). */

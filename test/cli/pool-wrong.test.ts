@@ -64,6 +64,15 @@ describe('simulate --pool', () => {
     expectRefused(await vram(['simulate', '--pool', 'one.yaml', ...words]), 2, [`${words[0]} and --pool exclude`]);
   });
 
+  it('refuses weights on a host that has no room for them', async () => {
+    put(
+      'host.yaml',
+      `gpu: l4\nhostMemory: 1MiB\nloading: vllm-sleep\nmodels: [{ ${small}, weights: host, workload: "sharegpt:requests=1" }]`,
+    );
+    const ran = await vram(['simulate', '--pool', 'host.yaml']);
+    expectRefused(ran, 2, ['[VRAM749]', 'host.yaml: hostMemory', 'weights: disk']);
+  });
+
   it('says of a policy that was named on the command line that it was named there', async () => {
     put('one.yaml', `gpu: l4\nmodels: [{ ${small}, workload: "sharegpt:requests=1" }]`);
     expectRefused(await vram(['simulate', '--pool', 'one.yaml', '--policy', 'paged']), 2, ['(--policy) [VRAM740]']);
