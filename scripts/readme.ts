@@ -5,6 +5,7 @@ import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { kvcachedTable } from './lib/kvcached-table.ts';
 import { type MeasuredRun, simulateMeasured } from './lib/measured.ts';
 import { replaceBlock } from './lib/readme-block.ts';
 
@@ -39,6 +40,7 @@ for (const [name, command] of Object.entries(shown))
   if (only.length === 0 || only.includes(name))
     text = replaceBlock(text, name, ['```console', `$ ${command}`, ...run(command), '```']);
 if (only.length === 0 || only.includes('measured')) text = replaceBlock(text, 'measured', await measuredTable());
+if (only.length === 0 || only.includes('kvcached')) text = replaceBlock(text, 'kvcached', await kvcachedTable());
 writeFileSync(readme, text);
 
 /** Runs a command line with `vram` on the path, 80 columns wide and without colour. */

@@ -1,11 +1,13 @@
 // The benchmarks of kvcached that can be run again without a GPU, as workloads and pool files: ovg-project/kvcached at e8e6406, the script
 // named at each. Their requests come from their own generator (kvcached-requests.json) or are stated by it to the second.
 import { readFileSync } from 'node:fs';
+import { assert } from '../../src/assert.ts';
 import { poolSetup } from '../../src/commands/pool-setup.ts';
 import { quietIo } from '../../src/io.ts';
 import { resolvePool } from '../../src/load/pool.ts';
 import { ElasticPool } from '../../src/sim/sharing/elastic-pool.ts';
 import { evenLayout } from '../../src/sim/sharing/page-layout.ts';
+import { SharedSimulation } from '../../src/sim/sharing/run.ts';
 import type { SharedRun } from '../../src/sim/sharing/types.ts';
 import type { SimRequest, TokenRuns, Workload } from '../../src/sim/types.ts';
 import { generatedFrom, generatedStride, privateFrom, statedEnd } from '../../src/sim/workload/token-space.ts';
@@ -117,4 +119,62 @@ function requestOf(
 ): SimRequest {
   const outputBase = generatedFrom + index * generatedStride;
   return { id: String(index), arrival, prompt, promptTokens, outputTokens, maxTokens: outputTokens, outputBase };
+}
+
+/** benchmarks/bench_idle_footprint/README.md: an L40, Qwen3-4B, vLLM 0.22.1, the server's options in run_idle_footprint.py. */
+export const idlePool = (options: string): string =>
+  `gpu: l40
+engine: vllm@0.22.1
+policy: kvcached
+policyOptions: { kvcached: { ${options} } }
+models: [{ model: qwen3-4b, options: { max-model-len: 8192 }, workload: { ref: alpaca, limit: 1 } }]
+`;
+
+/** Before pull request 390, with its eviction, and with its allocation too (today's). */
+export const before = 'allocation: last-touched, eviction: lru';
+export const evicts = 'allocation: last-touched, eviction: whole-page';
+export const today = 'allocation: best-fit, eviction: whole-page';
+
+export interface Idle {
+  /** Page ids in use: not those that are mapped and empty, as they count. */
+  pages: number;
+  cached: number;
+  hits: number;
+  requestsPerSecond: number;
+}
+
+export async function idleAfter(options: string, workload: Workload): Promise<Idle> {
+  const simulation = new SharedSimulation(await runOf(idlePool(options), [workload]));
+  simulation.run();
+  const { pool } = simulation.memory.tenants[0]!;
+  const { result } = simulation.engines[0]!.end();
+  assert(result.requests.finished === workload.requests.length, 'every request is served');
+  return {
+    pages: pool.mappedPages - pool.emptyPages,
+    cached: pool.cachedFree,
+    hits: simulation.engines[0]!.begun.system.counters.hitTokens,
+    requestsPerSecond: workload.requests.length / result.makespanSeconds,
+  };
+}
+
+export const rampWorkloads = (peak: number): Workload[] => [0, 1, 2].map((model) => rampWorkload(peak, model));
+
+export function rampRun(policy: string, option: string): Promise<SharedRun> {
+  const options = `{ max-model-len: 62000, enable-prefix-caching: false${option} }`;
+  const models = [1, 2, 3].map(
+    (i) =>
+      `  - { id: instance${i}, model: llama-3.1-8b-instruct, options: ${options}, workload: { ref: alpaca, limit: 1 } }`,
+  );
+  const head = `gpu: a100-80gb\nengine: vllm@0.9.2\npolicy: ${policy}\nmodels:\n`;
+  return runOf(`${head}${models.join('\n')}\n`, rampWorkloads(12));
+}
+
+/** Mean over the models of the mean and of the 99th percentile, milliseconds (plot_ttft.py). */
+export function ttft(run: SharedRun): { mean: number; p99: number } {
+  const simulation = new SharedSimulation(run);
+  simulation.run();
+  const models = simulation.engines.map((engine) => engine.end().result.latency.ttftSeconds);
+  const over = (of: (one: (typeof models)[number]) => number): number =>
+    (1e3 * models.reduce((sum, one) => sum + of(one), 0)) / models.length;
+  return { mean: over(({ mean }) => mean), p99: over(({ p99 }) => p99) };
 }

@@ -3,13 +3,26 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 import { resolveSharing } from '../../src/load/sharing.ts';
 import { pageIdBytes, sharedMemory } from '../../src/sim/sharing/memory.ts';
-import { SharedSimulation } from '../../src/sim/sharing/run.ts';
 import type { SharedRun } from '../../src/sim/sharing/types.ts';
-import type { Workload } from '../../src/sim/types.ts';
 import type { KvcachedSharing } from '../../src/spec/sharing.ts';
 import { GiB, MiB } from '../../src/units.ts';
 import { sharedRun } from '../helpers/sharing.ts';
-import { evictionPool, fillCache, idleWorkload, rampWorkload, runOf, withWorkloads } from './kvcached-recipes.ts';
+import {
+  before,
+  evictionPool,
+  evicts,
+  fillCache,
+  type Idle,
+  idleAfter,
+  idlePool,
+  idleWorkload,
+  rampRun,
+  rampWorkloads,
+  runOf,
+  today,
+  ttft,
+  withWorkloads,
+} from './kvcached-recipes.ts';
 
 let preset: KvcachedSharing;
 
@@ -18,20 +31,6 @@ beforeAll(async () => {
   if (found.kind !== 'kvcached') throw new Error(found.kind);
   preset = found;
 });
-
-/** benchmarks/bench_idle_footprint/README.md: an L40, Qwen3-4B, vLLM 0.22.1, the server's options in run_idle_footprint.py. */
-const idlePool = (options: string): string =>
-  `gpu: l40
-engine: vllm@0.22.1
-policy: kvcached
-policyOptions: { kvcached: { ${options} } }
-models: [{ model: qwen3-4b, options: { max-model-len: 8192 }, workload: { ref: alpaca, limit: 1 } }]
-`;
-
-/** Before pull request 390, with its eviction, and with its allocation too (today's). */
-const before = 'allocation: last-touched, eviction: lru';
-const evicts = 'allocation: last-touched, eviction: whole-page';
-const today = 'allocation: best-fit, eviction: whole-page';
 
 describe('page ids and what mapping them takes', () => {
   it('144 MiB at 36 layers (bench_idle_footprint/README.md), so 22 of them 3.09 GiB and 73 10.27', async () => {
@@ -236,48 +235,4 @@ function secondsToMap(ids: number, pages: number): number {
   const { tenants } = sharedMemory(sharedRun(preset, ids * preset.pageBytes * pages, [{ tensors: pages, blockBytes }]));
   for (let i = 0; i < ids; i++) expect(tenants[0]!.map('in-step')).toBe(true);
   return tenants[0]!.settle();
-}
-
-interface Idle {
-  /** Page ids in use: not those that are mapped and empty, as they count. */
-  pages: number;
-  cached: number;
-  hits: number;
-  requestsPerSecond: number;
-}
-
-async function idleAfter(options: string, workload: Workload): Promise<Idle> {
-  const simulation = new SharedSimulation(await runOf(idlePool(options), [workload]));
-  simulation.run();
-  const { pool } = simulation.memory.tenants[0]!;
-  const { result } = simulation.engines[0]!.end();
-  expect(result.requests.finished).toBe(workload.requests.length);
-  return {
-    pages: pool.mappedPages - pool.emptyPages,
-    cached: pool.cachedFree,
-    hits: simulation.engines[0]!.begun.system.counters.hitTokens,
-    requestsPerSecond: workload.requests.length / result.makespanSeconds,
-  };
-}
-
-const rampWorkloads = (peak: number): Workload[] => [0, 1, 2].map((model) => rampWorkload(peak, model));
-
-function rampRun(policy: string, option: string): Promise<SharedRun> {
-  const options = `{ max-model-len: 62000, enable-prefix-caching: false${option} }`;
-  const models = [1, 2, 3].map(
-    (i) =>
-      `  - { id: instance${i}, model: llama-3.1-8b-instruct, options: ${options}, workload: { ref: alpaca, limit: 1 } }`,
-  );
-  const head = `gpu: a100-80gb\nengine: vllm@0.9.2\npolicy: ${policy}\nmodels:\n`;
-  return runOf(`${head}${models.join('\n')}\n`, rampWorkloads(12));
-}
-
-/** Mean over the models of the mean and of the 99th percentile, milliseconds (plot_ttft.py). */
-function ttft(run: SharedRun): { mean: number; p99: number } {
-  const simulation = new SharedSimulation(run);
-  simulation.run();
-  const models = simulation.engines.map((engine) => engine.end().result.latency.ttftSeconds);
-  const over = (of: (one: (typeof models)[number]) => number): number =>
-    (1e3 * models.reduce((sum, one) => sum + of(one), 0)) / models.length;
-  return { mean: over(({ mean }) => mean), p99: over(({ p99 }) => p99) };
 }
