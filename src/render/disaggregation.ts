@@ -5,7 +5,7 @@ import type { DisaggregationPlan, PoolPlan, ServingFigures } from '../plan/disag
 import { grid } from './grid.ts';
 import { paintFor } from './paint.ts';
 import type { TableStyle } from './table.ts';
-import { visible, wrap } from './text.ts';
+import { brokenCommand, visible, wrap } from './text.ts';
 
 export function disaggregationText(plan: DisaggregationPlan, style: TableStyle): string {
   const paint = paintFor(style.colour);
@@ -27,19 +27,8 @@ export function disaggregationText(plan: DisaggregationPlan, style: TableStyle):
         width,
       ),
     ),
-    `One server of each; further ones on ports and GPUs (CUDA_VISIBLE_DEVICES) of\ntheir own\n${[plan.prefill, plan.decode].map(({ command }) => broken(command, width)).join('\n\n')}`,
+    `One server of each; further ones on ports and GPUs (CUDA_VISIBLE_DEVICES) of\ntheir own\n${[plan.prefill, plan.decode].map(({ command }) => brokenCommand(command.split(/ (?=--[a-z])/), width)).join('\n\n')}`,
   ].join('\n\n')}\n`;
-}
-
-/** A command broken before its options. */
-function broken(command: string, width: number): string {
-  const lines: string[] = [];
-  for (const piece of command.split(/ (?=--[a-z])/)) {
-    const last = lines.at(-1);
-    if (last !== undefined && last.length + piece.length + 3 <= width) lines[lines.length - 1] = `${last} ${piece}`;
-    else lines.push(lines.length > 0 ? `    ${piece}` : piece);
-  }
-  return lines.map(visible).join(' \\\n');
 }
 
 function poolTable({ prefill, decode }: DisaggregationPlan): string {

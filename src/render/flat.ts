@@ -13,6 +13,10 @@ export function planCsv({ result }: PlanOutput): string {
     for (const item of device.items)
       rows.push([device.rank, device.gpu, item.id, item.bytes, item.lowBytes, item.highBytes, item.confidence]);
   }
+  return csvText(rows);
+}
+
+export function csvText(rows: readonly (readonly (string | number)[])[]): string {
   return `${rows.map((row) => row.map(csvField).join(',')).join('\r\n')}\r\n`;
 }
 
@@ -27,10 +31,21 @@ export function csvField(value: string | number): string {
 export function planGithub({ result, diagnostics }: PlanOutput, outcomes: readonly RequirementOutcome[]): string {
   const { verdict, workload } = result;
   const failure = failureOf(result);
-  const lines = [
+  const answer =
     failure === null
       ? annotation('notice', 'vram plan', `fits: ${capacityText(result)}`)
-      : annotation(verdict.fits && workload ? 'warning' : 'error', 'vram plan', failure),
+      : annotation(verdict.fits && workload ? 'warning' : 'error', 'vram plan', failure);
+  return githubText([answer], outcomes, diagnostics);
+}
+
+/** Annotations of an answer, then one for each failed requirement and each diagnostic. */
+export function githubText(
+  answer: readonly string[],
+  outcomes: readonly RequirementOutcome[],
+  diagnostics: readonly Diagnostic[],
+): string {
+  const lines = [
+    ...answer,
     ...outcomes
       .filter(({ holds }) => !holds)
       .map(({ requirement, actual }) =>
@@ -41,7 +56,7 @@ export function planGithub({ result, diagnostics }: PlanOutput, outcomes: readon
   return `${lines.join('\n')}\n`;
 }
 
-export function githubLevel({ severity }: Diagnostic): 'error' | 'warning' | 'notice' {
+function githubLevel({ severity }: Diagnostic): 'error' | 'warning' | 'notice' {
   return severity === 'note' ? 'notice' : severity;
 }
 
@@ -59,14 +74,15 @@ function failureOf({ verdict, workload }: Plan): string | null {
 /** One test case for the verdict and one for each requirement. */
 export function planJunit({ input, result }: PlanOutput, outcomes: readonly RequirementOutcome[]): string {
   const name = `${input.model.id} on ${input.gpu.count}x ${input.gpu.id}`;
-  const cases = [
-    { name: 'fits', failure: failureOf(result) },
-    ...outcomes.map(({ requirement, holds, actual }) => ({
-      name: requirement,
-      failure: holds ? null : `is ${String(actual)}`,
-    })),
-  ];
+  const cases = [{ name: 'fits', failure: failureOf(result) }, ...requirementCases(outcomes)];
   return junitText('vram.plan', name, cases);
+}
+
+export function requirementCases(outcomes: readonly RequirementOutcome[]): JunitCase[] {
+  return outcomes.map(({ requirement, holds, actual }) => ({
+    name: requirement,
+    failure: holds ? null : `is ${String(actual)}`,
+  }));
 }
 
 export interface JunitCase {

@@ -8,7 +8,7 @@ import { type Paint, paintFor } from './paint.ts';
 import { hardwareWords, inGib, isPlain, lossCell, lossOf, speedCell, tokensCell } from './quantize-cells.ts';
 import { explainRows } from './quantize-explain.ts';
 import type { TableStyle } from './table.ts';
-import { visible, wrap } from './text.ts';
+import { brokenCommand, visible, wrap } from './text.ts';
 
 export interface QuantizeTableOptions {
   style: TableStyle;
@@ -61,7 +61,7 @@ function recommended({ result }: QuantizeOutput, paint: Paint, width: number): s
     `  ${wrap(visible(reason), width - 2, 2)}`,
     `  ${wrap(visible(change), width - 2, 2)}`,
     '',
-    commandLines(command, width),
+    brokenCommand(command.split(/ (?=--?[a-z])/), width, '  '),
   ];
   if (alternatives.length > 0) lines.push('', ...alternatives.map((other) => otherLine(other, paint, width)));
   return lines.join('\n');
@@ -73,17 +73,6 @@ function otherLine(
   width: number,
 ): string {
   return `or ${paint.bold(scheme)} ${wrap(visible(`with ${engineNames[engine]}: ${reason}`), width - scheme.length - 4, 3)}`;
-}
-
-/** The command over several lines, ready to paste. */
-function commandLines(command: string, width: number): string {
-  const lines: string[] = [];
-  for (const piece of command.split(/ (?=--?[a-z])/)) {
-    const last = lines.at(-1);
-    if (last !== undefined && last.length + piece.length + 3 <= width) lines[lines.length - 1] = `${last} ${piece}`;
-    else lines.push(lines.length > 0 ? `    ${piece}` : `  ${piece}`);
-  }
-  return lines.map(visible).join(' \\\n');
 }
 
 const titles: Readonly<Record<RowState, string>> = { fits: 'Fits', short: 'Does not fit', refused: 'Does not run' };

@@ -4,7 +4,7 @@ import type { RequirementOutcome } from '../plan/require.ts';
 import type { SharedModelBrief, SharedOutput } from '../plan/shared-output.ts';
 import { variantName } from '../plan/sharing/variant.ts';
 import type { SharedSummary } from '../sim/sharing/result.ts';
-import { annotation, githubLevel, type JunitCase, junitText } from './flat.ts';
+import { annotation, csvText, githubText, type JunitCase, junitText, requirementCases } from './flat.ts';
 import { escaped } from './markdown.ts';
 import {
   anyLoads,
@@ -30,13 +30,14 @@ import {
   refusedLines,
   sharedTitle,
 } from './shared-text.ts';
-import { csvText } from './simulate-flat.ts';
+import { caseAnnotation } from './simulate-flat.ts';
 import { seconds, tokens } from './simulate-text.ts';
 import { visible } from './text.ts';
 
 /**
- * One row a run (policy and loading behaviour, empty where all stay in memory), of all models together (`model` is empty), followed by one a model. A column that the row has no figure for is
- * empty; columns are named by the path of the figure in `policies[].pool` (or `policies[].models[]`).
+ * One row a run (policy, and loading behaviour or nothing where all stay in memory) of all models together, in which `model` is empty,
+ * then one a model. A column that the row has no figure for is empty; columns are named by the path of the figure in
+ * `policies[].pool` (or `policies[].models[]`).
  */
 export function sharedCsv({ result }: SharedOutput): string {
   const head = ['policy', 'loading', 'runs', 'model', ...figures.map(([name]) => name)];
@@ -199,34 +200,18 @@ function table<Row>(columns: readonly Column<Row>[], rows: readonly { name: stri
 
 /** Workflow commands of GitHub Actions: each run, what to take, each failed requirement, each diagnostic. */
 export function sharedGithub(output: SharedOutput, outcomes: readonly RequirementOutcome[]): string {
-  const title = 'vram simulate';
   const { advice } = output.result;
-  const lines = [
-    ...casesOf(output).map(({ name, failure }) =>
-      annotation(failure === null ? 'notice' : 'error', title, `${name}: ${failure ?? 'served'}`),
-    ),
-    ...(advice
-      ? [annotation('notice', title, `take ${variantName(advice, output.input.pool)}: ${advice.because}`)]
-      : []),
-    ...outcomes
-      .filter(({ holds }) => !holds)
-      .map(({ requirement, actual }) =>
-        annotation('error', 'vram requirement', `${requirement} does not hold: ${String(actual)}`),
-      ),
-    ...output.diagnostics.map((d) =>
-      annotation(githubLevel(d), d.code, d.hint ? `${d.message} (${d.hint})` : d.message),
-    ),
+  const taken = advice ? `take ${variantName(advice, output.input.pool)}: ${advice.because}` : undefined;
+  const answer = [
+    ...casesOf(output).map(caseAnnotation),
+    ...(taken === undefined ? [] : [annotation('notice', 'vram simulate', taken)]),
   ];
-  return `${lines.join('\n')}\n`;
+  return githubText(answer, outcomes, output.diagnostics);
 }
 
 /** One test case a run, and one for each requirement. */
 export function sharedJunit(output: SharedOutput, outcomes: readonly RequirementOutcome[]): string {
-  const requirements = outcomes.map(({ requirement, holds, actual }) => ({
-    name: requirement,
-    failure: holds ? null : `is ${String(actual)}`,
-  }));
-  return junitText('vram.simulate', sharedTitle(output), [...casesOf(output), ...requirements]);
+  return junitText('vram.simulate', sharedTitle(output), [...casesOf(output), ...requirementCases(outcomes)]);
 }
 
 function casesOf(output: SharedOutput): JunitCase[] {

@@ -2,7 +2,7 @@
 import { gib } from '../numbers.ts';
 import type { RequirementOutcome } from '../plan/require.ts';
 import type { PoolOutput } from '../plan/sharing/output.ts';
-import { csvField } from './flat.ts';
+import { csvText } from './flat.ts';
 import { escaped } from './markdown.ts';
 import { paintFor } from './paint.ts';
 import { nameText, prose } from './shared-text.ts';
@@ -85,5 +85,5 @@ export function poolCsv({ result }: PoolOutput): string {
         one.reason ?? '',
       ]);
   }
-  return `${rows.map((row) => row.map(csvField).join(',')).join('\r\n')}\r\n`;
+  return csvText(rows);
 }

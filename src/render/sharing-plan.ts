@@ -8,7 +8,7 @@ import { grid } from './grid.ts';
 import { type Paint, paintFor } from './paint.ts';
 import { nameText, prose } from './shared-text.ts';
 import type { TableStyle } from './table.ts';
-import { visible } from './text.ts';
+import { brokenCommand, visible } from './text.ts';
 
 export interface Table {
   title: string;
@@ -263,16 +263,5 @@ export function commands(output: PoolOutput): { name: string; commands: string[]
 function runText(output: PoolOutput, paint: Paint, width: number): string {
   const run = commands(output);
   if (!run) return '';
-  return `${paint.bold('Run')} (${run.name}), one after the other\n${run.commands.map((command) => broken(command, width)).join('\n')}`;
-}
-
-/** A command broken before its options. */
-function broken(command: string, width: number): string {
-  const lines: string[] = [];
-  for (const piece of command.split(/ (?=--[a-z])/)) {
-    const last = lines.at(-1);
-    if (last !== undefined && last.length + piece.length + 3 <= width) lines[lines.length - 1] = `${last} ${piece}`;
-    else lines.push(lines.length > 0 ? `    ${piece}` : piece);
-  }
-  return lines.map(visible).join(' \\\n');
+  return `${paint.bold('Run')} (${run.name}), one after the other\n${run.commands.map((command) => brokenCommand(command.split(/ (?=--[a-z])/), width)).join('\n')}`;
 }

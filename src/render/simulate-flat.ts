@@ -2,7 +2,7 @@
 // They carry the same figures as the JSON and compute nothing.
 import type { RequirementOutcome } from '../plan/require.ts';
 import { type CurveResult, type NamedRun, runsOf, type SimulateOutput } from '../plan/simulate-output.ts';
-import { annotation, csvField, githubLevel, type JunitCase, junitText } from './flat.ts';
+import { annotation, csvText, githubText, type JunitCase, junitText, requirementCases } from './flat.ts';
 import { escaped } from './markdown.ts';
 import { capacityText, curveGrid, namesOf } from './simulate-runs.ts';
 import {
@@ -26,10 +26,6 @@ import {
   usedText,
   workloadText,
 } from './simulate-text.ts';
-
-export function csvText(rows: readonly (readonly (string | number)[])[]): string {
-  return `${rows.map((row) => row.map(csvField).join(',')).join('\r\n')}\r\n`;
-}
 
 export function simulateCsv({ result }: SimulateOutput): string {
   if ('curve' in result) return curveCsv(result);
@@ -187,30 +183,17 @@ function table(head: readonly string[], rows: readonly (readonly string[])[]): s
 
 /** Workflow commands of GitHub Actions: what was served, each failed requirement, each run that could not be made, each diagnostic. */
 export function simulateGithub(output: SimulateOutput, outcomes: readonly RequirementOutcome[]): string {
-  const title = 'vram simulate';
-  const lines = [
-    ...casesOf(output).map(({ name, failure }) =>
-      annotation(failure === null ? 'notice' : 'error', title, `${name}: ${failure ?? 'served'}`),
-    ),
-    ...outcomes
-      .filter(({ holds }) => !holds)
-      .map(({ requirement, actual }) =>
-        annotation('error', 'vram requirement', `${requirement} does not hold: ${String(actual)}`),
-      ),
-    ...output.diagnostics.map((d) =>
-      annotation(githubLevel(d), d.code, d.hint ? `${d.message} (${d.hint})` : d.message),
-    ),
-  ];
-  return `${lines.join('\n')}\n`;
+  return githubText(casesOf(output).map(caseAnnotation), outcomes, output.diagnostics);
+}
+
+/** A run as an annotation. */
+export function caseAnnotation({ name, failure }: JunitCase): string {
+  return annotation(failure === null ? 'notice' : 'error', 'vram simulate', `${name}: ${failure ?? 'served'}`);
 }
 
 /** One test case a run, and one for each requirement. */
 export function simulateJunit(output: SimulateOutput, outcomes: readonly RequirementOutcome[]): string {
-  const requirements = outcomes.map(({ requirement, holds, actual }) => ({
-    name: requirement,
-    failure: holds ? null : `is ${String(actual)}`,
-  }));
-  return junitText('vram.simulate', titleOf(output), [...casesOf(output), ...requirements]);
+  return junitText('vram.simulate', titleOf(output), [...casesOf(output), ...requirementCases(outcomes)]);
 }
 
 function casesOf({ result }: SimulateOutput): JunitCase[] {

@@ -28,3 +28,14 @@ export function escapeXml(text: string): string {
   const named: Record<string, string> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' };
   return visible(text).replace(/[&<>"']/g, (c) => named[c]!);
 }
+
+/** A command over several lines, ready to paste, broken between its pieces: the program, then each option with its value. */
+export function brokenCommand(pieces: readonly string[], width: number, indent = ''): string {
+  const lines: string[] = [];
+  for (const piece of pieces) {
+    const last = lines.at(-1);
+    if (last !== undefined && last.length + piece.length + 3 <= width) lines[lines.length - 1] = `${last} ${piece}`;
+    else lines.push(`${lines.length > 0 ? '    ' : indent}${piece}`);
+  }
+  return lines.map(visible).join(' \\\n');
+}
