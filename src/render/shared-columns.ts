@@ -18,12 +18,17 @@ export interface Column<Row> {
   spare?: number;
 }
 
-export function shownColumns<Row>(columns: readonly Column<Row>[], rows: readonly Row[]): Column<Row>[] {
-  return columns.filter(({ when }) => when === undefined || rows.some(when));
+interface ColumnsOf<Row> {
+  columns: readonly Column<Row>[];
+  rows: readonly { row: Row }[];
+}
+
+export function shownColumns<Row>(columns: readonly Column<Row>[], rows: readonly { row: Row }[]): Column<Row>[] {
+  return columns.filter(({ when }) => when === undefined || rows.some(({ row }) => when(row)));
 }
 
 /** What the columns that are shown mean, as one sentence. */
-export function meaningOf<Row>(columns: readonly Column<Row>[], rows: readonly Row[]): string {
+export function meaningOf<Row>({ columns, rows }: ColumnsOf<Row>): string {
   return shownColumns(columns, rows)
     .flatMap(({ means }) => means ?? [])
     .join('; ');

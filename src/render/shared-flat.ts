@@ -6,26 +6,14 @@ import { variantName } from '../plan/sharing/variant.ts';
 import type { SharedSummary } from '../sim/sharing/result.ts';
 import { annotation, csvText, githubText, type JunitCase, junitText, requirementCases } from './flat.ts';
 import { escaped } from './markdown.ts';
+import { meaningOf, shownColumns } from './shared-columns.ts';
+import { modelSections, runSections, type Section } from './shared-sections.ts';
 import {
-  anyLoads,
-  anySwitches,
-  type Column,
-  loadColumns,
-  meaningOf,
-  memoryColumns,
-  modelColumns,
-  requestColumns,
-  shownColumns,
-  switchColumns,
-} from './shared-columns.ts';
-import {
-  chosenName,
   demandLine,
   estimateLines,
   modelLine,
   namedRuns,
   nameText,
-  notRunLine,
   poolLine,
   refusedLines,
   sharedTitle,
@@ -148,36 +136,16 @@ export function sharedTimelineCsv({ input, result }: SharedOutput): string {
 
 export function sharedMarkdown(output: SharedOutput): string {
   const { input, result, diagnostics } = output;
-  const { advice, policies, models } = result;
+  const { advice, models } = result;
   const refused = refusedLines(output).map((line) => `- ${escaped(line)}`);
   const notes = diagnostics.map(({ severity, code, message }) => `- ${severity} ${code}: ${escaped(message)}`);
-  const shares = namedRuns(output);
-  const named = models.map((row) => ({ name: row.id, row }));
   const parts = [
     `# ${escaped(sharedTitle(output))}`,
     [poolLine(output), demandLine(output)].filter(Boolean).map(escaped).join('  \n'),
     input.models.map((model) => `- ${escaped(nameText(model.id))}: ${escaped(modelLine(model))}`).join('\n'),
     advice ? `**Take ${escaped(variantName(advice, input.pool))}**: ${escaped(advice.because)}` : '',
-    ...(policies.length > 0
-      ? [
-          '## Memory',
-          table(memoryColumns, shares),
-          meaningOf(memoryColumns, policies),
-          '## Requests',
-          table(requestColumns, shares),
-          meaningOf(requestColumns, policies),
-          escaped(notRunLine(policies)),
-          ...(anySwitches(policies)
-            ? ['## Weights on demand', table(switchColumns, shares), meaningOf(switchColumns, policies)]
-            : []),
-        ]
-      : []),
-    ...(models.length > 0
-      ? [`## Models under ${escaped(chosenName(output))}`, table(modelColumns, named), meaningOf(modelColumns, models)]
-      : []),
-    ...(anyLoads(models)
-      ? ['## Weights of each model', table(loadColumns, named), meaningOf(loadColumns, models)]
-      : []),
+    ...runSections(output).flatMap(sectionText),
+    ...modelSections(output).flatMap(sectionText),
     ...estimateLines(models).map((text) => `Times: ${escaped(text)}`),
     ...(refused.length > 0 ? ['## Not run', refused.join('\n')] : []),
     ...(notes.length > 0 ? ['## Notes', notes.join('\n')] : []),
@@ -185,11 +153,12 @@ export function sharedMarkdown(output: SharedOutput): string {
   return `${parts.filter(Boolean).join('\n\n')}\n`;
 }
 
-function table<Row>(columns: readonly Column<Row>[], rows: readonly { name: string; row: Row }[]): string {
-  const shown = shownColumns(
-    columns,
-    rows.map(({ row }) => row),
-  );
+function sectionText<Row>(section: Section<Row>): string[] {
+  return [`## ${escaped(section.title)}`, table(section), meaningOf(section), escaped(section.note)];
+}
+
+function table<Row>({ columns, rows }: Section<Row>): string {
+  const shown = shownColumns(columns, rows);
   const line = (cells: readonly string[]): string => `| ${cells.map(escaped).join(' | ')} |`;
   return [
     line(['', ...shown.map(({ name }) => name)]),

@@ -4,38 +4,15 @@ import type { SharedOutput } from '../plan/shared-output.ts';
 import { variantName } from '../plan/sharing/variant.ts';
 import { htmlPage, items, section } from './html.ts';
 import { sharedSvg } from './shared-chart.ts';
-import {
-  anyLoads,
-  anySwitches,
-  type Column,
-  loadColumns,
-  meaningOf,
-  memoryColumns,
-  modelColumns,
-  requestColumns,
-  shownColumns,
-  switchColumns,
-} from './shared-columns.ts';
-import {
-  chosenName,
-  demandLine,
-  estimateLines,
-  modelLine,
-  namedRuns,
-  nameText,
-  notRunLine,
-  poolLine,
-  refusedLines,
-  sharedTitle,
-} from './shared-text.ts';
+import { meaningOf, shownColumns } from './shared-columns.ts';
+import { modelSections, runSections, type Section } from './shared-sections.ts';
+import { demandLine, estimateLines, modelLine, nameText, poolLine, refusedLines, sharedTitle } from './shared-text.ts';
 import { escapeXml } from './text.ts';
 
 export async function sharedHtml(output: SharedOutput): Promise<string> {
   const { input, result, diagnostics } = output;
   const { advice, policies, models } = result;
   const title = escapeXml(sharedTitle(output));
-  const shares = namedRuns(output).map(({ chosen, ...named }) => ({ ...named, strong: chosen }));
-  const named = models.map((row) => ({ name: row.id, row, strong: false }));
   return htmlPage(title, [
     `<h1>${title}</h1>`,
     `<p>${[poolLine(output), demandLine(output)].filter(Boolean).map(escapeXml).join('<br>')}</p>`,
@@ -48,24 +25,12 @@ export async function sharedHtml(output: SharedOutput): Promise<string> {
     policies.length > 0 ? await sharedSvg(output) : '',
     ...(policies.length > 0
       ? [
-          section('Memory', table(memoryColumns, shares) + dim(meaningOf(memoryColumns, policies))),
-          section(
-            'Requests',
-            table(requestColumns, shares) + dim(meaningOf(requestColumns, policies)) + dim(notRunLine(policies)),
-          ),
-          ...(anySwitches(policies)
-            ? [section('Weights on demand', table(switchColumns, shares) + dim(meaningOf(switchColumns, policies)))]
-            : []),
+          ...runSections(output).map(tableSection),
           section('Policies', items(summaries(policies.map(({ policy, summary }) => ({ id: policy, summary }))))),
           section('Loading', items(summaries(input.pool.loadings))),
         ]
       : []),
-    models.length > 0
-      ? section(`Models under ${chosenName(output)}`, table(modelColumns, named) + dim(meaningOf(modelColumns, models)))
-      : '',
-    anyLoads(models)
-      ? section('Weights of each model', table(loadColumns, named) + dim(meaningOf(loadColumns, models)))
-      : '',
+    ...modelSections(output).map(tableSection),
     section(
       'Rejected',
       items(
@@ -104,21 +69,19 @@ function dim(text: string): string {
 /** Closer than elsewhere, so that all columns are seen at once. */
 const cell = 'padding:.25rem .45rem';
 
-function table<Row>(
-  columns: readonly Column<Row>[],
-  rows: readonly { name: string; row: Row; strong: boolean }[],
-): string {
-  const shown = shownColumns(
-    columns,
-    rows.map(({ row }) => row),
-  );
+function tableSection<Row>(of: Section<Row>): string {
+  return section(of.title, table(of) + dim(meaningOf(of)) + dim(of.note));
+}
+
+function table<Row>({ columns, rows }: Section<Row>): string {
+  const shown = shownColumns(columns, rows);
   const head = shown
     .map(({ name }) => `<th class="n" style="${cell};white-space:normal;vertical-align:bottom">${escapeXml(name)}</th>`)
     .join('');
-  const body = rows.map(({ name, row, strong }) => {
+  const body = rows.map(({ name, row, chosen }) => {
     const cells = shown.map(({ text }) => `<td class="n" style="${cell}">${escapeXml(text(row))}</td>`).join('');
     const label = escapeXml(nameText(name));
-    return `<tr><td style="white-space:nowrap">${strong ? `<strong>${label}</strong>` : label}</td>${cells}</tr>`;
+    return `<tr><td style="white-space:nowrap">${chosen ? `<strong>${label}</strong>` : label}</td>${cells}</tr>`;
   });
   return `<div style="overflow-x:auto"><table><tr><th></th>${head}</tr>${body.join('')}</table></div>`;
 }

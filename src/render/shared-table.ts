@@ -5,25 +5,13 @@ import type { SharedOutput, SharedPolicyResult } from '../plan/shared-output.ts'
 import { variantName } from '../plan/sharing/variant.ts';
 import { grid } from './grid.ts';
 import { type Paint, paintFor } from './paint.ts';
-import {
-  anyLoads,
-  anySwitches,
-  type Column,
-  loadColumns,
-  meaningOf,
-  memoryColumns,
-  modelColumns,
-  requestColumns,
-  shownColumns,
-  switchColumns,
-} from './shared-columns.ts';
+import { type Column, meaningOf, shownColumns } from './shared-columns.ts';
+import { modelSections, type NamedRow, runSections, type Section } from './shared-sections.ts';
 import {
   chosenName,
   demandLine,
   estimateLines,
-  namedRuns,
   nameText,
-  notRunLine,
   poolLine,
   prose,
   refusedLines,
@@ -80,63 +68,41 @@ function answer({ input, result }: SharedOutput, { paint, width }: Look): string
 }
 
 function policyTables(output: SharedOutput, { paint, width }: Look): string {
-  const { policies } = output.result;
-  if (policies.length === 0) return '';
-  const rows = namedRuns(output);
-  const painted = (text: string, { row, chosen }: (typeof rows)[number]): string =>
-    policies.length > 1 && chosen ? paint.bold(text) : row.runs ? text : paint.dim(text);
-  const block = (title: string, columns: readonly Column<SharedPolicyResult>[]): string =>
-    explained(title, columns, rows, { paint, width, least: leastRun, painted });
-  const bound = notRunLine(policies);
-  return [
-    block('Memory', memoryColumns),
-    block('Requests', requestColumns) + (bound === '' ? '' : `\n${paint.dim(wrap(bound, width))}`),
-    ...(anySwitches(policies) ? [block('Weights on demand', switchColumns)] : []),
-  ].join('\n\n');
+  const several = output.result.policies.length > 1;
+  const painted = (text: string, { row, chosen }: NamedRow<SharedPolicyResult>): string =>
+    several && chosen ? paint.bold(text) : row.runs ? text : paint.dim(text);
+  return runSections(output)
+    .map((section) => explained(section, { paint, width, least: leastRun, painted }))
+    .join('\n\n');
 }
 
 function modelTables(output: SharedOutput, { paint, width }: Look): string {
-  const { result } = output;
-  const rows = result.models.map((row) => ({ name: visible(row.id), row }));
-  if (rows.length === 0) return '';
-  const title = `Models under ${chosenName(output)}`;
-  const models = explained(title, modelColumns, rows, { paint, width });
-  if (!anyLoads(result.models)) return models;
-  return `${models}\n\n${explained('Weights of each model', loadColumns, rows, { paint, width })}`;
+  return modelSections(output)
+    .map((section) => explained(section, { paint, width }))
+    .join('\n\n');
 }
 
 /** A table under its title, and what the columns that there was room for mean. */
-function explained<Row, Named extends { name: string; row: Row }>(
-  title: string,
-  columns: readonly Column<Row>[],
-  rows: readonly Named[],
-  { paint, ...look }: NamedLook<Named> & { paint: Paint },
-): string {
-  const { text, shown } = namedTable(columns, rows, look);
-  const meaning = meaningOf(
-    shown,
-    rows.map(({ row }) => row),
-  );
-  return `${paint.bold(title)}\n${text}\n${paint.dim(wrap(meaning, look.width))}`;
+function explained<Row>(section: Section<Row>, { paint, ...look }: NamedLook<Row> & { paint: Paint }): string {
+  const { text, shown } = namedTable(section, look);
+  const meaning = wrap(meaningOf({ ...section, columns: shown }), look.width);
+  const note = section.note === '' ? '' : `\n${paint.dim(wrap(section.note, look.width))}`;
+  return `${paint.bold(section.title)}\n${text}\n${paint.dim(meaning)}${note}`;
 }
 
-interface NamedLook<Named> {
+interface NamedLook<Row> {
   width: number;
   /** Names get so many columns before a spare one is given up. */
   least?: number;
-  painted?: ((text: string, row: Named) => string) | undefined;
+  painted?: ((text: string, row: NamedRow<Row>) => string) | undefined;
 }
 
 /** Figures to the right of names; where a line would be too wide, spare columns go first, then names are cut. */
-function namedTable<Row, Named extends { name: string; row: Row }>(
-  columns: readonly Column<Row>[],
-  rows: readonly Named[],
-  { width, least = leastName, painted }: NamedLook<Named>,
+function namedTable<Row>(
+  { columns, rows }: Section<Row>,
+  { width, least = leastName, painted }: NamedLook<Row>,
 ): { text: string; shown: Column<Row>[] } {
-  const shown = shownColumns(
-    columns,
-    rows.map(({ row }) => row),
-  );
+  const shown = shownColumns(columns, rows);
   const longest = Math.max(...rows.map(({ name }) => name.length));
   for (;;) {
     const room = width - draw(shown, rows, 1).width + 1;
@@ -155,11 +121,11 @@ const leastName = 14;
 const leastRun = 26;
 const shortestName = 8;
 
-function draw<Row, Named extends { name: string; row: Row }>(
+function draw<Row>(
   columns: readonly Column<Row>[],
-  rows: readonly Named[],
+  rows: readonly NamedRow<Row>[],
   room: number,
-  painted = (text: string, _: Named): string => text,
+  painted = (text: string, _: NamedRow<Row>): string => text,
 ): { text: string; width: number } {
   const body = rows.map(({ name, row }) => [nameText(name, room), ...columns.map(({ text }) => text(row))]);
   const isFlat = columns.every(({ head: [top] }) => top === '');
