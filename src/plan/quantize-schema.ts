@@ -1,6 +1,6 @@
 // The shape of `vram quantize --json` as a zod schema: the source of `vram schema quantize`, and what tests validate answers against.
 import { z } from 'zod';
-import { severities } from '../diagnostics.ts';
+import { envelopeSchema } from './envelope-schema.ts';
 import { domains } from './quality/book.ts';
 import { hardwareLevels } from './quantize/support.ts';
 import { rowStates } from './quantize/types.ts';
@@ -112,11 +112,9 @@ const recommendation = z.strictObject({
   alternatives: z.array(z.strictObject({ scheme: z.string(), engine, reason: z.string() })),
 });
 
-export const quantizeOutputSchema = z.strictObject({
-  schemaVersion: z.literal(1),
-  tool: z.strictObject({ name: z.literal('vram'), version: z.string() }),
-  command: z.literal('quantize'),
-  input: z.strictObject({
+export const quantizeOutputSchema = envelopeSchema(
+  'quantize',
+  z.strictObject({
     model: z.strictObject({
       id: z.string(),
       name: z.string(),
@@ -136,7 +134,7 @@ export const quantizeOutputSchema = z.strictObject({
     engines: z.array(z.strictObject({ id: z.string(), name: z.string(), version: z.string() })).min(1),
     parallel: z.strictObject({ tp: count.min(1), pp: count.min(1), dp: count.min(1) }),
   }),
-  result: z.strictObject({
+  z.strictObject({
     requirement: z.strictObject({
       context: count,
       concurrency: count,
@@ -148,16 +146,7 @@ export const quantizeOutputSchema = z.strictObject({
     recommendation: recommendation.nullable(),
     noRecommendation: z.string().nullable(),
   }),
-  diagnostics: z.array(
-    z.strictObject({
-      severity: z.enum(severities),
-      code: z.string().regex(/^VRAM\d{3}$/),
-      message: z.string(),
-      hint: z.string().optional(),
-      path: z.string().optional(),
-    }),
-  ),
-});
+);
 
 /** The same with --recipe. */
 export const recipeOutputSchema = quantizeOutputSchema.omit({ result: true }).extend({

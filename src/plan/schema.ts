@@ -1,7 +1,7 @@
 // The shape of `vram plan --json` as a zod schema: the source of `vram schema plan` and of the test that validates every
 // ground-truth plan against it. types.ts and output.ts are the same shape for the compiler.
 import { z } from 'zod';
-import { severities } from '../diagnostics.ts';
+import { envelopeSchema } from './envelope-schema.ts';
 import { layoutGoals } from './parallel/types.ts';
 import { placementRoles } from './placement/types.ts';
 import { bufferKinds, confidences, itemIds } from './types.ts';
@@ -350,19 +350,4 @@ export const inputSchema = z.strictObject({
   parallel: z.strictObject({ tp: count.min(1), pp: count.min(1), dp: count.min(1), ep: count.min(1) }),
 });
 
-const diagnostic = z.strictObject({
-  severity: z.enum(severities),
-  code: z.string().regex(/^VRAM\d{3}$/),
-  message: z.string(),
-  hint: z.string().optional(),
-  path: z.string().optional(),
-});
-
-export const planOutputSchema = z.strictObject({
-  schemaVersion: z.literal(1),
-  tool: z.strictObject({ name: z.literal('vram'), version: z.string() }),
-  command: z.literal('plan'),
-  input: inputSchema,
-  result: plan,
-  diagnostics: z.array(diagnostic),
-});
+export const planOutputSchema = envelopeSchema('plan', inputSchema, plan);

@@ -2,7 +2,8 @@
 // the program prints. shared-output.ts and sim/sharing/result.ts are the same shape for the compiler.
 import { z } from 'zod';
 import { weightPlaces } from '../spec/sharing.ts';
-import { diagnosticSchema, latencySchema, namedRunFields, workloadEchoSchema } from './simulate-schema.ts';
+import { envelopeSchema } from './envelope-schema.ts';
+import { latencySchema, namedRunFields, workloadEchoSchema } from './simulate-schema.ts';
 
 const count = z.int().nonnegative();
 const bytes = z.number().nonnegative();
@@ -103,11 +104,9 @@ const timeline = z.array(
 
 const loading = z.string().nullable().describe('when weights come and go; null: all stay in memory');
 
-export const sharedOutputSchema = z.strictObject({
-  schemaVersion: z.literal(1),
-  tool: z.strictObject({ name: z.literal('vram'), version: z.string() }),
-  command: z.literal('simulate'),
-  input: z.strictObject({
+export const sharedOutputSchema = envelopeSchema(
+  'simulate',
+  z.strictObject({
     pool: z.strictObject({
       file: z.string(),
       name: z.string().nullable(),
@@ -136,7 +135,7 @@ export const sharedOutputSchema = z.strictObject({
     ),
     seed: z.int(),
   }),
-  result: z.strictObject({
+  z.strictObject({
     policy: z.string().describe('the one that models, pool and timeline are of'),
     loading,
     models: z.array(model).describe('the fields of a run alone, and what sharing adds'),
@@ -188,5 +187,4 @@ export const sharedOutputSchema = z.strictObject({
       })
       .nullable(),
   }),
-  diagnostics: z.array(diagnosticSchema),
-});
+);

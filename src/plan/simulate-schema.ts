@@ -1,7 +1,7 @@
 // The shape of `vram simulate --json` as a zod schema: the source of `vram schema simulate` and of the tests that validate what
 // the program prints. simulate-output.ts and sim/result.ts are the same shape for the compiler.
 import { z } from 'zod';
-import { severities } from '../diagnostics.ts';
+import { envelopeSchema } from './envelope-schema.ts';
 import { inputSchema } from './schema.ts';
 
 const count = z.int().nonnegative();
@@ -175,19 +175,4 @@ const input = z.strictObject({
   seed: z.int(),
 });
 
-export const diagnosticSchema = z.strictObject({
-  severity: z.enum(severities),
-  code: z.string().regex(/^VRAM\d{3}$/),
-  message: z.string(),
-  hint: z.string().optional(),
-  path: z.string().optional(),
-});
-
-export const simulateOutputSchema = z.strictObject({
-  schemaVersion: z.literal(1),
-  tool: z.strictObject({ name: z.literal('vram'), version: z.string() }),
-  command: z.literal('simulate'),
-  input,
-  result: z.union([single, several, curve]),
-  diagnostics: z.array(diagnosticSchema),
-});
+export const simulateOutputSchema = envelopeSchema('simulate', input, z.union([single, several, curve]));

@@ -1,7 +1,7 @@
 // The shape of `vram compare --json` as a zod schema: the source of `vram schema compare`, and what tests validate answers against. Rows
 // carry the figures of `plan` under the names that they have there.
 import { z } from 'zod';
-import { severities } from '../../diagnostics.ts';
+import { envelopeSchema } from '../envelope-schema.ts';
 import { columnUnits } from './output.ts';
 
 const bytes = z.int().nonnegative().nullable().describe('bytes');
@@ -141,12 +141,10 @@ const scenario = z.strictObject({
   notes: z.array(text),
 });
 
-export const compareOutputSchema = z.strictObject({
-  schemaVersion: z.literal(1),
-  tool: z.strictObject({ name: z.literal('vram'), version: z.string() }),
-  command: z.literal('compare'),
-  input: z.record(z.string(), z.unknown()),
-  result: z.looseObject({
+export const compareOutputSchema = envelopeSchema(
+  'compare',
+  z.record(z.string(), z.unknown()),
+  z.looseObject({
     combinations: z.strictObject({ planned: count, fitting: count, kept: count }),
     columns: z.array(
       z.strictObject({
@@ -169,13 +167,4 @@ export const compareOutputSchema = z.strictObject({
     diff: diff.optional(),
     scenario: scenario.optional().describe('--for'),
   }),
-  diagnostics: z.array(
-    z.strictObject({
-      severity: z.enum(severities),
-      code: z.string(),
-      message: z.string(),
-      hint: z.string().optional(),
-      path: z.string().optional(),
-    }),
-  ),
-});
+);

@@ -1,9 +1,10 @@
 // The shape of `vram plan --pool --json` as a zod schema: the source of `vram schema plan-pool` and of the test that validates what the
 // program prints. types.ts and output.ts are the same shape for the compiler.
 import { z } from 'zod';
-import { severities } from '../../diagnostics.ts';
 import { sharingKinds, weightPlaces } from '../../spec/sharing.ts';
+import { envelopeSchema } from '../envelope-schema.ts';
 import { confidences, itemIds } from '../types.ts';
+import { allocatorGpuSchema } from './allocator-schema.ts';
 
 const bytes = z.int().nonnegative().describe('bytes');
 const count = z.int().nonnegative();
@@ -97,11 +98,9 @@ const policy = z.strictObject({
   figures: z.array(z.strictObject({ figure: z.string(), ...explained })),
 });
 
-export const poolOutputSchema = z.strictObject({
-  schemaVersion: z.literal(1),
-  tool: z.strictObject({ name: z.literal('vram'), version: z.string() }),
-  command: z.literal('plan'),
-  input: z.strictObject({
+export const poolOutputSchema = envelopeSchema(
+  'plan',
+  z.strictObject({
     pool: z.strictObject({
       file: z.string(),
       name: z.string(),
@@ -125,7 +124,7 @@ export const poolOutputSchema = z.strictObject({
       }),
     ),
   }),
-  result: z.strictObject({
+  z.strictObject({
     policy: z.string().describe('the chosen one'),
     policies: z.array(policy),
     common: z.array(
@@ -137,14 +136,6 @@ export const poolOutputSchema = z.strictObject({
       }),
     ),
     adapters: z.array(z.strictObject({ id: z.string(), adapters: count, bytes })),
+    allocator: z.array(allocatorGpuSchema).optional().describe('--allocator: the GPUs that several models share'),
   }),
-  diagnostics: z.array(
-    z.strictObject({
-      severity: z.enum(severities),
-      code: z.string(),
-      message: z.string(),
-      hint: z.string().optional(),
-      path: z.string().optional(),
-    }),
-  ),
-});
+);
