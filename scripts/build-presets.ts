@@ -14,7 +14,7 @@ import {
   resolveProfile,
 } from '../src/engines/vllm/profile.ts';
 import { readReleases } from '../src/engines/vllm/releases.ts';
-import { gpuKey, modelKey, scenarioKey } from '../src/load/names.ts';
+import { gpuKey, looseKey, modelKey } from '../src/load/names.ts';
 import type { ModelTypeFacts, PresetIndex, VariantBook } from '../src/load/presets.ts';
 import { parseYaml } from '../src/load/yaml.ts';
 import { scenarioRules } from '../src/plan/compare/scenario-rules.ts';
@@ -178,9 +178,9 @@ function scenarios(): ScenarioPreset[] {
       problem(preset.id, (error as Error).message);
     }
     for (const word of [preset.id, preset.name, ...(preset.aliases ?? [])]) {
-      const other = names.get(scenarioKey(word)) ?? preset.id;
+      const other = names.get(looseKey(word)) ?? preset.id;
       if (other !== preset.id) problem(preset.id, `the name ${word} belongs to ${other} too`);
-      names.set(scenarioKey(word), preset.id);
+      names.set(looseKey(word), preset.id);
     }
   }
   return all;

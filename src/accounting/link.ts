@@ -126,6 +126,9 @@ export function transferLink({ from, to, together }: TransferInput): GroupLink {
   };
 }
 
+/** What copies between host and GPU reach of the nominal rate of PCIe; an estimate. */
+export const hostCopyShare = 0.8;
+
 /** Bytes per second of one lane in one direction, by generation. */
 const lanes: Readonly<Record<string, number>> = {
   1: 0.25e9,

@@ -1,6 +1,6 @@
 // From a pool file to runs as plain data, one for each policy: every model's engine as that policy starts it, with its workload. An engine
 // is set up as `vram simulate` sets up one by itself, so that a model alone under a static policy is that very run.
-import { pcieBytesPerSecond } from '../accounting/link.ts';
+import { hostCopyShare, pcieBytesPerSecond } from '../accounting/link.ts';
 import { inputError } from '../diagnostics.ts';
 import type { Io } from '../io.ts';
 import { gib } from '../numbers.ts';
@@ -136,7 +136,7 @@ const usualDiskRate = 6e9;
 
 function weightsOf({ model, member }: OpenMember, diskRate = usualDiskRate): SharedModel['weights'] {
   const { weights: place, preloadAt } = model;
-  // What copies reach of the links of all its GPUs together, as step times have it (sim/time/coefficients.ts).
-  const hostRate = 0.8 * member.request.gpus.reduce((sum, gpu) => sum + pcieBytesPerSecond(gpu), 0);
+  // Over the links of all its GPUs together.
+  const hostRate = hostCopyShare * member.request.gpus.reduce((sum, gpu) => sum + pcieBytesPerSecond(gpu), 0);
   return { place, hostRate, diskRate, preloadAt };
 }

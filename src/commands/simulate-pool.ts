@@ -4,7 +4,7 @@ import { extname } from 'node:path';
 import type { Command } from 'commander';
 import { inputError } from '../diagnostics.ts';
 import type { Io } from '../io.ts';
-import { scenarioKey } from '../load/names.ts';
+import { looseKey } from '../load/names.ts';
 import { resolvePool } from '../load/pool.ts';
 import { loadPresets } from '../load/presets.ts';
 import { findSharing } from '../load/sharing.ts';
@@ -117,7 +117,7 @@ function withArguments(spec: PoolSpec, { policies, loadings, simulation }: Simul
 /** Behaviours by their ids, with the fields that the file gives them; all: those of the file, then every other there is. */
 function loadingsNamed(names: readonly string[], { loadings }: PoolSpec): PoolLoading[] {
   const ofFile = (name: string): PoolLoading | undefined =>
-    loadings.find(({ id, preset }) => scenarioKey(id ?? preset ?? 'own') === scenarioKey(name));
+    loadings.find(({ id, preset }) => looseKey(id ?? preset ?? 'own') === looseKey(name));
   const all = loadPresets('loading').map(({ id }) => id);
   return names.flatMap((name) =>
     name === 'all'

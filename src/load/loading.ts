@@ -4,21 +4,13 @@ import { isDeepStrictEqual } from 'node:util';
 import { inputError } from '../diagnostics.ts';
 import type { PoolLoading } from '../spec/pool.ts';
 import type { LoadingPolicy } from '../spec/sharing.ts';
-import { nearestNames, printable, scenarioKey } from './names.ts';
+import { namedPreset } from './named-preset.ts';
 import { loadPresets } from './presets.ts';
 
 /** A shipped behaviour: "llama.swap" is llama-swap. Throws InputError VRAM745. */
 export function findLoading(ref: string, path?: string): LoadingPolicy {
-  const presets = loadPresets('loading');
-  const key = scenarioKey(ref);
-  const preset = presets.find(({ id }) => scenarioKey(id) === key);
-  if (preset) return preset;
-  const ids = presets.map(({ id }) => id);
-  const near = nearestNames(ref, ids, 1)[0];
-  throw inputError('VRAM745', `there is no loading behaviour ${JSON.stringify(printable(ref))}`, {
-    hint: near ? `did you mean ${near}? (vram list loading)` : `behaviours: ${ids.join(', ')}`,
-    ...(path === undefined ? {} : { path }),
-  });
+  const words = { what: 'loading behaviour', several: 'behaviours', list: 'vram list loading' };
+  return namedPreset(loadPresets('loading'), ref, { code: 'VRAM745', ...words, path });
 }
 
 /** What a pool file states: a behaviour, its fields, or both. Fields alone stand on `resident`, whose idle models go for others. */

@@ -22,8 +22,8 @@ export function gpuKey(name: string): string {
   return short === '' ? lower.replace(/[^a-z0-9.]+/g, '') : short;
 }
 
-/** Key of a scenario as people name it: "Single consumer GPU", "long context (over 32K)". */
-export function scenarioKey(name: string): string {
+/** Key of a preset's name as people write it: "Single consumer GPU", "llama.swap", "KVCached". */
+export function looseKey(name: string): string {
   return name.toLowerCase().replace(/[^a-z0-9]+/g, '');
 }
 

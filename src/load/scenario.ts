@@ -2,7 +2,7 @@
 import { InputError, inputError } from '../diagnostics.ts';
 import type { ScenarioPreset } from '../spec/scenario.ts';
 import { type LoadContext, readText } from './context.ts';
-import { nearestNames, printable, scenarioKey } from './names.ts';
+import { looseKey, nearestNames, printable } from './names.ts';
 import { loadPresets } from './presets.ts';
 
 const option = '--for';
@@ -20,12 +20,12 @@ export async function resolveScenario(ref: string, context: LoadContext): Promis
 /** A shipped scenario: "single consumer GPU" is single-consumer-gpu. Throws InputError VRAM715. */
 export function findScenario(ref: string, path?: string): ScenarioPreset {
   const presets = loadPresets('scenarios');
-  const key = scenarioKey(ref);
+  const key = looseKey(ref);
   const namesOf = ({ id, name, aliases = [] }: ScenarioPreset): string[] => [id, name, ...aliases];
-  const exact = presets.find((preset) => namesOf(preset).some((name) => scenarioKey(name) === key));
+  const exact = presets.find((preset) => namesOf(preset).some((name) => looseKey(name) === key));
   if (exact) return exact;
   const starting = presets.filter(
-    (preset) => key.length >= 3 && namesOf(preset).some((name) => scenarioKey(name).startsWith(key)),
+    (preset) => key.length >= 3 && namesOf(preset).some((name) => looseKey(name).startsWith(key)),
   );
   if (starting.length === 1) return starting[0]!;
   const ids = presets.map(({ id }) => id);

@@ -2,7 +2,8 @@
 // the parameters that a pool file states in place of the preset's. What a policy does is sim/sharing's, not known here.
 import { type InputError, inputError } from '../diagnostics.ts';
 import type { SharingPolicy } from '../spec/sharing.ts';
-import { nearestNames, printable, scenarioKey } from './names.ts';
+import { namedPreset } from './named-preset.ts';
+import { looseKey, nearestNames, printable } from './names.ts';
 import { loadPresets } from './presets.ts';
 
 /** Parameters in place of a preset's, by name; those of a nested field with a dot (`mapSeconds.perPage`). */
@@ -10,21 +11,10 @@ export type SharingOverrides = Readonly<Record<string, number | string | null>>;
 
 /** A shipped policy: "KVCached" is kvcached. Throws InputError VRAM740. */
 export function findSharing(ref: string, path?: string): SharingPolicy {
-  const presets = loadPresets('sharing');
-  const key = scenarioKey(ref);
-  const preset = presets.find(({ id }) => scenarioKey(id) === key);
-  if (preset) return preset;
-  const ids = presets.map(({ id }) => id);
-  const near = nearestNames(ref, ids, 1)[0];
-  throw inputError('VRAM740', `there is no sharing policy ${JSON.stringify(printable(ref))}`, {
-    hint:
-      key === 'all'
-        ? 'compare: all puts every policy beside the one that is chosen'
-        : near
-          ? `did you mean ${near}? (vram list sharing)`
-          : `policies: ${ids.join(', ')}`,
-    ...(path === undefined ? {} : { path }),
-  });
+  const words = { what: 'sharing policy', several: 'policies', list: 'vram list sharing' };
+  const all = { hint: 'compare: all puts every policy beside the one that is chosen' };
+  const hint = looseKey(ref) === 'all' ? all : {};
+  return namedPreset(loadPresets('sharing'), ref, { code: 'VRAM740', ...words, path, ...hint });
 }
 
 /** A shipped policy with other parameters; what it is called and where it comes from stays. Throws InputError VRAM740, VRAM741. */

@@ -24,7 +24,6 @@ export const loadingFields = {
   hostMemoryBytes: count(1e15, 0).nullable().describe('host memory for weights; null: all have room there'),
   prefetch: z.number().min(0).max(1).describe('share of a load that hides behind the computing of others'),
   keepsContext: z.boolean().describe('whether an unloaded model keeps its CUDA context'),
-  manualBuffers: z.boolean().describe("whether the framework's caching allocator is bypassed"),
 };
 
 export const loadingSchema = z

@@ -130,8 +130,6 @@ export interface LoadingPolicy {
   prefetch: number;
   /** What stays on the GPU of an unloaded model, beside nothing: its CUDA context. */
   keepsContext: boolean;
-  /** Whether the framework's caching allocator is bypassed (manual buffers). */
-  manualBuffers: boolean;
   sources: readonly string[];
   notes?: readonly string[];
 }

@@ -32,7 +32,6 @@ export const plainLoading: LoadingPolicy = {
   hostMemoryBytes: null,
   prefetch: 0,
   keepsContext: false,
-  manualBuffers: false,
   sources: ['a test'],
 };
 

@@ -1,10 +1,8 @@
 // One engine among several: its clock, its memory, its place on the GPUs, and what it noted of its waits. It does what the run (run.ts)
 // tells it, one turn at a time.
-
 import type { PagedSystem } from '../paged/system.ts';
 import type { Pause } from '../run/clock.ts';
-import type { RunOutcome } from '../simulate.ts';
-import { type BegunRun, beginRun } from '../simulate.ts';
+import { type BegunRun, beginRun, type RunOutcome } from '../simulate.ts';
 import { type Gpus, SharedDevice } from './gpus.ts';
 import type { Tenant } from './tenant.ts';
 import type { SharedModel } from './types.ts';
@@ -91,7 +89,7 @@ export class Engine {
     return this.begun.system.unfinished === 0;
   }
 
-  /** Blocks in use, and those it could hand out as it is. */
+  /** Blocks that requests hold. */
   get usedBlocks(): number {
     return this.paged ? this.paged.kv.pool.used : 0;
   }

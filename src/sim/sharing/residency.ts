@@ -29,8 +29,6 @@ export interface LoadCounters {
   switches: number;
   /** Of loading, as far as it was not hidden. */
   seconds: number;
-  /** Weights on all its GPUs now, from the start of a load to the end of leaving. */
-  bytes: number;
 }
 
 export class Residency {
@@ -49,7 +47,7 @@ export class Residency {
     private readonly policy: LoadingPolicy | undefined,
     private readonly host: ResidencyHost,
   ) {
-    this.counters = models.map(() => ({ fromHost: 0, fromDisk: 0, unloads: 0, switches: 0, seconds: 0, bytes: 0 }));
+    this.counters = models.map(() => ({ fromHost: 0, fromDisk: 0, unloads: 0, switches: 0, seconds: 0 }));
     this.all = models.map(({ weights }) => newResident(policy ? weights.preloadAt : []));
     this.copies = new HostCopies(
       models.map(({ devices }, model) => host.weightsBytes(model) * devices.length),
@@ -70,7 +68,6 @@ export class Residency {
       }
       one.state = ready;
       Object.assign(one, { turnSince: 0, lastUsed: 0, idleSince: this.host.isIdle(model) ? 0 : never });
-      this.counters[model]!.bytes = this.bytesOf(model);
       if (!this.policy?.savesWeights) this.copies.keep(model, 0);
     });
     this.dueAt = undefined;
@@ -194,7 +191,6 @@ export class Residency {
   private leave(model: number): void {
     this.host.giveBack(model);
     this.all[model]!.state = absent;
-    this.counters[model]!.bytes = 0;
   }
 
   private expire(now: number, { keepAliveSeconds }: LoadingPolicy): void {
@@ -293,7 +289,6 @@ export class Residency {
     if (fromDisk) counters.fromDisk++;
     else counters.fromHost++;
     counters.seconds += seconds;
-    counters.bytes = this.bytesOf(model);
     if (!fromDisk || !savesWeights) this.copies.keep(model, now);
   }
 
@@ -304,10 +299,6 @@ export class Residency {
       if (one.requested) came.push(model);
       Object.assign(one, { ...unwanted, draining: false });
     });
-  }
-
-  private bytesOf(model: number): number {
-    return this.host.weightsBytes(model) * this.models[model]!.devices.length;
   }
 
   private retry(now: number): void {

@@ -16,12 +16,14 @@ export interface ResidencyHost {
   weightsBytes(model: number): number;
 }
 
+/** States of a model's weights. */
 export const absent = 0;
 export const loading = 1;
 export const ready = 2;
 export const leaving = 3;
 
 export const never = Number.POSITIVE_INFINITY;
+
 /** What the residency knows of a model. */
 export interface Resident {
   state: number;

@@ -1,7 +1,6 @@
 // Several engines on the same GPUs, on one clock: whoever's time comes first has its turn; memory that comes free wakes those who wait
-// for some; weights come and go (residency.ts), pages too (policies/). Laws: S1 of the ledger; S4 every block in use lies in a mapped
-// page; S5 an engine alone, under a static split, runs as `simulate` does, to the bit.
-
+// for some; weights come and go (residency.ts), pages too (policies/). What holds at every moment is laws.ts; an engine alone, under a
+// static split, runs as `simulate` does, to the bit (law S5).
 import { assert } from '../../assert.ts';
 import { ElasticPool } from './elastic-pool.ts';
 import { Engine } from './engine.ts';

@@ -2,7 +2,7 @@
 // levels: a request is served well when its first token and its later ones come within the model's objective, or, where none is given,
 // within `scale` times what they take on an idle GPU (SLO scale of Prism and MuxServe; both default to 5).
 import { sequencesOf } from '../requests.ts';
-import type { PerRequest } from '../result.ts';
+import type { PerRequest, RunResult } from '../result.ts';
 import { summarize } from '../run/statistics.ts';
 import { emptyWork } from '../step-work.ts';
 import type { SimRequest, StepWork } from '../types.ts';
@@ -46,7 +46,7 @@ function sharedFigures(
   { setup, engines, statistics, residency }: SharedSimulation,
   index: number,
   { attained, speed }: Served,
-): Omit<SharedModelResult, 'id' | keyof import('../result.ts').RunResult> {
+): Omit<SharedModelResult, 'id' | keyof RunResult> {
   const { tenant, model, refusals, refusedSince, begun } = engines[index] as Engine;
   const held = statistics.held[index] as (typeof statistics.held)[number];
   const seconds = statistics.endTime;

@@ -2,7 +2,7 @@
 // shares of its generation. Single kernels come out within about 15 % (test/unit/time/kernels.test.ts), whole published runs within 30 %
 // mostly (test/ground-truth/speed.test.ts).
 
-import { groupLink, pcieBytesPerSecond } from '../../accounting/link.ts';
+import { groupLink, hostCopyShare, pcieBytesPerSecond } from '../../accounting/link.ts';
 import type { GpuSpec } from '../../spec/gpu.ts';
 import type { NodeSpec } from '../../spec/node.ts';
 import type { QuantizationScheme } from '../../spec/quantization.ts';
@@ -46,7 +46,7 @@ export function coefficientsOf(
     piecewiseLayerSeconds: 0.00005,
     ...linksOf(gpu, options, node),
     rankSyncSeconds: 0.0003,
-    hostRate: 0.8 * pcieBytesPerSecond(gpu),
+    hostRate: hostCopyShare * pcieBytesPerSecond(gpu),
   };
 }
 

@@ -50,7 +50,7 @@ describe('loading behaviours', () => {
       drains: true,
     });
     expect(findLoading('Llama Swap')).toMatchObject({ keepAliveSeconds: null, maxLoaded: 1, drains: false });
-    expect(findLoading('aegaeon')).toMatchObject({ unloads: 'busy', quantumSeconds: 4, manualBuffers: true });
+    expect(findLoading('aegaeon')).toMatchObject({ unloads: 'busy', quantumSeconds: 4 });
     expect(findLoading('resident')).toMatchObject({ unloads: 'never', keepAliveSeconds: null });
   });
 
