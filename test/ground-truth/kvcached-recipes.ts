@@ -10,6 +10,7 @@ import { evenLayout } from '../../src/sim/sharing/page-layout.ts';
 import { SharedSimulation } from '../../src/sim/sharing/run.ts';
 import type { SharedRun } from '../../src/sim/sharing/types.ts';
 import type { SimRequest, TokenRuns, Workload } from '../../src/sim/types.ts';
+import { randomStream } from '../../src/sim/workload/random.ts';
 import { generatedFrom, generatedStride, privateFrom, statedEnd } from '../../src/sim/workload/token-space.ts';
 import type { KvcachedSharing } from '../../src/spec/sharing.ts';
 
@@ -63,6 +64,7 @@ export function evictionPool(eviction: KvcachedSharing['eviction'], reserved: nu
       maxCached: Number.MAX_SAFE_INTEGER,
       eviction,
       allocation: 'last-touched',
+      evicts: 'ahead',
     },
     { now: 0 },
   );
@@ -75,6 +77,8 @@ export function evictionPool(eviction: KvcachedSharing['eviction'], reserved: nu
     mappable: () => pool.pagesLeft,
     demand: addPage,
     keeps: () => pool.emptyPages < reserved,
+    opened: () => undefined,
+    lacks: () => undefined,
     unmapped: () => undefined,
     mayGrow: true,
   });
@@ -155,6 +159,13 @@ export async function idleAfter(options: string, workload: Workload): Promise<Id
     hits: simulation.engines[0]!.begun.system.counters.hitTokens,
     requestsPerSecond: workload.requests.length / result.makespanSeconds,
   };
+}
+
+/** The same requests sent in another order. */
+export function reordered({ requests, ...rest }: Workload, seed: number): Workload {
+  const random = randomStream(seed, 'order');
+  const drawn = requests.map((request) => ({ request, at: random.uniform() }));
+  return { requests: drawn.sort((a, b) => a.at - b.at).map(({ request }) => request), ...rest };
 }
 
 export const rampWorkloads = (peak: number): Workload[] => [0, 1, 2].map((model) => rampWorkload(peak, model));

@@ -18,6 +18,7 @@ import {
   idleWorkload,
   rampRun,
   rampWorkloads,
+  reordered,
   runOf,
   today,
   ttft,
@@ -100,14 +101,16 @@ describe('what an idle model still holds (benchmarks/bench_idle_footprint/README
     for (const options of [before, evicts, today]) held[options] = await idleAfter(options, idleWorkload('idle'));
   });
 
-  // Two runs each of theirs. With other seeds of their generator the simulator says 67-73, 35-41 and 17-24.
+  // Two runs each of theirs. One order of the requests says little: twelve say 66-75, 32-40 and 19-25; their mean is compared.
   it.each([
     ['oldest blocks go, pages touched last', before, 73, 75],
     ['pages that can be emptied go first', evicts, 37, 38],
     ['and blocks come from the page they fit', today, 22, 22],
-  ])('%s: as many page ids in use, within one in ten', (_, options, least, most) => {
-    const { pages, cached } = held[options]!;
-    expect(cached).toBe(1000);
+  ])('%s: as many page ids in use, within one in ten', async (_, options, least, most) => {
+    const others = [1, 2, 3, 4, 5].map((seed) => idleAfter(options, reordered(idleWorkload('idle'), seed)));
+    const all = [held[options]!, ...(await Promise.all(others))];
+    for (const { cached } of all) expect(cached).toBe(1000);
+    const pages = all.reduce((sum, one) => sum + one.pages, 0) / all.length;
     expect(pages).toBeGreaterThanOrEqual(least / 1.1);
     expect(pages).toBeLessThanOrEqual(most * 1.1);
   });

@@ -15,6 +15,10 @@ export interface PageSupply {
   demand(): boolean;
   /** A page has become empty: true to keep it mapped. */
   keeps(): boolean;
+  /** An empty page that was mapped has been taken. */
+  opened(): void;
+  /** More is wanted than could be mapped now: cached blocks go instead. */
+  lacks(): void;
   /** An empty page has been unmapped. */
   unmapped(): void;
   /** More pages may come, now or later, if others give some back. */
@@ -31,6 +35,8 @@ export interface ElasticOptions {
   eviction: 'lru' | 'whole-page';
   /** A page for a run of blocks: the fullest that holds it all, or else the emptiest; or the page that was touched last. */
   allocation: 'best-fit' | 'last-touched';
+  /** Cached blocks that have to go for a run of blocks: all of them before it is taken, or one by one when nothing else is left. */
+  evicts: 'ahead' | 'last';
 }
 
 export class ElasticPool extends BlockPool {
@@ -47,6 +53,9 @@ export class ElasticPool extends BlockPool {
   private readonly holes: PageHoles;
   private readonly empty = new Deque<number>();
   private readonly unmappedPages = new Deque<number>();
+  /** Pages in which blocks became free and that are not settled yet, in order, each once. */
+  private readonly touched: number[] = [];
+  private readonly isTouched: Uint8Array;
   /** Blocks of the run being taken that are still to come, and the page they come from. */
   private expected = 0;
   private current = -1;
@@ -59,6 +68,7 @@ export class ElasticPool extends BlockPool {
   /** Blocks of the pages that are mapped next, as last asked for. */
   private readonly nextPages = { pages: -1, blocks: 0 };
   private isGivenUp = false;
+  private isKept = false;
   private supply: PageSupply | undefined;
 
   constructor(
@@ -74,6 +84,7 @@ export class ElasticPool extends BlockPool {
     this.inUse = new Int32Array(this.pages);
     this.cachedIn = new Int32Array(this.pages);
     this.holes = new PageHoles(this.pages, this.numBlocks, clock);
+    this.isTouched = new Uint8Array(this.pages);
     this.lastCached = new Float64Array(this.pages);
     this.stamp = new Float64Array(this.numBlocks);
     let least = Number.MAX_SAFE_INTEGER;
@@ -148,6 +159,15 @@ export class ElasticPool extends BlockPool {
   override expect(blocks: number): void {
     this.expected = blocks;
     this.current = -1;
+    if (this.options.evicts !== 'ahead') return;
+    const lack = blocks - (this.available - this.cachedFree);
+    if (lack <= 0 || this.cachedFree === 0) return;
+    if ((this.supply?.mappable() ?? 0) < this.unmappedPages.length) this.supply?.lacks();
+    // Another page may hold a block less than the one given up for it: where pages differ, none is given up.
+    this.isKept = this.perPage === 0;
+    this.dropOld(Math.min(lack, this.cachedFree));
+    this.settleTouched();
+    this.isKept = false;
   }
 
   override take(): number {
@@ -195,10 +215,10 @@ export class ElasticPool extends BlockPool {
         this.cachedFree++;
         this.lastCached[page] = this.stamp[block] as number;
       } else {
-        this.holes.add(page, block);
-        this.settle(page);
+        this.addHole(page, block);
       }
     }
+    this.settleTouched();
     if (this.cachedFree > this.options.maxCached) this.dropCached(this.cachedFree - this.options.maxCached);
   }
 
@@ -213,7 +233,8 @@ export class ElasticPool extends BlockPool {
         left -= cost;
       }
     }
-    for (; left > 0; left--) this.drop(this.next[0] as number);
+    this.dropOld(left);
+    this.settleTouched();
   }
 
   /** The least recently used cached block goes; false when there is none. */
@@ -221,6 +242,7 @@ export class ElasticPool extends BlockPool {
     const block = this.next[0] as number;
     if (block === 0) return false;
     this.drop(block);
+    this.settleTouched();
     return true;
   }
 
@@ -231,7 +253,12 @@ export class ElasticPool extends BlockPool {
   giveUpPage(): boolean {
     if (this.idlePages === 0) return false;
     if (this.empty.length > 0) this.unmap(this.empty.shift() as number);
-    else this.dropPageContent(this.idleByCost()[0] as number, true);
+    else {
+      this.isGivenUp = true;
+      this.dropPageContent(this.idleByCost()[0] as number);
+      this.settleTouched();
+      this.isGivenUp = false;
+    }
     return true;
   }
 
@@ -314,7 +341,10 @@ export class ElasticPool extends BlockPool {
     let page = -1;
     if (holes.anyOpen)
       page = options.allocation === 'last-touched' ? holes.lastTouched() : holes.bestFit(Math.max(1, this.expected));
-    else if (this.empty.length > 0 || this.supply?.demand()) page = this.empty.shift() as number;
+    else if (this.empty.length > 0 || this.supply?.demand()) {
+      page = this.empty.shift() as number;
+      this.supply?.opened();
+    }
     this.current = page;
     return page;
   }
@@ -329,8 +359,11 @@ export class ElasticPool extends BlockPool {
   private drop(block: number): void {
     const page = this.pageOf[block] as number;
     this.evict(block);
-    this.holes.add(page, block);
-    this.settle(page);
+    this.addHole(page, block);
+  }
+
+  private dropOld(count: number): void {
+    for (let left = count; left > 0; left--) this.drop(this.next[0] as number);
   }
 
   private evict(block: number): void {
@@ -342,12 +375,28 @@ export class ElasticPool extends BlockPool {
     this.events?.evicted(block);
   }
 
-  private dropPageContent(page: number, unmaps = false): void {
+  private dropPageContent(page: number): void {
     const { layout } = this.options;
-    this.isGivenUp = unmaps;
     for (let block = layout[page] as number; block < (layout[page + 1] as number); block++)
       if (block > 0 && this.refs[block] === 0 && this.hasKey(block)) this.drop(block);
-    this.isGivenUp = false;
+  }
+
+  private addHole(page: number, block: number): void {
+    this.holes.add(page, block);
+    if (this.isTouched[page] === 1) return;
+    this.isTouched[page] = 1;
+    this.touched.push(page);
+  }
+
+  /** What came free at once is looked at page by page: those with content are open, then the empty ones are kept or go. */
+  private settleTouched(): void {
+    const { touched } = this;
+    for (let i = 0; i < touched.length; i++) {
+      const page = touched[i] as number;
+      this.isTouched[page] = 0;
+      this.settle(page);
+    }
+    touched.length = 0;
   }
 
   private unmap(page: number): void {
@@ -360,15 +409,16 @@ export class ElasticPool extends BlockPool {
     this.supply?.unmapped();
   }
 
-  /** After a block became a hole: the page joins the open ones, or is empty. */
+  /** After blocks became holes: the page joins the open ones, or is empty, and its blocks are handed out in order again. */
   private settle(page: number): void {
     if ((this.inUse[page] as number) + (this.cachedIn[page] as number) > 0) {
       this.holes.settle(page);
       return;
     }
     this.holes.close(page);
+    this.holes.renew(page, this.options.layout[page] as number);
     if (page === this.current) this.current = -1;
-    if (!this.isGivenUp && this.supply?.keeps()) this.empty.push(page);
+    if (this.isKept || (!this.isGivenUp && this.supply?.keeps())) this.empty.push(page);
     else this.unmap(page);
   }
 

@@ -75,9 +75,10 @@ function pagesOf(policy: Exclude<SharingPolicy, { kind: 'static' }>, model: Shar
       const { blockSize } = run.setup.paged;
       const pool = {
         layout,
-        maxCached: cached === null ? Number.MAX_SAFE_INTEGER : Math.floor(cached / blockSize),
+        maxCached: cached === null ? Number.MAX_SAFE_INTEGER : cachedBlocks(cached, blockSize),
         allocation: isKvcached ? policy.allocation : ('best-fit' as const),
         eviction: isKvcached ? policy.eviction : ('lru' as const),
+        evicts: isKvcached ? ('ahead' as const) : ('last' as const),
       };
       const { mapSeconds, unmapSeconds } = policy;
       return { idBytes, pool, costs: { tensors, mapSeconds, unmapSeconds } };
@@ -90,10 +91,16 @@ function pagesOf(policy: Exclude<SharingPolicy, { kind: 'static' }>, model: Shar
         maxCached: Number.MAX_SAFE_INTEGER,
         allocation: 'best-fit' as const,
         eviction: 'lru' as const,
+        evicts: 'last' as const,
       };
       return { idBytes: blockBytes, pool, costs: { tensors, mapSeconds: free, unmapSeconds: free } };
     }
   }
+}
+
+/** kvcached keeps one block at least, unless it is to keep none (integration/vllm/patches.py _get_max_cached_blocks). */
+function cachedBlocks(tokens: number, blockSize: number): number {
+  return tokens === 0 ? 0 : Math.max(1, Math.floor(tokens / blockSize));
 }
 
 function sharingOf(policy: SharingPolicy, ledger: Ledger, models: readonly SharedModel[]): Sharing | undefined {

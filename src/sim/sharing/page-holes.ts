@@ -40,6 +40,15 @@ export class PageHoles {
     this.last[page] = block;
   }
 
+  /** All blocks of a page are free, from `first` on: handed out in order again. */
+  renew(page: number, first: number): void {
+    const last = first + (this.count[page] as number) - 1;
+    this.first[page] = first;
+    this.last[page] = last;
+    for (let block = first; block < last; block++) this.next[block] = block + 1;
+    this.next[last] = -1;
+  }
+
   take(page: number): number {
     const block = this.first[page] as number;
     this.first[page] = this.next[block] as number;

@@ -32,6 +32,8 @@ export class Tenant implements PageSupply {
   isAway = false;
   /** A pass that found too little memory is worth repeating then, whatever the others do. */
   retryAt = Number.POSITIVE_INFINITY;
+  /** An empty page was taken, or it begins anew: its reserve may be short. */
+  hasOpened = false;
   system: PagedSystem | undefined;
   private readonly mapTime: number;
   private readonly unmapTime: number;
@@ -107,6 +109,14 @@ export class Tenant implements PageSupply {
     return true;
   }
 
+  opened(): void {
+    this.hasOpened = true;
+  }
+
+  lacks(): void {
+    this.pages.denied++;
+  }
+
   unmapped(): void {
     const { setup, pages } = this;
     // Of what is on the host nothing is held here.
@@ -146,6 +156,7 @@ export class Tenant implements PageSupply {
     assert(isIn, 'law S1: a model comes back where it has no room');
     this.isAway = false;
     this.isOff = false;
+    this.hasOpened = true;
     this.mapUpTo(this.leastPages);
   }
 

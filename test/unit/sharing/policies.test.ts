@@ -35,6 +35,7 @@ function tenantOf(ledger: Ledger, sharing: Sharing, shape: Shape, clock = { now:
     maxCached,
     eviction,
     allocation: 'best-fit' as const,
+    evicts: 'ahead' as const,
   };
   const pool = new ElasticPool(options, clock);
   const setup = {

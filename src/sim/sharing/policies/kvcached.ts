@@ -28,7 +28,10 @@ export function kvcachedSharing(
     },
     keeps: ({ pool }) => pool.emptyPages < policy.maxReservedPages,
     afterStep(tenant) {
-      if (tenant.pool.emptyPages < policy.minReservedPages) refill(tenant);
+      // The thread is woken by who takes a page, not by memory that comes free.
+      if (!tenant.hasOpened) return;
+      tenant.hasOpened = false;
+      refill(tenant);
     },
   };
 }
