@@ -162,11 +162,19 @@ export async function idleAfter(options: string, workload: Workload): Promise<Id
 }
 
 /** The same requests sent in another order. */
-export function reordered({ requests, ...rest }: Workload, seed: number): Workload {
+function reordered({ requests, ...rest }: Workload, seed: number): Workload {
   const random = randomStream(seed, 'order');
   const drawn = requests.map((request) => ({ request, at: random.uniform() }));
   return { requests: drawn.sort((a, b) => a.at - b.at).map(({ request }) => request), ...rest };
 }
+
+/** One order of the requests says little about the pages that are left: five more. */
+export function otherOrders(options: string): Promise<Idle[]> {
+  return Promise.all([1, 2, 3, 4, 5].map((seed) => idleAfter(options, reordered(idleWorkload('idle'), seed))));
+}
+
+export const meanPages = (runs: readonly Idle[]): number =>
+  runs.reduce((sum, { pages }) => sum + pages, 0) / runs.length;
 
 export const rampWorkloads = (peak: number): Workload[] => [0, 1, 2].map((model) => rampWorkload(peak, model));
 
