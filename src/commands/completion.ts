@@ -29,6 +29,8 @@ const planOptions = [
   '--free-memory',
   '--output',
   '--env',
+  '--pool',
+  '--allocator',
 ];
 
 const quantizeOnly = ['--recipe', '--recipe-out', '--scheme', '--max-quality-loss', '--domain'];
@@ -51,7 +53,6 @@ const compareOnly = [
 const simulateOnly = [
   '--workload',
   '--policy',
-  '--pool',
   '--loading',
   '--run-config',
   '--sweep',
@@ -112,7 +113,7 @@ function optionWords(): string[] {
 
 /** What a list of schemes has no use for. */
 function quantizeWords(): string[] {
-  const plans = new Set(['--matrix', '--require', '--from-command', '--deployment']);
+  const plans = new Set(['--matrix', '--require', '--from-command', '--deployment', '--pool', '--allocator']);
   return [...quantizeOnly, ...optionWords().filter((name) => !plans.has(name))];
 }
 
@@ -127,6 +128,8 @@ function compareWords(): string[] {
     '--free-memory',
     '--assume-architecture',
     '--env',
+    '--pool',
+    '--allocator',
   ]);
   return [...compareOnly, ...optionWords().filter((name) => !plans.has(name))];
 }
@@ -137,6 +140,7 @@ function simulateWords(): string[] {
     '--explain',
     '--concurrency',
     '--env',
+    '--allocator',
     ...llamaOptionTable.flatMap(({ long }) => long),
   ]);
   const shared = optionWords().filter((name) => !plans.has(name));

@@ -106,7 +106,7 @@ export function poolInput(
   };
 }
 
-export function planned(request: PlanRequest): VllmPlanned {
+function planned(request: PlanRequest): VllmPlanned {
   return planVllm(request, vllmRegistry());
 }
 

@@ -8,7 +8,7 @@ import type { EngineOptions } from '../spec/options.ts';
 import type { PoolModel } from '../spec/pool.ts';
 import { type SimulationOptions, simulationOptionTable } from '../spec/simulation-options.ts';
 
-export interface ModelOptions {
+interface ModelOptions {
   given: Partial<EngineOptions>;
   simulation: SimulationOptions;
 }
@@ -90,7 +90,7 @@ function known(): string[] {
 }
 
 /** Refusals of what a part of the file holds, with its place in the file instead of an option of the command line. */
-export function inPlace<Value>(place: string, act: () => Value): Value {
+function inPlace<Value>(place: string, act: () => Value): Value {
   try {
     return act();
   } catch (error) {

@@ -23,8 +23,6 @@ export interface PoolSetup {
   pool: OpenPool;
   /** By model. */
   workloads: RunWorkload[];
-  /** As the first loading behaviour has it. */
-  plan: PoolPlan;
   /** By policy, and of each by loading behaviour, the chosen ones first. */
   runs: PoolRun[];
 }
@@ -34,9 +32,9 @@ export async function poolSetup(spec: PoolSpec, io: Io): Promise<PoolSetup> {
   const pool = await openPool(spec, io);
   const policies = await poolPolicies(spec, spec.compare === 'all');
   const workloads = await poolWorkloads(spec, io);
-  const setup = poolRuns(pool, workloads, policies);
-  checkHostMemory(spec, setup.plan);
-  return { pool, workloads, ...setup };
+  const { plan, runs } = poolRuns(pool, workloads, policies);
+  checkHostMemory(spec, plan);
+  return { pool, workloads, runs };
 }
 
 /** Weights that are said to be on the host have to have room there. */
@@ -57,9 +55,7 @@ function checkHostMemory({ file, hostMemoryBytes, models }: PoolSpec, plan: Pool
   );
 }
 
-/** Where nothing else is said, a request is served well within so many times of what it takes alone (Prism, benchmark.py, 595ec1f). */
-const defaultScale = 5;
-
+/** `plan` is as the first loading behaviour has it. */
 export function poolRuns(
   pool: OpenPool,
   workloads: readonly RunWorkload[],
@@ -73,6 +69,9 @@ export function poolRuns(
   );
   return { plan: budgets[0]!.plan, runs };
 }
+
+/** Where nothing else is said, a request is served well within so many times of what it takes alone (Prism, benchmark.py, 595ec1f). */
+const defaultScale = 5;
 
 interface Variant {
   budget: PoolBudgets;

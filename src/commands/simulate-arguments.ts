@@ -50,6 +50,7 @@ const examples = [
   'vram simulate -m qwen3-8b -g l4 -w trace.jsonl --sweep block-size=16,32,64',
   "vram simulate -m llama-3.1-8b -g l4 --workload trace.csv \\\n      --find-max-rate --slo 'ttft_p99<2s'",
   'vram simulate --cache-only --workload mooncake.jsonl \\\n      --capacity-blocks 1000,10000,inf --eviction lru,lfu',
+  'vram simulate --pool shared-gpu.yaml --policy static,kvcached',
 ];
 
 export function simulateCommand(io: Io): Command {

@@ -11,7 +11,7 @@ import { inThreads } from './threads.ts';
 /** Below so many requests a run is over before a thread has started. */
 const smallRequests = 300;
 
-export interface PoolJobOptions {
+interface PoolJobOptions {
   io: Io;
   threads?: number | undefined;
   findMaxRate: boolean;

@@ -7,7 +7,7 @@ import { looseKey, nearestNames, printable } from './names.ts';
 import { loadPresets } from './presets.ts';
 
 /** Parameters in place of a preset's, by name; those of a nested field with a dot (`mapSeconds.perPage`). */
-export type SharingOverrides = Readonly<Record<string, number | string | null>>;
+type SharingOverrides = Readonly<Record<string, number | string | null>>;
 
 /** A shipped policy: "KVCached" is kvcached. Throws InputError VRAM740. */
 export function findSharing(ref: string, path?: string): SharingPolicy {

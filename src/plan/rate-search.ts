@@ -2,7 +2,7 @@
 // Every trial is a whole run, so the answer is the simulation's, and the same every time.
 
 /** Whether it holds at this multiple. */
-export type RateTrialAt = (scale: number) => Promise<boolean>;
+type RateTrialAt = (scale: number) => Promise<boolean>;
 
 interface RateSearch {
   /** The answer is known to about this share of itself. */

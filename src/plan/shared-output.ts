@@ -2,23 +2,17 @@
 // side by side, and which one to take. Renderers format it and never compute.
 import type { SharedModelResult, SharedPoint, SharedSummary } from '../sim/sharing/result.ts';
 import type { Envelope } from './output.ts';
+import type { MemberEcho } from './sharing/output.ts';
 import type { Settings, WorkloadEcho } from './simulate-output.ts';
 
-export interface SharedModelEcho {
-  id: string;
-  model: string;
+export interface SharedModelEcho extends MemberEcho {
   parameters: number | null;
-  quantization: string;
-  engine: string;
-  devices: number[];
-  weights: string;
-  priority: number;
-  minBytes: number;
+  /** As far as the chosen policy lets it. */
   maxBytes: number;
   workload: WorkloadEcho;
 }
 
-export interface SharedInputEcho {
+interface SharedInputEcho {
   pool: {
     file: string;
     name: string | null;

@@ -8,6 +8,7 @@ import { GiB } from '../units.ts';
 import { areas, type Holder, laneHeight, laneSeries } from './shared-areas.ts';
 import { inGib } from './shared-columns.ts';
 import { namedRuns, nameText } from './shared-text.ts';
+import { legendName, type Panel, type TimeUnit, timeUnit } from './simulate-chart.ts';
 import { seconds } from './simulate-text.ts';
 
 const width = 860;
@@ -35,7 +36,7 @@ export async function sharedSvg(output: SharedOutput, title?: string): Promise<s
   const step = areaHeight + holders.length * laneHeight + 46;
   const height = top + Math.max(1, drawn.length) * step + 18;
   const chart = echarts.init(null, null, { renderer: 'svg', ssr: true, width, height });
-  const scale = { end, most, unit: unitOf(end) };
+  const scale = { end, most, unit: timeUnit(end) };
   const panels = named.map((one, i) =>
     panel(one, holders, { index: i, top: top + i * step, last: i === drawn.length - 1 }, scale),
   );
@@ -58,7 +59,7 @@ export async function sharedSvg(output: SharedOutput, title?: string): Promise<s
       itemHeight: 12,
       itemGap: 14,
       textStyle: { color: textColour },
-      formatter: (key: string) => padded(holders[Number(key)]?.name ?? ''),
+      formatter: (key: string) => legendName(holders[Number(key)]?.name ?? ''),
       data: holders.map(({ colour }, i) => ({
         name: String(i),
         icon: 'roundRect',
@@ -131,19 +132,7 @@ function heldAtMost({ timeline }: SharedPolicyResult): number {
 interface Scale {
   end: number;
   most: number;
-  unit: { per: number; name: string };
-}
-
-function unitOf(end: number): Scale['unit'] {
-  return end > 7200 ? { per: 3600, name: 'h' } : end > 300 ? { per: 60, name: 'min' } : { per: 1, name: 's' };
-}
-
-interface Panel {
-  title: object[];
-  grid: object[];
-  xAxis: object[];
-  yAxis: object[];
-  series: object[];
+  unit: TimeUnit;
 }
 
 function panel(
@@ -260,17 +249,12 @@ function text(words: string, x: number, y: number, fontSize: number, fontWeight 
   return { text: words, left: x, top: y, padding: 0, textStyle: { fontSize, fontWeight, color: textColour } };
 }
 
-/** echarts measures text without its font: room for what it takes as too narrow. */
-function padded(name: string): string {
-  return name + ' '.repeat(Math.ceil(name.length / 7));
-}
-
 /** Rows that the legend takes, at the widest that a letter is. */
 function legendRows(holders: readonly Holder[]): number {
   let rows = 1;
   let at = 0;
   for (const { name } of holders) {
-    const wide = 32 + padded(name).length * 7.2;
+    const wide = 32 + legendName(name).length * 7.2;
     if (at > 0 && at + wide > width - 16) {
       rows++;
       at = 0;

@@ -10,7 +10,7 @@ import { nameText, prose } from './shared-text.ts';
 import type { TableStyle } from './table.ts';
 import { brokenCommand, visible } from './text.ts';
 
-export interface Table {
+interface Table {
   title: string;
   head: string[];
   rows: string[][];

@@ -71,11 +71,22 @@ function legendOf(runs: readonly NamedRun[]): string[] {
 }
 
 /** echarts measures text without its font: room for what it takes as too narrow. */
-function legendName(name: string): string {
+export function legendName(name: string): string {
   return name + ' '.repeat(Math.ceil(name.length / 7));
 }
 
-interface Panel {
+export interface TimeUnit {
+  /** Seconds. */
+  per: number;
+  name: string;
+}
+
+/** In which a time axis of so many seconds reads best. */
+export function timeUnit(end: number): TimeUnit {
+  return end > 7200 ? { per: 3600, name: 'h' } : end > 300 ? { per: 60, name: 'min' } : { per: 1, name: 's' };
+}
+
+export interface Panel {
   title: object[];
   grid: object[];
   xAxis: object[];
@@ -86,7 +97,7 @@ interface Panel {
 function panel({ timeline, pool }: NamedRun, index: number, offset: number, name: string | undefined): Panel {
   const top = offset + index * panelHeight + (name === undefined ? 6 : 26);
   const end = timeline.at(-1)!.t;
-  const unit = end > 7200 ? { per: 3600, name: 'h' } : end > 300 ? { per: 60, name: 'min' } : { per: 1, name: 's' };
+  const unit = timeUnit(end);
   const at = ({ t }: TimelinePoint): number => t / unit.per;
   const usable = Math.max(1, pool.numBlocks - 1);
   const stacked = stack(timeline, usable);

@@ -78,7 +78,7 @@ export interface MuxserveSharing extends SharingCommon {
 }
 
 /** One pool, single blocks, no cost: the bound. */
-export interface OracleSharing extends SharingCommon {
+interface OracleSharing extends SharingCommon {
   kind: 'oracle';
 }
 

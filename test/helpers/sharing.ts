@@ -9,7 +9,7 @@ import type { SharingKind, SharingPolicy } from '../../src/spec/sharing.ts';
 
 const rules = schedulerRules(resolveEngineRef('vllm@0.24.0').profile);
 
-export interface RequestShape {
+interface RequestShape {
   arrival?: number;
   prompt: number;
   output: number;
@@ -94,7 +94,7 @@ export function policyOf<Kind extends SharingKind>(
 }
 
 /** By default a block is one byte in one tensor and holds four tokens. */
-export function modelOf(shape: ModelShape, index: number, poolBytes: number): SharedModel {
+function modelOf(shape: ModelShape, index: number, poolBytes: number): SharedModel {
   const { blockSize = 4, blockBytes = 1, slice = 0, max = poolBytes, stepSeconds = 0.5, concurrency } = shape;
   const requests = (shape.requests ?? []).map((request, i) => requestOf(request, index, i));
   return {

@@ -234,21 +234,28 @@ function waitsForGoodReason(simulation: SharedSimulation): void {
   });
 }
 
+/** A run whose laws hold after every turn and at its end; undefined where its engines would not start. */
+function lawful(pool: Parameters<typeof runOf>[0]): SharedSimulation | undefined {
+  const sampled = new Sampled();
+  const simulation = driven(runOf(pool), (now) => {
+    checkSharedLaws(now);
+    sampled.look(now);
+  });
+  if (!simulation) return undefined;
+  checkSharedLaws(simulation);
+  endsOnce(simulation, sampled);
+  return simulation;
+}
+
 describe('several models on shared GPUs', () => {
   it('keep the laws under every policy, and nobody waits for memory that is there', () => {
     let made = 0;
     let left = 0;
     fc.assert(
       fc.property(pools(anyPolicy, fc.constant(undefined)), (pool) => {
-        const sampled = new Sampled();
-        const simulation = driven(runOf(pool), (now) => {
-          checkSharedLaws(now);
-          sampled.look(now);
-        });
+        const simulation = lawful(pool);
         if (!simulation) return;
         made++;
-        checkSharedLaws(simulation);
-        endsOnce(simulation, sampled);
         if (simulation.engines.some((engine) => givenUp(engine).length > 0)) left++;
         summarizeShared(simulation);
       }),
@@ -262,15 +269,9 @@ describe('several models on shared GPUs', () => {
     let made = 0;
     fc.assert(
       fc.property(pools(anyPolicy, behaviour), (pool) => {
-        const sampled = new Sampled();
-        const simulation = driven(runOf(pool), (now) => {
-          checkSharedLaws(now);
-          sampled.look(now);
-        });
+        const simulation = lawful(pool);
         if (!simulation) return;
         made++;
-        checkSharedLaws(simulation);
-        endsOnce(simulation, sampled);
         summarizeShared(simulation);
       }),
       { numRuns: 700, endOnFailure: true },

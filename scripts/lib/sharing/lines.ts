@@ -4,7 +4,7 @@ import { farBetter, type Holds, isBetween, type Means, mapShare, noGain, sameWit
 import type { Extra, Figures, Variant } from './runs.ts';
 
 /** One pool under some policies. */
-export interface Trial extends Extra {
+interface Trial extends Extra {
   spec: PoolSpec;
   variants: readonly Variant[];
 }

@@ -7,7 +7,7 @@ import { poolFile, withWorkload } from './runs.ts';
 /** Seconds of the Azure trace at its own pace. */
 const azureSeconds = 3502;
 
-export interface AzureOptions {
+interface AzureOptions {
   /** In place of the file's pace. */
   pace?: number;
   /** Whether the peaks come at different times, as the file has it. */

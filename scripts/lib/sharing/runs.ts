@@ -39,8 +39,6 @@ export interface Figures {
   endBytes: number;
   finished: number;
   requests: number;
-  fairness: number;
-  milliseconds: number;
 }
 
 export type ByVariant = Readonly<Record<string, Figures>>;
@@ -75,14 +73,12 @@ export async function runVariants(spec: PoolSpec, variants: readonly Variant[], 
   const found: Record<string, Figures> = {};
   for (const { name, run } of await runsOf(spec, variants, extra)) {
     if (extra.only?.has(name) === false) continue;
-    const from = performance.now();
-    const result = simulateShared(run);
-    found[name] = figuresOf(result, performance.now() - from);
+    found[name] = figuresOf(simulateShared(run));
   }
   return found;
 }
 
-export async function runsOf(
+async function runsOf(
   spec: PoolSpec,
   variants: readonly Variant[],
   { change }: Extra = {},
@@ -112,7 +108,7 @@ function withPool(run: SharedRun, bytes: number): SharedRun {
   return { ...run, devices: run.devices.map((all) => all + more) };
 }
 
-function figuresOf({ pool, timeline }: SharedResult, milliseconds: number): Figures {
+function figuresOf({ pool, timeline }: SharedResult): Figures {
   const held = timeline.at(-1)?.models.reduce((sum, { mapped, used }) => sum + mapped - used, 0) ?? 0;
   return {
     ttftP99: pool.ttftSeconds.p99,
@@ -127,8 +123,6 @@ function figuresOf({ pool, timeline }: SharedResult, milliseconds: number): Figu
     endBytes: held,
     finished: pool.requests.finished,
     requests: pool.requests.total,
-    fairness: pool.fairness,
-    milliseconds,
   };
 }
 

@@ -11,7 +11,7 @@ export interface Judged {
   trials: readonly ByVariant[];
 }
 
-export function meansOf(trials: readonly ByVariant[]): Means {
+function meansOf(trials: readonly ByVariant[]): Means {
   const means: Record<string, Figures> = {};
   for (const name of Object.keys(trials[0]!)) {
     const all = trials.map((trial) => trial[name]!);

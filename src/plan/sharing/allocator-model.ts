@@ -11,7 +11,7 @@ import { divCeil, divFloor } from '../../units.ts';
 import type { PlanRequest } from '../request.ts';
 import type { AllocatorModel } from './allocator.ts';
 
-export interface AllocatorModelInput {
+interface AllocatorModelInput {
   id: string;
   request: PlanRequest;
   planned: VllmPlanned;

@@ -4,7 +4,7 @@
 import { sum } from '../../units.ts';
 import type { AllocatorEvent, AllocatorModel } from './allocator.ts';
 
-export interface ScheduleRequest {
+interface ScheduleRequest {
   models: readonly AllocatorModel[];
   deviceBytes: number;
   /** Models in memory at once at most. Default: all but one, so that there is turnover where all would fit. */

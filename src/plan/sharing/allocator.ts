@@ -39,7 +39,7 @@ export interface AllocatorRequest {
   maxSplitBytes?: number;
 }
 
-export interface AllocatorFailure {
+interface AllocatorFailure {
   /** Index in the schedule. */
   event: number;
   kind: AllocatorEvent['kind'];
@@ -52,7 +52,7 @@ export interface AllocatorFailure {
   fragmented: boolean;
 }
 
-export interface AllocatorMoment {
+interface AllocatorMoment {
   allocatedBytes: number;
   reservedBytes: number;
   /** Reserved and in nobody's use. */

@@ -1,6 +1,6 @@
 // On which GPUs of a pool each model runs, where the file does not say: the largest weights first, each onto as many GPUs as its layout
 // needs, those with the most room left.
-export interface Placed {
+interface Placed {
   /** Bytes that it takes on each of its GPUs. */
   bytes: number;
   /** GPUs that its layout needs. */

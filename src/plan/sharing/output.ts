@@ -2,20 +2,25 @@
 import type { Envelope } from '../output.ts';
 import type { PoolPlan } from './types.ts';
 
-export interface PoolModelEcho {
+/** A model of a pool file as it was resolved. */
+export interface MemberEcho {
   id: string;
   model: string;
-  parameters: number;
   quantization: string;
   engine: string;
   devices: number[];
   weights: string;
   priority: number;
   minBytes: number;
+}
+
+interface PoolModelEcho extends MemberEcho {
+  parameters: number;
+  /** null: no limit. */
   maxBytes: number | null;
 }
 
-export interface PoolInputEcho {
+interface PoolInputEcho {
   pool: { file: string; name: string; policy: string; policies: string[]; loading: string | null };
   gpu: { name: string; count: number; totalBytes: number };
   models: PoolModelEcho[];

@@ -12,7 +12,7 @@ import { releaseUtilization } from './split.ts';
 import type { EngineStart, PageId, PoolInput, PoolModelPlan, SharedBudget } from './types.ts';
 import { type GpuShare, gpuPlans, poolVerdict } from './verdict.ts';
 
-export type PooledPolicy = Exclude<SharingPolicy, StaticSharing>;
+type PooledPolicy = Exclude<SharingPolicy, StaticSharing>;
 
 /** What a policy makes of one engine: pieces of so many blocks, of which it keeps some. */
 interface Grain {

@@ -1,7 +1,8 @@
 // PyTorch's CUDA caching allocator on one stream: best fit among cached blocks, else a new segment (or more pages of an expandable
 // one), else oversize blocks and then the whole cache go back to the device for another try. The order of steps and every rule is that of
-// c10/cuda/CUDACachingAllocator.cpp, PyTorch 2.10.0; test/fixtures/cuda-allocator/ holds that library's own answers (2.5.1 and 2.15.0 gave the same ones). Left out: several
-// streams, graph pools, garbage_collection_threshold and roundup_power2_divisions, which are off unless somebody sets them.
+// c10/cuda/CUDACachingAllocator.cpp, PyTorch 2.10.0; test/fixtures/cuda-allocator/ holds that library's own answers (2.5.1 and 2.15.0
+// gave the same ones). Left out: several streams, graph pools, garbage_collection_threshold and roundup_power2_divisions, which are off
+// unless somebody sets them.
 import { assert } from '../../assert.ts';
 import { type Block, type BlockPool, createBlock, createPool, isSplit, merge } from './block.ts';
 import type { DeviceMemory } from './device.ts';
@@ -12,7 +13,7 @@ import { snapshotOf } from './snapshot.ts';
 import type { AllocationHandle, AllocatorStatistics, GpuAllocator, SegmentSnapshot } from './types.ts';
 import { noStatistics } from './types.ts';
 
-export interface CachingOptions {
+interface CachingOptions {
   /** expandable_segments:True */
   expandable: boolean;
   /** max_split_size_mb, in bytes; unlimited by default. */
@@ -218,7 +219,7 @@ export class CachingAllocator implements GpuAllocator {
 }
 
 /** Blocks from max_split_size up serve only requests of that size, and only those that leave less than 20 MiB of them unused. */
-export function isAllowed(block: Block, bytes: number, maxSplitBytes: number): boolean {
+function isAllowed(block: Block, bytes: number, maxSplitBytes: number): boolean {
   if (bytes < maxSplitBytes) return block.bytes < maxSplitBytes;
   return block.bytes < bytes + largeBufferBytes;
 }

@@ -4,7 +4,7 @@
 import { divCeil, divFloor } from '../../units.ts';
 import type { DeviceMemory } from './device.ts';
 
-export interface AddressRange {
+interface AddressRange {
   address: number;
   bytes: number;
 }

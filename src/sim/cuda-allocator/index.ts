@@ -7,7 +7,7 @@ import type { AllocatorKind, GpuAllocator } from './types.ts';
 export type { AllocationHandle, AllocatorKind, AllocatorStatistics, GpuAllocator, SegmentSnapshot } from './types.ts';
 export { allocatorKinds } from './types.ts';
 
-export interface AllocatorOptions {
+interface AllocatorOptions {
   /** Bytes that the allocator may have of the device: what CUDA reports, less contexts and other processes. */
   deviceBytes: number;
   /** PyTorch's max_split_size_mb, in bytes. */

@@ -7,7 +7,7 @@ import type { DeviceMemory } from './device.ts';
 import { pageBytesOf } from './expandable-pages.ts';
 import { largeBufferBytes, minLargeBytes, roundLargeBytes, smallBufferBytes, smallBytes } from './sizes.ts';
 
-export interface Books {
+interface Books {
   pools: readonly BlockPool[];
   device: DeviceMemory;
   expandable: boolean;

@@ -47,10 +47,10 @@ export interface SegmentSnapshot {
 
 export interface GpuAllocator {
   readonly kind: AllocatorKind;
-  /** The first byte's address is of use for comparisons only. A refusal leaves no block behind, but empties the cache on its way. */
+  /** A refusal leaves no block behind, but empties the cache on its way. */
   allocate(bytes: number): AllocationHandle | 'out-of-memory';
   free(handle: AllocationHandle): void;
-  /** Where the allocation lies at the moment. */
+  /** Where the allocation lies at the moment: an address for comparisons only. */
   addressOf(handle: AllocationHandle): number;
   emptyCache(): void;
   /** The largest single request that `allocate` would grant now, in bytes; 0 when none. Changes nothing. */

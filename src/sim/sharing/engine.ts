@@ -9,7 +9,7 @@ import type { SharedModel } from './types.ts';
 
 const never = Number.POSITIVE_INFINITY;
 
-export interface EngineHooks {
+interface EngineHooks {
   ready(now: number): boolean;
   admits(now: number, isDue: boolean): boolean;
 }

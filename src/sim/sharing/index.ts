@@ -9,7 +9,7 @@ export type SharedOutcome =
   | { ok: true; result: SharedResult; requests?: SharedRequests }
   | { ok: false; reason: string };
 
-export interface SharedOptions {
+interface SharedOptions {
   progress?: ((share: number) => void) | undefined;
   /** Keep what became of every request. */
   keepsRequests?: boolean;

@@ -21,7 +21,7 @@ import type { SharedModel } from './types.ts';
 
 export type { ResidencyHost };
 
-export interface LoadCounters {
+interface LoadCounters {
   fromHost: number;
   fromDisk: number;
   /** Times that it left, for whatever reason; of these, taken off while it computed. */

@@ -9,7 +9,7 @@ import type { SharedSimulation } from './run.ts';
 const maxPoints = 256;
 const firstInterval = 1 / 64;
 
-export interface HeldSums {
+interface HeldSums {
   mapped: number;
   used: number;
   cached: number;
