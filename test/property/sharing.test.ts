@@ -209,6 +209,8 @@ function within({ memory }: SharedSimulation, index: number): number {
     if (mapped) blocks++;
     else counted.add(page);
   }
+  // Unmapped pages in which no block lies whole take their share of what is free.
+  pages -= pool.pagesLeft - counted.size;
   const sizes = [...counted].map((page) => sizeOf(pool, page)).sort((a, b) => a - b);
   for (const size of sizes) if (pages-- > 0) blocks += size;
   return blocks;

@@ -44,6 +44,8 @@ export class ElasticPool extends BlockPool {
   mappedPages = 0;
   /** Mapped pages without a block in use: empty ones, and those that hold cached blocks alone. */
   idlePages = 0;
+  /** Mapped pages in which no block lies whole: taken once, they hold nothing and are never given back (kvcached's full_pages). */
+  private readonly parked: number[] = [];
   private held = 0;
   private readonly pageOf: Int32Array;
   private readonly isMapped: Uint8Array;
@@ -262,10 +264,16 @@ export class ElasticPool extends BlockPool {
     return true;
   }
 
+  get parkedPages(): number {
+    return this.parked.length;
+  }
+
   /** Gives up everything cached and unmaps every page but the null block's. Only without a block in use. */
   clear(): void {
     assert(this.held === 0, 'a pool in use is not cleared');
     while (this.dropOldest());
+    this.idlePages += this.parked.length;
+    for (const page of this.parked.splice(0)) this.unmap(page);
     while (this.empty.length > 0) this.unmap(this.empty.shift() as number);
   }
 
@@ -308,6 +316,7 @@ export class ElasticPool extends BlockPool {
       if (this.isMapped[page] === 1) counted.mapped++;
       if (this.isMapped[page] === 1 && holds[page] === 0) counted.empty++;
     }
+    counted.empty -= this.parked.length;
     return counted;
   }
 
@@ -341,12 +350,20 @@ export class ElasticPool extends BlockPool {
     let page = -1;
     if (holes.anyOpen)
       page = options.allocation === 'last-touched' ? holes.lastTouched() : holes.bestFit(Math.max(1, this.expected));
-    else if (this.empty.length > 0 || this.supply?.demand()) {
-      page = this.empty.shift() as number;
-      this.supply?.opened();
-    }
+    else page = this.openPage();
     this.current = page;
     return page;
+  }
+
+  private openPage(): number {
+    while (this.empty.length > 0 || this.supply?.demand()) {
+      const page = this.empty.shift() as number;
+      this.supply?.opened();
+      if ((this.holes.count[page] as number) > 0) return page;
+      this.parked.push(page);
+      this.idlePages--;
+    }
+    return -1;
   }
 
   private evictOldest(): number {

@@ -65,7 +65,7 @@ function checkPool(pool: ElasticPool): void {
     if (mapped && !isUsed) free++;
   }
   const counted = pool.recount();
-  const idle = counted.mapped - inUse.reduce((sum, one) => sum + one, 0);
+  const idle = counted.mapped - pool.parkedPages - inUse.reduce((sum, one) => sum + one, 0);
   assert(pool.used === counted.used, `law S4: ${pool.used} blocks in use are counted, ${counted.used} are`);
   assert(
     pool.cachedFree === counted.cached,
