@@ -1,6 +1,5 @@
 // One policy's run, in whatever thread: at the load of the file and, where asked for, at multiples of it until requests are no longer
 // served well.
-
 import { highestRate } from '../plan/rate-search.ts';
 import type { SharedMaxRate } from '../plan/shared-output.ts';
 import { atRate, runShared, type SharedOutcome } from '../sim/sharing/index.ts';

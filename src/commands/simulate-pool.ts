@@ -15,6 +15,7 @@ import { sharedAdvice } from '../plan/sharing/advice.ts';
 import { sharedOutputOf } from '../plan/sharing/simulated.ts';
 import { variantName } from '../plan/sharing/variant.ts';
 import { visible } from '../render/text.ts';
+import type { SharedRun } from '../sim/sharing/types.ts';
 import type { PoolLoading, PoolSpec } from '../spec/pool.ts';
 import { formNamed, styleFor, tellDiagnostics, tellFailedRequirements, writeOutput } from './output.ts';
 import { type PoolRun, type PoolSetup, poolSetup } from './pool-setup.ts';
@@ -139,7 +140,6 @@ async function simulated(runs: readonly PoolRun[], args: SimulateArguments, io: 
 }
 
 function outputOf({ pool, workloads, runs }: PoolSetup, outcomes: readonly PoolOutcome[]): SharedOutput {
-  const { spec, gpus, members } = pool;
   const policies: SharedPolicyResult[] = [];
   const refused: SharedResultOutput['refused'] = [];
   outcomes.forEach((outcome, i) => {
@@ -160,34 +160,7 @@ function outputOf({ pool, workloads, runs }: PoolSetup, outcomes: readonly PoolO
   const statics = new Set(runs.filter(({ policy }) => policy.kind === 'static').map(({ policy }) => policy.id));
   return envelope(
     'simulate',
-    {
-      pool: {
-        file: spec.file,
-        name: spec.name,
-        policy: runs[0]!.policy.id,
-        loading: runs[0]!.loading?.id ?? null,
-        ...compared,
-      },
-      gpu: { name: gpus[0]!.name, count: gpus.length, totalBytes: gpus[0]!.cudaTotalBytes },
-      models: members.map(({ model, member }, i) => {
-        const run = ready?.models[i];
-        const { request } = member;
-        return {
-          id: member.id,
-          model: request.spec.id,
-          parameters: request.spec.parameters ?? null,
-          quantization: request.scheme?.id ?? request.options.dtype ?? 'auto',
-          engine: `vLLM ${request.release}`,
-          devices: [...member.devices],
-          weights: model.weights,
-          priority: model.priority,
-          minBytes: run?.minBytes ?? model.minBytes,
-          maxBytes: run?.maxBytes ?? model.maxBytes ?? 0,
-          workload: workloads[i]!.echo,
-        };
-      }),
-      seed: spec.seed,
-    },
+    inputOf({ pool, workloads, runs }, compared, ready),
     {
       ...variantOf(runs[Math.max(0, chosen)]!),
       models: (result?.models ?? []).map(({ id, ...run }, i) => ({
@@ -206,6 +179,44 @@ function outputOf({ pool, workloads, runs }: PoolSetup, outcomes: readonly PoolO
     },
     [...pool.diagnostics, ...workloads.flatMap(({ diagnostics }) => diagnostics)],
   );
+}
+
+type Compared = Pick<SharedOutput['input']['pool'], 'policies' | 'loadings'>;
+
+/** What was asked, resolved; `ready`: the first run whose engines start. */
+function inputOf(
+  { pool: { spec, gpus, members }, workloads, runs: [first] }: PoolSetup,
+  compared: Compared,
+  ready: SharedRun | undefined,
+): SharedOutput['input'] {
+  return {
+    pool: {
+      file: spec.file,
+      name: spec.name,
+      policy: first!.policy.id,
+      loading: first!.loading?.id ?? null,
+      ...compared,
+    },
+    gpu: { name: gpus[0]!.name, count: gpus.length, totalBytes: gpus[0]!.cudaTotalBytes },
+    models: members.map(({ model, member }, i) => {
+      const run = ready?.models[i];
+      const { request } = member;
+      return {
+        id: member.id,
+        model: request.spec.id,
+        parameters: request.spec.parameters ?? null,
+        quantization: request.scheme?.id ?? request.options.dtype ?? 'auto',
+        engine: `vLLM ${request.release}`,
+        devices: [...member.devices],
+        weights: model.weights,
+        priority: model.priority,
+        minBytes: run?.minBytes ?? model.minBytes,
+        maxBytes: run?.maxBytes ?? model.maxBytes ?? 0,
+        workload: workloads[i]!.echo,
+      };
+    }),
+    seed: spec.seed,
+  };
 }
 
 function variantOf({ policy, loading }: PoolRun): SharedVariant {

@@ -7,7 +7,8 @@ import type { Settings, WorkloadEcho } from './simulate-output.ts';
 
 export interface SharedModelEcho extends MemberEcho {
   parameters: number | null;
-  /** As far as the chosen policy lets it. */
+  /** KV bytes on each GPU, as the first policy whose engines start lets it keep and take. */
+  minBytes: number;
   maxBytes: number;
   workload: WorkloadEcho;
 }

@@ -4,6 +4,7 @@ import { gib, parameters, thousands } from '../numbers.ts';
 import type { NamedSharedModel, SharedModelEcho, SharedOutput, SharedPolicyResult } from '../plan/shared-output.ts';
 import { isSameVariant, variantName } from '../plan/sharing/variant.ts';
 import type { SharedPoint } from '../sim/sharing/result.ts';
+import { GiB } from '../units.ts';
 import { estimateText, requestsText, span, tokens } from './simulate-text.ts';
 import { visible, wrap } from './text.ts';
 
@@ -43,7 +44,7 @@ export function poolLine({ input, result }: SharedOutput): string {
   const room = result.pool?.poolBytes ?? 0;
   const parts = result.pool ? [room > 0 ? `${gib(room)} for KV between them` : 'not all fit at once'] : [];
   if (all > 0) {
-    const each = input.models.map(({ id }, i) => `${nameText(id, 24)} ${(weights[i]! / 2 ** 30).toFixed(2)}`);
+    const each = input.models.map(({ id }, i) => `${nameText(id, 24)} ${(weights[i]! / GiB).toFixed(2)}`);
     parts.push(`${gib(all)} for the models themselves${each.length <= fewModels ? ` (${each.join(', ')})` : ''}`);
   }
   return parts.join(', ');

@@ -3,7 +3,7 @@
 import { gib, thousands, times } from '../numbers.ts';
 import type { PoolOutput } from '../plan/sharing/output.ts';
 import type { PoolModelPlan, SharedBudget, SharingGain } from '../plan/sharing/types.ts';
-import { GiB, sum } from '../units.ts';
+import { GiB, MiB, sum } from '../units.ts';
 import { grid } from './grid.ts';
 import { type Paint, paintFor } from './paint.ts';
 import { nameText, prose } from './shared-text.ts';
@@ -142,9 +142,7 @@ function shareTable({ policy, models, adds }: SharedBudget): Table {
         one.fits ? figure(one.mostKvBytes) : 'refused',
         thousands(one.kvTokens),
         ...(adds ? [factor === null ? '-' : times(factor)] : []),
-        ...(hasPages
-          ? [one.page ? String(one.page.bytes / 2 ** 20) : '', one.page ? thousands(one.page.blocks) : '']
-          : []),
+        ...(hasPages ? [one.page ? String(one.page.bytes / MiB) : '', one.page ? thousands(one.page.blocks) : ''] : []),
       ];
     }),
   };

@@ -1,7 +1,6 @@
 // The comparison of sharing policies: which loads, which policies, what is expected (what the authors of kvcached, MuxServe and the mapping
 // layer say of their systems), and, where something else came out, why. All policies have the same bytes to share; what is drawn at
 // random is drawn three times, and of the Azure trace three samples are taken.
-
 import { farBetter, gain } from './expect.ts';
 import {
   alike,

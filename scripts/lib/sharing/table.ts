@@ -1,6 +1,5 @@
 // The comparison of sharing policies as tables: every line with what was expected, what came out and whether that is it; the loads whose
 // policies are shown side by side; notes and where the loads are from.
-
 import type { Means } from './expect.ts';
 import type { Line, SharingCase } from './lines.ts';
 import type { ByVariant, Figures } from './runs.ts';

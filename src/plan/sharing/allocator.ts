@@ -33,10 +33,6 @@ export interface AllocatorRequest {
   deviceBytes: number;
   models: readonly AllocatorModel[];
   schedule: readonly AllocatorEvent[];
-  /** torch.cuda.empty_cache() after every unload. Default false: the allocator itself empties its cache when the device refuses. */
-  emptyCache?: boolean;
-  /** max_split_size_mb, in bytes. */
-  maxSplitBytes?: number;
 }
 
 interface AllocatorFailure {
@@ -89,8 +85,8 @@ export function allocatorView(
 }
 
 function replay(kind: AllocatorKind, request: AllocatorRequest): AllocatorView {
-  const { deviceBytes, schedule, maxSplitBytes } = request;
-  const run = new Replay(createAllocator(kind, { deviceBytes, maxSplitBytes }), request);
+  const { deviceBytes, schedule } = request;
+  const run = new Replay(createAllocator(kind, { deviceBytes }), request);
   const moments = schedule.map((event, index) => {
     run.play(event, index);
     return run.moment();
@@ -141,7 +137,6 @@ class Replay {
       case 'unload':
         this.#loaded.delete(event.model);
         this.#freeAll(handles ?? []);
-        if (handles && this.#request.emptyCache) this.allocator.emptyCache();
     }
   }
 

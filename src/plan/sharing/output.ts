@@ -11,12 +11,12 @@ export interface MemberEcho {
   devices: number[];
   weights: string;
   priority: number;
-  minBytes: number;
 }
 
 interface PoolModelEcho extends MemberEcho {
   parameters: number;
-  /** null: no limit. */
+  /** KV bytes over all its GPUs, as the file states them; null: no limit. */
+  minBytes: number;
   maxBytes: number | null;
 }
 

@@ -1,6 +1,5 @@
 // One pool of KV memory under several engines: each pays for itself (weights, its own context, activations, graphs), keeps its minimum, and
 // takes more from what is left while somebody else does not. How large the pool is, and in which pieces it is handed out, is the policy's.
-
 import { gib } from '../../numbers.ts';
 import type { ExpandSharing, KvcachedSharing, SharingPolicy, StaticSharing } from '../../spec/sharing.ts';
 import { divCeil, sum } from '../../units.ts';

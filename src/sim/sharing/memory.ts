@@ -52,7 +52,7 @@ export function virtualBlocks(policy: SharingPolicy, model: SharedModel): number
   return pagesOf(policy, model).pool.layout.at(-1) as number;
 }
 
-/** Bytes of a page id on each GPU, and pages of the virtual space; 0 bytes where nothing is handed out in pages. */
+/** Bytes of a page id on each GPU; 0 where nothing is handed out in pages. */
 export function pageIdBytes(policy: SharingPolicy, { tensors }: Pick<SharedModel, 'tensors'>): number {
   return policy.kind === 'kvcached' || policy.kind === 'expand' ? policy.pageBytes * tensors : 0;
 }

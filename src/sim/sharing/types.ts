@@ -25,12 +25,12 @@ export interface SharedModel {
   contextBytes: number;
   /** Taken with the weights, for those of the model that is fetched while this one computes; 0: nothing is fetched ahead then. */
   prefetchBytes: number;
-  /** static: the KV bytes of its slice. */
+  /** static: the KV bytes of its slice, on each GPU. */
   sliceBytes: number;
   /** Bytes of one block on one GPU, and the tensors (K and V of every layer) they are spread over: pages of a page id. */
   blockBytes: number;
   tensors: number;
-  /** KV bytes that it always keeps, and may take at most. */
+  /** KV bytes on each GPU that it always keeps, and may take at most. */
   minBytes: number;
   maxBytes: number;
   /** Larger goes first where two want the same page, and is the last to lose one. */

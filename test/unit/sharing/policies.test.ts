@@ -1,6 +1,6 @@
 // How each policy of models that share pages decides, worked out by hand: blocks of four tokens and one byte in one tensor, pages as each
 // case says. Law: kvcached (csrc/page_allocator.cpp, kv_cache_manager.py, integration/vllm/patches.py, e8e6406); MuxServe (scheduler.py,
-// 2231480); the queue-driven rule of section 5.2.
+// 2231480); the queue-driven rule of presets/sharing/expand.yaml.
 import { describe, expect, it } from 'vitest';
 import { ElasticPool } from '../../../src/sim/sharing/elastic-pool.ts';
 import { checkSharedLaws } from '../../../src/sim/sharing/laws.ts';

@@ -1,6 +1,6 @@
 // The mapping layer of the slides of January 2025: pages come and go at step boundaries, one at a time, on the signal of the queues. A
 // model takes one when more than ratio x running sequences are swapped (V1: preempted, or refused for blocks), and gives one back when
-// nothing waits. Within a step it has what it has. Law: facts of the policy in section 5.2; an idle model goes on giving at the pace of
+// nothing waits. Within a step it has what it has. Law: presets/sharing/expand.yaml; an idle model goes on giving at the pace of
 // its last step, because an engine that has nothing to do takes no steps. A page that the rest of an admitted prompt will fill is not idle:
 // the rule was made for engines that take a prompt's blocks at once, V1 takes them chunk by chunk.
 import type { ExpandSharing } from '../../../spec/sharing.ts';
