@@ -1,8 +1,6 @@
 // `vram plan --pool FILE`: what several models on the same GPUs get under each policy. A bundle of its own, loaded when the option is given.
 import type { Command } from 'commander';
-import { parameterCount } from '../architecture/build.ts';
 import { type Diagnostic, inputError } from '../diagnostics.ts';
-import { architectureOf } from '../engines/vllm/memo.ts';
 import type { Io } from '../io.ts';
 import { printable } from '../load/names.ts';
 import { resolvePool } from '../load/pool.ts';
@@ -19,6 +17,7 @@ import type { PoolSpec } from '../spec/pool.ts';
 import type { SharingPolicy } from '../spec/sharing.ts';
 import { dataText, formNamed, styleFor, tellDiagnostics, tellFailedRequirements, writeOutput } from './output.ts';
 import { completeRequest, type PlanArguments } from './plan-request.ts';
+import { memberEcho } from './pool-echo.ts';
 import { type OpenPool, openPool, poolInput, poolPolicies } from './pool-open.ts';
 import { meanLoad, poolWorkloads } from './pool-workloads.ts';
 
@@ -168,26 +167,8 @@ function echo({ spec, gpus, members, loadings }: OpenPool, policies: readonly Sh
       loading: loadings[0]?.id ?? null,
     },
     gpu: { name: names, count: gpus.length, totalBytes: gpus[0]!.cudaTotalBytes },
-    models: members.map(({ model, member, asked }) => {
-      const { spec: of, scheme, release } = member.request;
-      return {
-        id: model.id,
-        model: of.id,
-        parameters: of.parameters ?? parameterCountOf(asked),
-        quantization: scheme?.id ?? member.request.options.dtype ?? of.config.dtype ?? 'auto',
-        engine: `vLLM ${release}`,
-        devices: [...member.devices],
-        weights: model.weights,
-        priority: model.priority,
-        minBytes: model.minBytes,
-        maxBytes: model.maxBytes,
-      };
-    }),
+    models: members.map(memberEcho),
   };
-}
-
-function parameterCountOf({ base }: OpenPool['members'][number]['asked']): number {
-  return parameterCount(architectureOf(base.spec).tensors, 'text');
 }
 
 interface Rendering {

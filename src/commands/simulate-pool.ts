@@ -15,9 +15,9 @@ import { sharedAdvice } from '../plan/sharing/advice.ts';
 import { sharedOutputOf } from '../plan/sharing/simulated.ts';
 import { variantName } from '../plan/sharing/variant.ts';
 import { visible } from '../render/text.ts';
-import type { SharedRun } from '../sim/sharing/types.ts';
 import type { PoolLoading, PoolSpec } from '../spec/pool.ts';
 import { formNamed, styleFor, tellDiagnostics, tellFailedRequirements, writeOutput } from './output.ts';
+import { memberEcho } from './pool-echo.ts';
 import { type PoolRun, type PoolSetup, poolSetup } from './pool-setup.ts';
 import type { SimulateArguments } from './simulate-arguments.ts';
 import { checkTimeline, modelRequestsCsv } from './simulate-files.ts';
@@ -160,7 +160,7 @@ function outputOf({ pool, workloads, runs }: PoolSetup, outcomes: readonly PoolO
   const statics = new Set(runs.filter(({ policy }) => policy.kind === 'static').map(({ policy }) => policy.id));
   return envelope(
     'simulate',
-    inputOf({ pool, workloads, runs }, compared, ready),
+    inputOf({ pool, workloads, runs }, compared),
     {
       ...variantOf(runs[Math.max(0, chosen)]!),
       models: (result?.models ?? []).map(({ id, ...run }, i) => ({
@@ -183,11 +183,10 @@ function outputOf({ pool, workloads, runs }: PoolSetup, outcomes: readonly PoolO
 
 type Compared = Pick<SharedOutput['input']['pool'], 'policies' | 'loadings'>;
 
-/** What was asked, resolved; `ready`: the first run whose engines start. */
+/** What was asked, resolved. */
 function inputOf(
   { pool: { spec, gpus, members }, workloads, runs: [first] }: PoolSetup,
   compared: Compared,
-  ready: SharedRun | undefined,
 ): SharedOutput['input'] {
   return {
     pool: {
@@ -198,23 +197,7 @@ function inputOf(
       ...compared,
     },
     gpu: { name: gpus[0]!.name, count: gpus.length, totalBytes: gpus[0]!.cudaTotalBytes },
-    models: members.map(({ model, member }, i) => {
-      const run = ready?.models[i];
-      const { request } = member;
-      return {
-        id: member.id,
-        model: request.spec.id,
-        parameters: request.spec.parameters ?? null,
-        quantization: request.scheme?.id ?? request.options.dtype ?? 'auto',
-        engine: `vLLM ${request.release}`,
-        devices: [...member.devices],
-        weights: model.weights,
-        priority: model.priority,
-        minBytes: run?.minBytes ?? model.minBytes,
-        maxBytes: run?.maxBytes ?? model.maxBytes ?? 0,
-        workload: workloads[i]!.echo,
-      };
-    }),
+    models: members.map((one, i) => ({ ...memberEcho(one), workload: workloads[i]!.echo })),
     seed: spec.seed,
   };
 }

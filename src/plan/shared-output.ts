@@ -6,10 +6,6 @@ import type { MemberEcho } from './sharing/output.ts';
 import type { Settings, WorkloadEcho } from './simulate-output.ts';
 
 export interface SharedModelEcho extends MemberEcho {
-  parameters: number | null;
-  /** KV bytes on each GPU, as the first policy whose engines start lets it keep and take. */
-  minBytes: number;
-  maxBytes: number;
   workload: WorkloadEcho;
 }
 

@@ -1,8 +1,8 @@
 // The shape of `vram simulate --pool --json` as a zod schema: the source of `vram schema simulate-pool` and of the tests that validate what
 // the program prints. shared-output.ts and sim/sharing/result.ts are the same shape for the compiler.
 import { z } from 'zod';
-import { weightPlaces } from '../spec/sharing.ts';
 import { envelopeSchema } from './envelope-schema.ts';
+import { memberSchema } from './sharing/schema.ts';
 import { latencySchema, namedRunFields, workloadEchoSchema } from './simulate-schema.ts';
 
 const count = z.int().nonnegative();
@@ -118,21 +118,7 @@ export const sharedOutputSchema = envelopeSchema(
         .describe('when weights come and go; every policy was run with each'),
     }),
     gpu: z.strictObject({ name: z.string(), count, totalBytes: bytes }),
-    models: z.array(
-      z.strictObject({
-        id: z.string(),
-        model: z.string(),
-        parameters: count.nullable(),
-        quantization: z.string(),
-        engine: z.string(),
-        devices: z.array(count),
-        weights: z.enum(weightPlaces),
-        priority: z.number(),
-        minBytes: bytes,
-        maxBytes: bytes,
-        workload: workloadEchoSchema,
-      }),
-    ),
+    models: z.array(memberSchema.extend({ workload: workloadEchoSchema })),
     seed: z.int(),
   }),
   z.strictObject({

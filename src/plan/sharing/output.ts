@@ -6,15 +6,13 @@ import type { PoolPlan } from './types.ts';
 export interface MemberEcho {
   id: string;
   model: string;
+  parameters: number;
+  /** A scheme, or the dtype of the weights. */
   quantization: string;
   engine: string;
   devices: number[];
   weights: string;
   priority: number;
-}
-
-interface PoolModelEcho extends MemberEcho {
-  parameters: number;
   /** KV bytes over all its GPUs, as the file states them; null: no limit. */
   minBytes: number;
   maxBytes: number | null;
@@ -23,7 +21,7 @@ interface PoolModelEcho extends MemberEcho {
 interface PoolInputEcho {
   pool: { file: string; name: string; policy: string; policies: string[]; loading: string | null };
   gpu: { name: string; count: number; totalBytes: number };
-  models: PoolModelEcho[];
+  models: MemberEcho[];
 }
 
 export type PoolOutput = Envelope<'plan', PoolInputEcho, PoolPlan>;

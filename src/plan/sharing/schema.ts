@@ -98,6 +98,20 @@ const policy = z.strictObject({
   figures: z.array(z.strictObject({ figure: z.string(), ...explained })),
 });
 
+/** A model of a pool file as it was resolved. */
+export const memberSchema = z.strictObject({
+  id: z.string(),
+  model: z.string(),
+  parameters: count,
+  quantization: z.string(),
+  engine: z.string(),
+  devices: z.array(count),
+  weights: z.enum(weightPlaces),
+  priority: z.int(),
+  minBytes: bytes,
+  maxBytes: bytes.nullable(),
+});
+
 export const poolOutputSchema = envelopeSchema(
   'plan',
   z.strictObject({
@@ -109,20 +123,7 @@ export const poolOutputSchema = envelopeSchema(
       loading: z.string().nullable(),
     }),
     gpu: z.strictObject({ name: z.string(), count, totalBytes: bytes }),
-    models: z.array(
-      z.strictObject({
-        id: z.string(),
-        model: z.string(),
-        parameters: count,
-        quantization: z.string(),
-        engine: z.string(),
-        devices: z.array(count),
-        weights: z.enum(weightPlaces),
-        priority: z.int(),
-        minBytes: bytes,
-        maxBytes: bytes.nullable(),
-      }),
-    ),
+    models: z.array(memberSchema),
   }),
   z.strictObject({
     policy: z.string().describe('the chosen one'),
