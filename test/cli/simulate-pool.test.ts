@@ -166,6 +166,32 @@ describe.concurrent('several policies', () => {
   });
 });
 
+describe.concurrent('KV offloading in a pool', () => {
+  // Short of memory, with prefixes on the host: who waits for a transfer goes on when it has arrived, under every policy.
+  it.each(['static', 'kvcached', 'expand', 'muxserve', 'oracle'])('%s serves everybody', async (policy) => {
+    const model = {
+      options: { 'max-model-len': 8192, 'kv-offloading-size': 8 },
+      workload: { ref: 'chat', rate: 3, limit: 150 },
+    };
+    const file = put(
+      `offload-${policy}.yaml`,
+      JSON.stringify({
+        gpu: 'rtx4090',
+        policy,
+        models: [
+          { id: 'a', model: 'qwen3-4b', ...model },
+          { id: 'b', model: 'llama-3.2-3b', ...model },
+        ],
+      }),
+    );
+    const { result } = parsed(await vram(['simulate', '--pool', file, '--json']));
+    for (const { requests, offload } of result.models) {
+      expect(requests).toMatchObject({ total: 150, finished: 150, rejected: 0 });
+      expect(offload!.loadedBlocks).toBeGreaterThan(0);
+    }
+  });
+});
+
 describe.concurrent('what is refused', () => {
   it.each([
     [['--model', 'llama-3.1-8b'], /--model and --pool exclude each other/],

@@ -289,7 +289,10 @@ export class Scheduler {
           continue;
         }
         if (external > 0) {
-          if (!this.load(sequence, hit, external)) break;
+          if (!this.load(sequence, hit, external)) {
+            this.refused = line.length;
+            break;
+          }
           skip(queue);
           continue;
         }

@@ -325,11 +325,11 @@ export class PagedSystem implements ServingSystem {
     this.reject(stuck, `its ${stuck.known} tokens can never be admitted, with nothing else in the server`);
   }
 
-  /** Memory from outside will never come: the head of the queue is refused for good. False when nobody waits. */
+  /** Memory from outside will never come: the head of the queue is refused for good. False when there is none to refuse. */
   giveUp(): boolean {
     const { line } = this.scheduler;
-    if (line.length === 0) return false;
-    const head = line.next.peek();
+    const head = line.length > 0 ? line.next.peek() : undefined;
+    if (!head || head.state === 'loading') return false;
     this.reject(head, `memory for its ${head.known} tokens never came free, others held it to the end`);
     return true;
   }

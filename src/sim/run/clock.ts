@@ -176,7 +176,10 @@ export class Clock implements RequestListener {
       if (scheduled && !options.stepByStep && nextEvent >= events.length) this.skipQuietSteps(system, options);
       fruitless = scheduled || completed ? 0 : fruitless + 1;
       if (fruitless > 0) {
-        if (shared && (system.mayGrow === true || !isReady)) {
+        // A transfer on its way is a time to go on at, like alone.
+        const isMoving = Number.isFinite(system.nextArrival ?? Number.POSITIVE_INFINITY);
+        if (shared && !isMoving && (system.mayGrow === true || !isReady)) {
+          fruitless = 0;
           const next = arrivals.nextTime(system.unfinished);
           // Who is held back at the door brings nothing on.
           const isHeld = holdsBack && next <= this.now;
