@@ -2,6 +2,7 @@
 // served well.
 import { highestRate } from '../plan/rate-search.ts';
 import type { SharedMaxRate } from '../plan/shared-output.ts';
+import { requestsPerSecond } from '../sim/requests.ts';
 import { atRate, runShared, type SharedOutcome } from '../sim/sharing/index.ts';
 import type { SharedRun } from '../sim/sharing/types.ts';
 
@@ -34,7 +35,7 @@ export async function runPool(
   };
   const { holds, fails } = await highestRate(holdsAt, { precision, furthest });
   trials.sort((a, b) => a.scale - b.scale);
-  const offered = offeredRate(run);
+  const offered = requestsPerSecond(run.models.flatMap((model) => [...model.run.workload.requests])) ?? 0;
   const maxRate = {
     sloAttainment: attainment,
     scale: holds,
@@ -43,11 +44,4 @@ export async function runPool(
     trials,
   };
   return { ...outcome, maxRate };
-}
-
-/** Requests per second of all models together. */
-function offeredRate({ models }: SharedRun): number {
-  const requests = models.flatMap(({ run }) => [...run.workload.requests]);
-  const last = requests.reduce((latest, { arrival }) => Math.max(latest, arrival), 0);
-  return last > 0 ? requests.length / last : 0;
 }

@@ -152,7 +152,8 @@ function outputOf({ pool, workloads, runs }: PoolSetup, outcomes: readonly PoolO
   const chosen = runs.findIndex((_, i) => outcomes[i]!.ok);
   const outcome = outcomes[chosen];
   const result = outcome?.ok ? outcome.result : undefined;
-  const ready = runs.flatMap((one) => ('run' in one ? [one.run] : []))[0];
+  const run = runs[chosen];
+  const engines = run && 'run' in run ? run.run.models.map((model) => model.run.setup) : [];
   const compared = {
     policies: [...new Set(runs.map(({ policy }) => policy.id))],
     loadings: pool.loadings.map(({ id, name, summary }) => ({ id, name, summary })),
@@ -163,12 +164,12 @@ function outputOf({ pool, workloads, runs }: PoolSetup, outcomes: readonly PoolO
     inputOf({ pool, workloads, runs }, compared),
     {
       ...variantOf(runs[Math.max(0, chosen)]!),
-      models: (result?.models ?? []).map(({ id, ...run }, i) => ({
-        policy: ready?.models[i]?.run.setup.policy ?? 'paged',
+      models: (result?.models ?? []).map(({ id, ...figures }, i) => ({
+        policy: engines[i]!.policy,
         settings: {},
         id,
-        ...run,
-        eviction: ready?.models[i]?.run.setup.eviction ?? 'lru',
+        ...figures,
+        eviction: engines[i]!.eviction,
         advice: [],
       })),
       pool: result?.pool ?? null,

@@ -1,5 +1,5 @@
 // What every serving system with requests of several sequences does about them, whatever its memory: which requests no server of a
-// given model length takes, and which have begun and ended. It knows no queue and no time.
+// given model length takes, which have begun and ended, and how often they come. It knows no queue and no clock.
 import type { RequestListener, SimRequest } from './types.ts';
 
 /** Why a request can never run; undefined when it can. */
@@ -77,4 +77,10 @@ export class OpenRequests {
       counts.size === this.open.size && [...this.open].every(([request, { left }]) => counts.get(request) === left)
     );
   }
+}
+
+/** From time 0 to the last arrival; undefined where all come at once. */
+export function requestsPerSecond(requests: readonly SimRequest[]): number | undefined {
+  const last = requests.reduce((latest, { arrival }) => Math.max(latest, arrival), 0);
+  return last > 0 ? requests.length / last : undefined;
 }

@@ -2,7 +2,7 @@
 // the memory. Plain data, sizes in bytes; references (models, GPUs, policies, workloads) are still names here.
 import type { Json } from './model.ts';
 import type { LoadingPolicy, PoolObjective, WeightPlace } from './sharing.ts';
-import type { Rate } from './simulation-values.ts';
+import type { SimulationOptions } from './simulation-options.ts';
 
 export interface PoolSpec {
   /** As the file was called, for messages. */
@@ -65,19 +65,22 @@ export interface SharedWeights {
   part?: string;
 }
 
-export interface PoolWorkload {
+/** What `vram simulate` takes to shape a workload, under the same names. */
+type WorkloadShape =
+  | 'workloadModel'
+  | 'rate'
+  | 'concurrency'
+  | 'seed'
+  | 'limit'
+  | 'durationSeconds'
+  | 'repeat'
+  | 'samples'
+  | 'beamWidth'
+  | 'thinkSeconds';
+
+export interface PoolWorkload extends Pick<SimulationOptions, WorkloadShape> {
   /** As --workload takes it. */
   ref: string;
-  workloadModel?: string;
-  rate?: Rate;
-  concurrency?: number;
-  seed?: number;
-  limit?: number;
-  durationSeconds?: number;
-  repeat?: number;
-  samples?: number;
-  beamWidth?: number;
-  thinkSeconds?: number;
   /** Arrivals are moved by so many seconds and wrapped at the end of the trace. */
   shiftSeconds?: number;
 }

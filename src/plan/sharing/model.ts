@@ -52,12 +52,7 @@ export function blockBytesOn({ ranks, kv }: VllmPlanned, rank: number, otherwise
   return kv.stageBytesPerBlock[ranks[rank]?.stage ?? 0] ?? otherwise;
 }
 
-/** Blocks that so many bytes over all its GPUs need, and hold, on each of them. */
-export function blocksFor(
-  bytes: number,
-  { member, shape }: Pick<Needs, 'member' | 'shape'>,
-): { least: number; most: number } {
-  if (shape.blockBytes === 0) return { least: 0, most: 0 };
-  const each = bytes / member.devices.length;
-  return { least: divCeil(Math.ceil(each), shape.blockBytes), most: Math.floor(each / shape.blockBytes) };
+/** Blocks that so many bytes over all its GPUs need on each of them. */
+export function blocksFor(bytes: number, { member, shape }: Needs): number {
+  return shape.blockBytes === 0 ? 0 : divCeil(Math.ceil(bytes / member.devices.length), shape.blockBytes);
 }

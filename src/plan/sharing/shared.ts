@@ -165,7 +165,7 @@ function grainOf(needs: Needs, policy: PooledPolicy): Grain {
   const most = maxBytes === null ? Number.POSITIVE_INFINITY : maxBytes / member.devices.length / Math.max(1, bytes);
   const reserved = hasPages(policy) ? policy.minReservedPages : 0;
   const limit = Math.max(0, Math.min(divCeil(wanted, perPiece), Math.floor(most)));
-  const least = Math.min(limit, divCeil(blocksFor(minBytes, needs).least, perPiece));
+  const least = Math.min(limit, divCeil(blocksFor(minBytes, needs), perPiece));
   return {
     needs,
     bytes,

@@ -118,15 +118,20 @@ export class BlockPool {
     if (block === 0) return;
     const refs = this.refs[block] as number;
     if (refs === 0) {
-      const before = this.prev[block] as number;
-      const after = this.next[block] as number;
-      this.next[before] = after;
-      this.prev[after] = before;
+      this.unlink(block);
       this.free--;
       if (this.keyed[block] === 1) this.cachedFree--;
       this.events?.taken(block);
     }
     this.hold(block, refs);
+  }
+
+  /** Takes a block out of the list it is in. */
+  protected unlink(block: number): void {
+    const before = this.prev[block] as number;
+    const after = this.next[block] as number;
+    this.next[before] = after;
+    this.prev[after] = before;
   }
 
   /** Counts one holder more of a block that has `refs`. */

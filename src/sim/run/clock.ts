@@ -28,7 +28,11 @@ export interface ClockOptions {
   progressEvery?: number;
   /** Never pass over steps in which nothing is allocated, admitted or finished; the results are the same. */
   stepByStep?: boolean;
-  /** Where the steps are computed; absent: on a device of the server's own. */
+}
+
+/** Of a server that takes turns with others. */
+export interface TurnOptions extends ClockOptions {
+  /** Where the steps are computed; absent: on a device of the server's own, without pauses. */
   device?: Device;
   /** Asked before every step, at its time: false while the server cannot compute (its weights are elsewhere). */
   ready?: (now: number) => boolean;
@@ -122,13 +126,13 @@ export class Clock implements RequestListener {
   }
 
   /** Runs until every request has ended. */
-  run(system: ServingSystem, options: Omit<ClockOptions, 'device' | 'ready' | 'admits'> = {}): void {
+  run(system: ServingSystem, options: ClockOptions = {}): void {
     // Alone it never pauses.
     this.turns(system, options).next();
   }
 
   /** The same, turn by turn: pauses wherever time passes, if the device is shared. */
-  *turns(system: ServingSystem, options: ClockOptions): Generator<Pause, void, number> {
+  *turns(system: ServingSystem, options: TurnOptions): Generator<Pause, void, number> {
     const { events = [], observer, stepSeconds, progress, progressEvery = 4096, ready, admits } = options;
     const unit = stepSeconds === undefined;
     const shared = options.device !== undefined;

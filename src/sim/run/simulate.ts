@@ -47,7 +47,7 @@ export interface BegunSimulation {
   clock: Clock;
   system: ServingSystem;
   statistics: Statistics;
-  options: Omit<ClockOptions, 'device' | 'ready' | 'admits'>;
+  options: ClockOptions;
   /** The figures, once the clock has run to its end. */
   end(): Simulation;
 }

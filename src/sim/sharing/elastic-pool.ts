@@ -447,11 +447,4 @@ export class ElasticPool extends BlockPool {
     this.prev[0] = block;
     this.stamp[block] = ++this.clock.now;
   }
-
-  private unlink(block: number): void {
-    const before = this.prev[block] as number;
-    const after = this.next[block] as number;
-    this.next[before] = after;
-    this.prev[after] = before;
-  }
 }

@@ -14,7 +14,18 @@ interface EngineHooks {
   admits(now: number, isDue: boolean): boolean;
 }
 
+interface EngineSetup {
+  model: SharedModel;
+  /** Its place among the models of the run. */
+  index: number;
+  /** Absent where its memory is a slice. */
+  tenant: Tenant | undefined;
+}
+
 export class Engine {
+  readonly model: SharedModel;
+  readonly index: number;
+  readonly tenant: Tenant | undefined;
   readonly begun: BegunRun;
   readonly device: SharedDevice;
   /** When each request was first admitted; NaN: never. */
@@ -38,12 +49,10 @@ export class Engine {
   private readonly turns: Generator<Pause, void, number>;
   private now = 0;
 
-  constructor(
-    readonly model: SharedModel,
-    readonly tenant: Tenant | undefined,
-    gpus: Gpus,
-    hooks: EngineHooks,
-  ) {
+  constructor({ model, index, tenant }: EngineSetup, gpus: Gpus, hooks: EngineHooks) {
+    this.model = model;
+    this.index = index;
+    this.tenant = tenant;
     const { run, devices } = model;
     this.admittedAt = new Float64Array(run.workload.requests.length).fill(Number.NaN);
     this.device = new SharedDevice(gpus, devices);
@@ -87,6 +96,11 @@ export class Engine {
 
   get isIdle(): boolean {
     return this.begun.system.unfinished === 0;
+  }
+
+  /** It goes on when memory, or its weights, come. */
+  get waitsForMemory(): boolean {
+    return !this.isDone && this.pause.for === 'memory';
   }
 
   /** Blocks that requests hold. */

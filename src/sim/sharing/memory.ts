@@ -1,6 +1,7 @@
 // The memory of one shared run put together from its policy: the ledger, a tenant with an elastic pool for every model (none under a
 // static split, where pools have a fixed size), and the policy's object. What pages look like under each policy is here.
 import type { SharingPolicy } from '../../spec/sharing.ts';
+import { requestsPerSecond } from '../requests.ts';
 import { ElasticPool } from './elastic-pool.ts';
 import { Ledger } from './ledger.ts';
 import { evenLayout, straddledLayout } from './page-layout.ts';
@@ -123,15 +124,21 @@ export function kvBytes(devices: readonly number[], models: readonly SharedModel
   return Math.max(0, Math.min(...kvBytesByDevice(devices, models)));
 }
 
-/** What is left of each GPU that a model is on; negative where not all are in memory at once. */
-export function kvBytesByDevice(devices: readonly number[], models: readonly SharedModel[]): number[] {
-  const left = devices.map((bytes, device) =>
-    models.reduce(
-      (rest, model) => (model.devices.includes(device) ? rest - model.weightsBytes - model.otherBytes : rest),
-      bytes,
-    ),
-  );
-  return left.filter((_, device) => models.some((model) => model.devices.includes(device)));
+/** What is left of each GPU that a model is on, its KV slices taken off or not; negative where not all are in memory at once. */
+export function kvBytesByDevice(
+  devices: readonly number[],
+  models: readonly SharedModel[],
+  slices: 'counted' | 'free' = 'free',
+): number[] {
+  return devices.flatMap((bytes, device) => {
+    const here = models.filter((model) => model.devices.includes(device));
+    const held = here.reduce(
+      (sum, { weightsBytes, otherBytes, sliceBytes }) =>
+        sum + weightsBytes + otherBytes + (slices === 'counted' ? sliceBytes : 0),
+      0,
+    );
+    return here.length > 0 ? [bytes - held] : [];
+  });
 }
 
 function loadOf({ run }: SharedModel): MuxserveLoad {
@@ -139,6 +146,6 @@ function loadOf({ run }: SharedModel): MuxserveLoad {
   const { blockSize } = run.setup.paged;
   if (requests.length === 0) return { rate: 0, tokens: blockSize, blockSize };
   const tokens = requests.reduce((sum, { promptTokens, outputTokens }) => sum + promptTokens + outputTokens, 0);
-  const last = requests.reduce((latest, { arrival }) => Math.max(latest, arrival), 0);
-  return { rate: last > 0 ? requests.length / last : requests.length, tokens: tokens / requests.length, blockSize };
+  const rate = requestsPerSecond(requests) ?? requests.length;
+  return { rate, tokens: tokens / requests.length, blockSize };
 }

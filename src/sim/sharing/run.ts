@@ -72,7 +72,7 @@ export class SharedSimulation {
     );
     this.engines = models.map(
       (model, index) =>
-        new Engine(model, this.memory.tenants[index], this.gpus, {
+        new Engine({ model, index, tenant: this.memory.tenants[index] }, this.gpus, {
           ready: (now) => this.beforePass(index, now),
           admits: (now, isDue) => this.admits(index, now, isDue),
         }),
@@ -97,10 +97,10 @@ export class SharedSimulation {
   /** KV bytes of all GPUs when every model is in memory; a static split's slices. 0 where they are not in memory at once. */
   get poolBytes(): number {
     const { policy, devices } = this.setup;
-    const room = devices.map((_, device) => roomFor(this.models, devices, device));
-    if (policy.kind === 'static' && Math.min(...room) < 0) return 0;
-    if (policy.kind === 'static')
+    if (policy.kind === 'static') {
+      if (Math.min(...kvBytesByDevice(devices, this.models, 'counted')) < 0) return 0;
       return this.models.reduce((sum, { sliceBytes, devices: own }) => sum + sliceBytes * own.length, 0);
+    }
     const left = kvBytesByDevice(devices, this.models);
     return left.some((bytes) => bytes <= 0) ? 0 : left.reduce((sum, bytes) => sum + bytes, 0);
   }
@@ -159,22 +159,24 @@ export class SharedSimulation {
 
   private take(engine: Engine, isStuck = false): void {
     const { now } = this;
-    const index = this.engines.indexOf(engine);
-    const { tenant } = engine;
+    const { index, tenant } = engine;
     engine.seenFreed = this.memory.ledger.freed;
     const steps = engine.begun.clock.totals.steps;
     const wasIdle = engine.isIdle;
     engine.turn(isStuck ? Number.NaN : now);
     engine.lastTurn = ++this.turn;
-    if (engine.begun.clock.totals.steps > steps) this.idleMoments = 0;
+    const isStep = engine.begun.clock.totals.steps > steps;
+    if (isStep) this.idleMoments = 0;
     const isReady = this.residency.isReady(index);
     engine.noteRefusal(now, isReady && (engine.paged?.scheduler.refused ?? 0) > 0 && !engine.isDone);
     if (tenant) {
       if (isReady) this.memory.sharing?.afterStep?.(tenant, now);
       // A pass without a step that mapped a page is worth another when the page is there.
       if (engine.pause.for === 'memory' && tenant.retryAt < never) tenant.retryAt = now + tenant.settle();
-      if (engine.looked) tenant.noteDenied();
-      if (engine.looked) this.noteTry(engine, engine.begun.clock.totals.steps > steps);
+      if (engine.looked) {
+        tenant.noteDenied();
+        this.noteTry(engine, isStep);
+      }
     }
     const isIdle = engine.isIdle;
     if (isIdle !== wasIdle || (isIdle && isReady)) {
@@ -223,8 +225,7 @@ export class SharedSimulation {
   }
 
   private wakeWaiting(): void {
-    for (const engine of this.engines)
-      if (!engine.isDone && engine.pause.for === 'memory') engine.pause.until = this.now;
+    for (const engine of this.engines) if (engine.waitsForMemory) engine.pause.until = this.now;
   }
 
   /** Memory came free: everybody who waits for some looks again, and so do loads. */
@@ -235,7 +236,7 @@ export class SharedSimulation {
     this.residency.memoryFreed(this.now);
     for (let i = 0; i < this.engines.length; i++) {
       const engine = this.engines[i] as Engine;
-      if (engine.isDone || engine.pause.for !== 'memory' || engine.seenFreed === freed) continue;
+      if (!engine.waitsForMemory || engine.seenFreed === freed) continue;
       engine.seenFreed = freed;
       if (this.residency.isReady(i)) engine.pause.until = this.now;
     }
@@ -243,9 +244,7 @@ export class SharedSimulation {
 
   /** Those who only took memory from each other go one by one. */
   private letOneTry(): boolean {
-    const waiting = this.engines.filter(
-      ({ isDone, pause }, index) => !isDone && pause.for === 'memory' && this.residency.isReady(index),
-    );
+    const waiting = this.engines.filter(({ waitsForMemory, index }) => waitsForMemory && this.residency.isReady(index));
     const next = this.tries.next(waiting.sort((a, b) => (goesBefore(a, b) ? -1 : 1)));
     if (next) next.pause.until = this.now;
     return next !== undefined;
@@ -254,7 +253,7 @@ export class SharedSimulation {
   /** Nothing will happen by itself any more: those who still wait are told so. */
   private giveUp(): void {
     this.hooks.stuck?.(this);
-    const waiting = this.engines.filter(({ isDone, pause }) => !isDone && pause.for === 'memory');
+    const waiting = this.engines.filter(({ waitsForMemory }) => waitsForMemory);
     assert(waiting.length > 0, 'an engine waits for a time that never comes');
     for (const engine of waiting) this.take(engine, true);
   }
@@ -280,15 +279,6 @@ export class SharedSimulation {
 function goesBefore(one: Engine, other: Engine): boolean {
   if (one.model.priority !== other.model.priority) return one.model.priority > other.model.priority;
   return one.lastTurn < other.lastTurn;
-}
-
-/** Bytes of a GPU that are left beside all its models with their slices. */
-function roomFor(models: readonly SharedModel[], devices: readonly number[], device: number): number {
-  const here = models.filter((model) => model.devices.includes(device));
-  return here.reduce(
-    (rest, { weightsBytes, otherBytes, sliceBytes }) => rest - weightsBytes - otherBytes - sliceBytes,
-    devices[device] as number,
-  );
 }
 
 /** The pool is as large as whole pages of the virtual space make it. */

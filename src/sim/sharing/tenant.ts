@@ -100,7 +100,8 @@ export class Tenant implements PageSupply {
   /** One page id more; `beside`: by a thread of its own, so that no step waits for it. False when the GPUs have no room. */
   map(when: 'in-step' | 'beside'): boolean {
     const { setup, pages, pool } = this;
-    if (this.isAway || pool.pagesLeft === 0 || !this.ledger.take(setup.devices, setup.pageBytes)) return false;
+    if (!this.canMap) return false;
+    this.ledger.take(setup.devices, setup.pageBytes);
     pool.addPage();
     if (setup.inPages) pages.mapped++;
     pages.mapSeconds += this.mapTime;
